@@ -1,0 +1,19 @@
+"""Synthetic chest X-rays: the demo data set, drawn by this program; of no patient."""
+
+from helpers.synthetic.xrays import (
+    CLASS_NAMES,
+    DEMO_COUNTS,
+    SYNTHETIC_MARKER,
+    draw_xray,
+    image_seed,
+    write_data_set,
+)
+
+__all__ = [
+    "CLASS_NAMES",
+    "DEMO_COUNTS",
+    "SYNTHETIC_MARKER",
+    "draw_xray",
+    "image_seed",
+    "write_data_set",
+]
