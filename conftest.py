@@ -1,0 +1,35 @@
+"""What every test shares; here at the root, because the notebooks are tests too."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+RUNS = pytest.StashKey[str]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Lead tests, and the kernels that nbval starts, away from the user's runs."""
+    config.stash[RUNS] = os.environ["COVID_LUNGS_RUNS"] = tempfile.mkdtemp(prefix="covid-lungs-")
+    # TensorFlow's start-up messages would hide the tests' own.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the session's runs."""
+    # A kernel that was killed may still be writing; what it leaves is temporary anyway.
+    shutil.rmtree(config.stash[RUNS], ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real X-rays, or skip the test where there is none."""
+    folder = os.environ.get("COVID_LUNGS_DATA")
+    if not folder:
+        pytest.skip("needs real X-rays: set COVID_LUNGS_DATA to the folder with their archives")
+    path = Path(folder).resolve()
+    if not path.is_dir():
+        pytest.fail(f"COVID_LUNGS_DATA={folder} is no folder: correct it, or unset it to skip")
+    return path

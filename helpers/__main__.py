@@ -1,0 +1,7 @@
+"""`python -m helpers` does what `covid-lungs` does."""
+
+import sys
+
+from helpers.command import main
+
+sys.exit(main())

@@ -1,0 +1,104 @@
+"""Folders: the project's root, the runs, the cache, and how a path is shown."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from helpers.colab import DRIVE_FOLDER, LOCAL_FOLDER, in_colab
+from helpers.errors import CovidLungsError
+
+
+def project_root() -> Path:
+    """Return the checkout that holds `helpers`, or the current folder if it was pip-installed."""
+    root = Path(__file__).resolve().parents[1]
+    return root if (root / "pyproject.toml").is_file() else Path.cwd()
+
+
+def home_folder() -> Path:
+    """Return the folder that outlives the machine: Drive in Colab, else the project's root."""
+    if in_colab():
+        return DRIVE_FOLDER if DRIVE_FOLDER.parent.is_dir() else LOCAL_FOLDER
+    return project_root()
+
+
+def runs_root() -> Path:
+    """Return the folder of all runs: `$COVID_LUNGS_RUNS`, or `runs/` in the home folder."""
+    named = os.environ.get("COVID_LUNGS_RUNS")
+    return Path(named).expanduser().resolve() if named else home_folder() / "runs"
+
+
+def cache_root() -> Path:
+    """Return the local folder for what can be made again: `$COVID_LUNGS_CACHE`, or `cache/`."""
+    named = os.environ.get("COVID_LUNGS_CACHE")
+    local = LOCAL_FOLDER if in_colab() else project_root()
+    return Path(named).expanduser().resolve() if named else local / "cache"
+
+
+def default_run_name(data: str, recipe: str) -> str:
+    """Return `demo` for the demo by its own recipe, else `<data's stem>-<recipe>`."""
+    if data == recipe == "demo":
+        return "demo"
+    return f"{Path(data).resolve().stem}-{recipe}"
+
+
+def find_run(run: str | None, data: str, recipe: str) -> Path:
+    """Return the run's folder, made if it is missing.
+
+    Args:
+        run: a name below the runs' root, a folder's path, or None for the default name.
+        data: the data set's source, as the notebooks and the command take it.
+        recipe: the recipe's name.
+
+    Raises:
+        CovidLungsError: the folder cannot be made.
+    """
+    name = run or default_run_name(data, recipe)
+    is_path = name != Path(name).name or name in {".", ".."}
+    try:
+        folder = Path(name).expanduser().resolve() if is_path else runs_root() / name
+        for part in ("detection", "segmentation", "figures", "notebooks"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError, ValueError) as error:  # the last two: no path, such as ~nobody
+        reason = getattr(error, "strerror", None) or error
+        raise CovidLungsError(
+            f"{name}: the run folder cannot be made ({reason}). "
+            "Choose another with `run`, or mend the permissions."
+        ) from error
+    return folder
+
+
+def require(path: Path, notebook: str) -> Path:
+    """Return `path`, or say which notebook makes it.
+
+    Raises:
+        CovidLungsError: the file does not exist.
+    """
+    if not path.is_file():
+        raise CovidLungsError(
+            f"{shown(path)} not found: run {notebook} first, with the same `data` and `run`."
+        )
+    return path
+
+
+def make_partial(target: Path) -> Path:
+    """Return a new folder beside `target`, to be filled and then renamed.
+
+    Raises:
+        CovidLungsError: the folder that is to hold both cannot be made.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f"{target.stem}.", dir=target.parent))
+    except OSError as error:
+        raise CovidLungsError(
+            f"{shown(target.parent)}: this folder cannot be made or written to ({error.strerror}). "
+            "Mend its permissions, or choose another with COVID_LUNGS_CACHE."
+        ) from error
+
+
+def shown(path: Path) -> str:
+    """Return a path as a reader should see it: below `runs/` or the project, if it is there."""
+    for root, prefix in ((runs_root(), "runs/"), (cache_root(), "cache/"), (project_root(), "")):
+        if path.is_relative_to(root):
+            return prefix + path.relative_to(root).as_posix()
+    return str(path)

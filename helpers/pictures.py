@@ -1,0 +1,126 @@
+"""Pictures: X-rays with their masks, side by side and as outlines."""
+
+import cv2
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from helpers.data_sets import DataSet
+from helpers.images import draw_outlines, read_mask, read_xray, resize_image
+from helpers.recipes import THRESHOLD
+
+TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
+
+
+def pick_examples(
+    table: pd.DataFrame, per_class: int, seed: int, by: tuple[str, ...] = ("class",)
+) -> pd.DataFrame:
+    """Return `per_class` rows of each class (fewer if it has fewer), chosen by the seed.
+
+    With more columns in `by`, that many rows of each combination of their values.
+    """
+    shuffled = table.sample(frac=1, random_state=seed)
+    return shuffled.groupby(list(by)).head(per_class).sort_values([*by, "file"])
+
+
+def draw_masks(data_set: DataSet, rows: pd.DataFrame) -> Figure:
+    """Draw each X-ray, its mask, and the mask's outline on it, a column an X-ray."""
+    columns = []
+    for row in rows.itertuples():
+        image, mask = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
+        columns.append([image, mask * 255, draw_outlines(image, (mask, TRUE_COLOUR))])
+    figure, axes = _grid(list(zip(*columns, strict=True)))
+    for axis, name in zip(axes[0], rows["class"], strict=True):
+        axis.set_title(name)
+    _name_rows(axes, ["X-ray", "mask", "outline"])
+    return figure
+
+
+def draw_xrays(data_set: DataSet, rows: pd.DataFrame, captions: list[str], columns: int) -> Figure:
+    """Draw X-rays in a grid, each with its caption above it."""
+    images = [read_xray(data_set.root / file) for file in rows["file"]]
+    grid = [images[start : start + columns] for start in range(0, len(images), columns)]
+    figure, axes = _grid(grid)
+    for axis, caption in zip(axes.flat, captions, strict=False):
+        axis.set_title(caption, fontsize=9)
+    return figure
+
+
+def draw_predictions(
+    data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray, captions: list[str]
+) -> Figure:
+    """Draw each X-ray with the true and the predicted mask and both outlines, a column an X-ray.
+
+    Args:
+        data_set: where the files are.
+        rows: the index's rows to draw.
+        probabilities: float32, (rows, height, width), of lung.
+        captions: the words above each X-ray.
+    """
+    columns = []
+    for row, probability in zip(rows.itertuples(), probabilities, strict=True):
+        image, true = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
+        predicted = (resize_image(probability, true.shape) > THRESHOLD).astype(np.uint8)
+        outlined = draw_outlines(image, (true, TRUE_COLOUR), (predicted, PREDICTED_COLOUR))
+        columns.append([image, true * 255, predicted * 255, outlined])
+    figure, axes = _grid(list(zip(*columns, strict=True)))
+    for axis, caption in zip(axes[0], captions, strict=True):
+        axis.set_title(caption, fontsize=9)
+    _name_rows(
+        axes, ["X-ray", "true mask", "predicted", "outlines:\ntrue green,\npredicted orange"]
+    )
+    return figure
+
+
+def _grid(images: list) -> tuple[Figure, np.ndarray]:
+    """Return a figure of images, given row by row, with nothing around them."""
+    rows, columns = len(images), max(len(row) for row in images)
+    size = min(2.0, 9.0 / columns)
+    figure, axes = plt.subplots(
+        rows,
+        columns,
+        figsize=(size * columns + 0.9, size * rows + 0.9),
+        layout="compressed",
+        squeeze=False,
+    )
+    label = 0.25 / figure.get_figheight()  # room for the data set's label below
+    figure.get_layout_engine().set(rect=(0, label, 1, 1 - label), w_pad=0.03, h_pad=0.03)
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+    for row_of_axes, row in zip(axes, images, strict=True):
+        for axis, image in zip(row_of_axes, row, strict=False):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+    return figure, axes
+
+
+def _name_rows(axes: np.ndarray, names: list[str]) -> None:
+    """Write a name at the left of each row."""
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+
+
+def draw_filters(data_set: DataSet, row: pd.Series) -> Figure:
+    """Draw an X-ray and what a vertical-edge and a horizontal-edge filter of 3x3 make of it."""
+    image = read_xray(data_set.root / row["file"])
+    vertical = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32)  # Sobel's
+    answers = [
+        np.abs(cv2.filter2D(image.astype(np.float32), -1, kernel))
+        for kernel in (vertical, vertical.T)
+    ]
+    figure, axes = _grid([[image, *(np.clip(answer, 0, 255) for answer in answers)]])
+    titles = ["X-ray", "answer to vertical edges", "answer to horizontal edges"]
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def draw_probability(data_set: DataSet, row: pd.Series, probability: np.ndarray) -> Figure:
+    """Draw an X-ray beside its probability of lung, (height, width) in 0..1, with a colour bar."""
+    image = read_xray(data_set.root / row["file"])
+    figure, axes = _grid([[image, image]])
+    enlarged = resize_image(probability, image.shape)
+    shown = axes[0, 1].imshow(enlarged, cmap="viridis", vmin=0, vmax=1)
+    figure.colorbar(shown, ax=axes[0, 1], label="probability of lung")
+    return figure

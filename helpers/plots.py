@@ -1,0 +1,139 @@
+"""Plots: counts, splits, learning curves and scores as charts, and how a figure is finished."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from sklearn.metrics import auc, confusion_matrix, roc_curve
+
+from helpers.data_sets import DataSet
+from helpers.recipes import THRESHOLD
+from helpers.splits import FRACTIONS
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
+SPLIT_COLOURS = dict(zip(FRACTIONS, (BLUE, ORANGE, GREEN), strict=True))
+
+
+def use_notebook_style() -> None:
+    """Let a notebook store its figures as JPEG: X-rays as PNG would take three times the room."""
+    from matplotlib_inline.backend_inline import set_matplotlib_formats  # a notebook has it
+
+    set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80})
+
+
+def finish(figure: Figure, run_folder: Path, name: str, data_set: DataSet) -> None:
+    """Write on a figure what X-rays it was made from, and keep it as `figures/<name>.png`."""
+    figure.text(0.995, 0.005, data_set.label, ha="right", va="bottom", fontsize=9, color="#555555")
+    path = run_folder / "figures" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+
+
+def _new(columns: int = 1, width: float = 8.0, height: float = 3.6) -> tuple[Figure, np.ndarray]:
+    """Return a figure with room for the data set's label below, and its axes in a row."""
+    figure, axes = plt.subplots(
+        1, columns, figsize=(width, height), layout="constrained", squeeze=False
+    )
+    figure.get_layout_engine().set(rect=(0, 0.07, 1, 0.93))
+    for axis in axes[0]:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes[0]
+
+
+def draw_counts(counts: dict[str, int]) -> Figure:
+    """Draw the X-rays of each class as bars."""
+    figure, (axis,) = _new(height=1.2 + 0.45 * len(counts))
+    names = list(counts)[::-1]
+    bars = axis.barh(names, [counts[name] for name in names], color=BLUE)
+    axis.bar_label(bars, fmt="{:,.0f}", padding=4)
+    axis.set(xlabel="X-rays", title=f"{sum(counts.values()):,} X-rays with lung masks")
+    axis.margins(x=0.12)
+    return figure
+
+
+def draw_split(split: pd.DataFrame) -> Figure:
+    """Draw how each class is divided, as shares, with the number of X-rays in each piece."""
+    counts = pd.crosstab(split["class"], split["split"])[list(SPLIT_COLOURS)].iloc[::-1]
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    figure, (axis,) = _new(height=1.4 + 0.45 * len(counts))
+    left = np.zeros(len(counts))
+    for name, colour in SPLIT_COLOURS.items():
+        bars = axis.barh(counts.index, shares[name], left=left, color=colour, label=name)
+        axis.bar_label(bars, counts[name], label_type="center", color="white", fontweight="bold")
+        left += shares[name].to_numpy()
+    axis.set(xlabel="share of the class", xlim=(0, 1), title="Every class is divided alike")
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return figure
+
+
+def draw_history(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
+    """Draw learning curves, training against validation.
+
+    Args:
+        history: as `training.train` returns it.
+        titles: the columns to draw, each with the words above it.
+    """
+    figure, axes = _new(columns=len(titles))
+    best = history.loc[history["val_loss"].idxmin(), "epoch"]
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        for column, label, colour in (
+            (name, "training", BLUE),
+            (f"val_{name}", "validation", ORANGE),
+        ):
+            axis.plot(history["epoch"], history[column], "o-", ms=3, color=colour, label=label)
+        axis.axvline(best, color=GREY, linestyle=":", label="kept epoch")
+        axis.set(xlabel="epoch", title=title)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="lower left", ncols=3, frameon=False)
+    return figure
+
+
+def draw_detection(predictions: pd.DataFrame) -> Figure:
+    """Draw the confusion matrix at a probability of 0.5 and the ROC curve, on the test split."""
+    test = predictions[predictions["split"] == "test"]
+    figure, (left, right) = _new(columns=2, height=3.8)
+    counts = confusion_matrix(test["label"], test["probability"] > THRESHOLD, labels=[0, 1])
+    left.imshow(counts, cmap="Blues", vmin=0, vmax=counts.max() * 1.3)
+    for (row, column), count in np.ndenumerate(counts):
+        left.text(column, row, f"{count:,}", ha="center", va="center", fontsize=16)
+    names = ["not COVID", "COVID"]
+    left.set(xticks=[0, 1], yticks=[0, 1], xticklabels=names, yticklabels=names)
+    left.set(xlabel="the network says", ylabel="the label says", title="Confusion matrix")
+    false_positive_rate, true_positive_rate, _ = roc_curve(test["label"], test["probability"])
+    area = auc(false_positive_rate, true_positive_rate)
+    right.plot([0, 1], [0, 1], ":", color=GREY, label="guessing: 0.5")
+    right.plot(false_positive_rate, true_positive_rate, color=BLUE, label=f"area {area:.3f}")
+    right.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC curve", aspect="equal")
+    right.legend(loc="lower right", frameon=False)
+    return figure
+
+
+def draw_probabilities(predictions: pd.DataFrame) -> Figure:
+    """Draw the probabilities of COVID on the test split, one dot an X-ray, class by class."""
+    test = predictions[predictions["split"] == "test"]
+    return _draw_dots(test, "probability", "probability of COVID", THRESHOLD)
+
+
+def draw_scores(scores: pd.DataFrame) -> Figure:
+    """Draw the Dice coefficient of every test image, class by class, with each class's median."""
+    return _draw_dots(scores, "dice", "Dice coefficient", None)
+
+
+def _draw_dots(table: pd.DataFrame, column: str, label: str, boundary: float | None) -> Figure:
+    """Draw a column as jittered dots in a row for each class."""
+    classes = sorted(table["class"].unique(), reverse=True)
+    figure, (axis,) = _new(height=1.4 + 0.5 * len(classes))
+    for height, name in enumerate(classes):
+        values = table.loc[table["class"] == name, column].to_numpy()
+        jitter = np.random.default_rng(0).uniform(-0.25, 0.25, len(values))
+        axis.plot(values, height + jitter, "o", ms=5, alpha=0.6, color=BLUE, markeredgewidth=0)
+        middle = np.median(values)
+        axis.plot([middle, middle], [height - 0.35, height + 0.35], color=ORANGE, lw=2.5)
+    if boundary is not None:
+        axis.axvline(boundary, color=GREY, linestyle=":")
+    axis.set(yticks=range(len(classes)), yticklabels=classes, xlabel=label)
+    axis.set_title("One dot an X-ray of the test split; the bar is the median", fontsize=11)
+    return figure

@@ -1,0 +1,77 @@
+"""Results: `metrics.json` files, and the table of a run's headline figures."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.folders import require, shown
+
+NOTEBOOKS = {"detection": "03_detect_covid", "segmentation": "05_evaluate"}
+HEADLINES = {
+    "detection": {"accuracy": "COVID accuracy", "majority_accuracy": "(always the larger class)"},
+    "segmentation": {"iou": "IoU", "dice": "Dice coefficient", "dice_loss": "Dice loss"},
+}
+# What a run leaves, in the order in which it is made.
+MADE = [
+    "index.csv",
+    "audit.json",
+    "split.csv",
+    *(
+        f"detection/{name}"
+        for name in ("model.keras", "history.csv", "predictions.csv", "metrics.json")
+    ),
+    *(
+        f"segmentation/{name}"
+        for name in ("model.keras", "history.csv", "scores.csv", "metrics.json")
+    ),
+    "figures/*.png",
+    "notebooks/*.ipynb",
+]
+
+
+def write_metrics(folder: Path, values: dict[str, tuple[float, int]]) -> Path:
+    """Write `metrics.json`: for each name the value, its interval (none yet) and the count n.
+
+    Values are rounded to six digits, so that equal runs give equal files.
+    """
+    table = {
+        name: {"value": round(float(value), 6), "low": None, "high": None, "n": int(count)}
+        for name, (value, count) in values.items()
+    }
+    path = folder / "metrics.json"
+    path.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8", newline="\n")
+    return path
+
+
+def read_metrics(folder: Path) -> dict[str, dict]:
+    """Return what `write_metrics` wrote.
+
+    Raises:
+        CovidLungsError: the notebook that writes it has not run.
+    """
+    path = require(folder / "metrics.json", NOTEBOOKS[folder.name])
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def headline_table(run_folder: Path) -> pd.DataFrame:
+    """Return the headline figures on the test split that a run has so far, formatted."""
+    rows = [
+        (label, f"{figures[name]['value']:.3f}", figures[name]["n"])
+        for part, labels in HEADLINES.items()
+        if (run_folder / part / "metrics.json").is_file()
+        for figures in [read_metrics(run_folder / part)]
+        for name, label in labels.items()
+    ]
+    return pd.DataFrame(rows, columns=["figure", "test split", "X-rays"]).set_index("figure")
+
+
+def describe_run(run_folder: Path) -> str:
+    """Return a run's headline figures and where its files are, for a terminal."""
+    table = headline_table(run_folder)
+    figures = table.to_string() if len(table) else "no figures yet"
+    audit = json.loads(require(run_folder / "audit.json", "01_get_data").read_text("utf-8"))
+    kind = "synthetic X-rays" if audit["data"]["synthetic"] else f"data {audit['data']['name']}"
+    made = [path for path in MADE if list(run_folder.glob(path))]
+    files = "\n".join(f"  {shown(run_folder)}/{path}" for path in made)
+    return f"\n{kind}\n{figures}\n\nMade:\n{files}\n\nNot a medical device."

@@ -1,0 +1,102 @@
+"""Training: reproducible, a line an epoch, the best epoch's weights kept."""
+
+import math
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.backend import keras
+from helpers.batches import Batches
+from helpers.errors import CovidLungsError
+from helpers.folders import shown
+from helpers.metrics import dice_loss, thresholded_dice, thresholded_iou
+from helpers.recipes import Settings
+
+
+def make_reproducible(seed: int) -> None:
+    """Seed Python, NumPy and Keras, and make TensorFlow's operations deterministic."""
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow  # here, since other backends do without it
+
+        tensorflow.config.experimental.enable_op_determinism()
+
+
+def compile_detector(model: keras.Model, settings: Settings) -> None:
+    """Compile for binary cross-entropy (log loss) with Adam, watching accuracy."""
+    optimizer = keras.optimizers.Adam(settings.learning_rate)
+    model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
+
+
+def compile_segmenter(model: keras.Model, settings: Settings) -> None:
+    """Compile for Dice loss with Adam, watching the thresholded Dice and IoU."""
+    optimizer = keras.optimizers.Adam(settings.learning_rate)
+    watched = [
+        keras.metrics.MeanMetricWrapper(thresholded_dice, name="dice"),
+        keras.metrics.MeanMetricWrapper(thresholded_iou, name="iou"),
+    ]
+    model.compile(optimizer, dice_loss, metrics=watched)
+
+
+def train(
+    model: keras.Model, training: Batches, validation: Batches, epochs: int, folder: Path
+) -> pd.DataFrame:
+    """Fit a compiled model and leave the weights of its best epoch in it.
+
+    The best epoch is that of the lowest loss on the validation split. Writes `history.csv` into
+    `folder` as it goes, and `model.keras` at the end: until then an earlier model stays.
+
+    Returns:
+        a row an epoch: `epoch` from 1, then the loss and metrics on training and validation.
+
+    Raises:
+        CovidLungsError: the loss was never a number.
+    """
+    path, unfinished = folder / "model.keras", folder / "unfinished.keras"
+    unfinished.unlink(missing_ok=True)  # that of an earlier training must not pass for this one's
+    best = keras.callbacks.ModelCheckpoint(
+        unfinished,
+        monitor="val_loss",
+        save_best_only=True,
+        initial_value_threshold=math.inf,  # else a loss that is no number counts as the best
+    )
+    rows: list[dict] = []
+
+    def record(epoch: int, logs: dict) -> None:
+        rows.append({"epoch": epoch + 1, **{name: round(logs[name], 6) for name in sorted(logs)}})
+        pd.DataFrame(rows).to_csv(folder / "history.csv", index=False, lineterminator="\n")
+        print(describe_epoch(rows[-1], epochs), flush=True)
+
+    recorder = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: training.start_epoch(epoch), on_epoch_end=record
+    )
+    model.fit(
+        training,
+        validation_data=validation,
+        epochs=epochs,
+        callbacks=[best, recorder],
+        verbose=0,
+    )
+    if not unfinished.is_file():
+        raise CovidLungsError(
+            f"{shown(path)} was not made: the validation loss was not a number in any epoch. "
+            "Try another `seed`, or a larger `batch_size`."
+        )
+    model.load_weights(unfinished)
+    unfinished.replace(path)
+    return pd.DataFrame(rows)
+
+
+def describe_epoch(row: dict, epochs: int) -> str:
+    """Return the line that a reader sees after an epoch; without times, so that runs compare."""
+    figures = "  ".join(
+        f"{name.replace('val_', 'validation ')} {value:.3f}"
+        for name, value in row.items()
+        if name != "epoch"
+    )
+    return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {figures}"
+
+
+def load_model(path: Path) -> keras.Model:
+    """Return a trained model for prediction; its loss and optimizer are not restored."""
+    return keras.models.load_model(path, compile=False)

@@ -1,0 +1,106 @@
+"""Tiny X-rays, masks and data sets that the tests make on the fly."""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.data_sets import DataSet
+from helpers.errors import CovidLungsError
+from helpers.index import build_index, write_index
+from helpers.splits import assign_splits, write_split
+
+IMAGE_SHAPE = (40, 36)
+MASK_SHAPE = (24, 20)
+COUNTS = {"COVID": 4, "Normal": 5}
+
+
+@contextmanager
+def refused(name: str, fault: str, remedy: str) -> Iterator[None]:
+    """Expect a message that names the file or value, the fault and the remedy."""
+    with pytest.raises(CovidLungsError) as caught:
+        yield
+    for part in (name, fault, remedy):
+        assert part in str(caught.value)
+
+
+def xray(number: int) -> np.ndarray:
+    """Return grey noise that differs for every number, uint8 (40, 36)."""
+    return np.random.default_rng(number).integers(1, 255, IMAGE_SHAPE, dtype=np.uint8)
+
+
+def lung_mask(number: int) -> np.ndarray:
+    """Return a mask of 0 and 255 with two boxes whose height depends on the number, (24, 20)."""
+    mask = np.zeros(MASK_SHAPE, np.uint8)
+    bottom = 10 + number % 12
+    mask[4:bottom, 3:8] = mask[4:bottom, 12:17] = 255
+    return mask
+
+
+def write_image(path: Path, pixels: np.ndarray) -> Path:
+    """Write pixels (colours in OpenCV's order) in the format that the name's ending says."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    done, content = cv2.imencode(path.suffix, pixels)
+    assert done
+    path.write_bytes(content.tobytes())
+    return path
+
+
+def image_path(root: Path, class_name: str, number: int) -> Path:
+    return root / class_name / "images" / f"{class_name}-{number}.png"
+
+
+def mask_path(root: Path, class_name: str, number: int) -> Path:
+    return root / class_name / "masks" / f"{class_name}-{number}.png"
+
+
+def write_pair(root: Path, class_name: str, number: int, seed: int | None = None) -> None:
+    """Write an X-ray and its RGB mask; pairs of one seed have equal pixels."""
+    seed = zlib.crc32(f"{class_name}-{number}".encode()) if seed is None else seed
+    write_image(image_path(root, class_name, number), xray(seed))
+    write_image(mask_path(root, class_name, number), cv2.merge([lung_mask(seed)] * 3))
+
+
+def make_data_set(folder: Path, counts: dict[str, int] = COUNTS) -> DataSet:
+    """Write a data set in the database's layout and return it."""
+    for class_name, count in counts.items():
+        for number in range(1, count + 1):
+            write_pair(folder, class_name, number)
+    return DataSet(name=folder.name, root=folder, synthetic=False)
+
+
+def make_run(folder: Path, data_set: DataSet, seed: int = 7) -> pd.DataFrame:
+    """Write index and split of a data set into a run folder and return the index."""
+    folder.mkdir(parents=True, exist_ok=True)
+    index, audit = build_index(data_set)
+    write_index(folder, index, audit)
+    write_split(folder, assign_splits(index, seed))
+    return index
+
+
+def png(
+    size: tuple[int, int], depth: int, colour_type: int, rows: list[bytes], *chunks: bytes
+) -> bytes:
+    """Return a PNG file of any kind, byte by byte; `chunks` come before the pixels.
+
+    The size is (height, width), as the file claims it.
+    """
+    header = struct.pack(">IIBBBBB", size[1], size[0], depth, colour_type, 0, 0, 0)
+    pixels = zlib.compress(b"".join(b"\0" + row for row in rows))
+    parts = [png_chunk(b"IHDR", header), *chunks, png_chunk(b"IDAT", pixels)]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts) + png_chunk(b"IEND", b"")
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )

@@ -1,0 +1,55 @@
+"""Fixtures that several test files share; those of every test are in the conftest.py above."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+from builders import make_data_set
+
+from helpers.data_sets import DataSet, find_data
+from helpers.index import build_index
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lead the cache of one test away from the user's."""
+    folder = tmp_path / "cache"
+    monkeypatch.setenv("COVID_LUNGS_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Lead the runs of one test away from those of the others."""
+    folder = tmp_path / "runs"
+    monkeypatch.setenv("COVID_LUNGS_RUNS", str(folder))
+    return folder
+
+
+@pytest.fixture
+def data_set(tmp_path: Path) -> DataSet:
+    """Four X-rays of COVID and five normal ones, as `builders` draws them."""
+    return make_data_set(tmp_path / "tiny")
+
+
+@pytest.fixture
+def figures():
+    """Close the figures that a test leaves open."""
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="session")
+def real_sets(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, DataSet]:
+    """The real data sets, unpacked once for all tests."""
+    names = ("COVID-19_Radiography_Dataset", "shenzhen")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COVID_LUNGS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return {name: find_data(str(real_data / f"{name}.zip")) for name in names}
+
+
+@pytest.fixture(scope="session")
+def real_indexes(real_sets: dict[str, DataSet]) -> dict[str, tuple[pd.DataFrame, dict]]:
+    """Index and audit of each real data set."""
+    return {name: build_index(data_set) for name, data_set in real_sets.items()}

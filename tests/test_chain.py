@@ -1,0 +1,210 @@
+import ast
+
+import nbformat
+import pytest
+from builders import make_run, refused
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import chain
+from helpers.chain import check_parameters, find_notebooks, run_chain
+from helpers.errors import CovidLungsError
+
+pytestmark = pytest.mark.usefixtures("runs")
+SHARED = 'data: str = "demo"\nrun: str = None\nrecipe: str = "demo"\nseed: int = 7\n'
+OWN = "epochs: int = None\nrate: float = 0.5\nquick: bool = False\ntitle: str = None\n"
+# A notebook that leaves what it was given, in the folder that it was given.
+NOTE = "from pathlib import Path\n(Path(run) / '{}.txt').write_text(repr((data, recipe, seed)))"
+
+
+def write_notebook(path, parameters: str, code: str) -> None:
+    cells = [nbformat.v4.new_code_cell(source) for source in (parameters, code)]
+    cells[0].metadata.tags = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
+
+
+@pytest.fixture
+def notebooks(tmp_path, monkeypatch):
+    """The notebooks of a project of our own: 01, 03 and 04, and 00 and 07 outside the chain."""
+    folder = tmp_path / "notebooks"
+    for name in ("00_before", "01_first", "03_detect", "04_last", "07_after"):
+        parameters = SHARED + OWN if name == "03_detect" else SHARED
+        write_notebook(folder / f"{name}.ipynb", parameters, NOTE.format(name[:2]))
+    monkeypatch.setattr(chain, "_folder", lambda: folder)
+    return folder
+
+
+def run(**changes):
+    """Run the chain with everything as the command's defaults say, but for the changes."""
+    usual = {"data": "demo", "recipe": "demo", "run": "a", "given": {}, "only": [], "start": None}
+    return run_chain(**{**usual, **changes})
+
+
+def numbers(only: list[str], start: str | None = None) -> list[str]:
+    return [path.name[:2] for path in find_notebooks(only, start)]
+
+
+@pytest.mark.parametrize(
+    ("only", "start", "expected"),
+    [
+        ([], None, ["01", "03", "04"]),
+        (["04"], None, ["04"]),
+        (["04", "01"], None, ["01", "04"]),
+        ([], "03", ["03", "04"]),
+        (["01", "04"], "03", ["04"]),
+    ],
+)
+def test_the_notebooks_in_order(notebooks, only, start, expected):
+    assert numbers(only, start) == expected
+
+
+@pytest.mark.parametrize("number", ["02", "00", "07", "3", "x", ""])
+def test_a_number_that_no_notebook_has_is_refused(notebooks, number):
+    with refused(f"notebook {number!r}", "choose one of", "01, 03, 04"):
+        find_notebooks([number], None)
+    if number:
+        with refused(f"notebook {number!r}", "choose one of", "01, 03, 04"):
+            find_notebooks([], number)
+
+
+def test_a_choice_that_leaves_nothing_is_refused(notebooks):
+    with refused("--only 01", "no notebook is left to run", "Leave one of them out"):
+        find_notebooks(["01"], "03")
+
+
+def test_a_folder_without_notebooks_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(chain, "_folder", lambda: tmp_path)
+    with refused(str(tmp_path), "holds no notebooks", "restore them with git"):
+        find_notebooks([], None)
+
+
+def test_without_a_clone_the_command_says_that_it_needs_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(chain, "project_root", lambda: tmp_path)
+    with refused("notebooks", "not found", "inside a clone of the project"):
+        find_notebooks([], None)
+
+
+def test_values_get_the_type_of_their_parameter(notebooks):
+    given = {"epochs": "3", "rate": "1e-4", "quick": "True", "title": "12", "seed": "0"}
+    assert check_parameters(find_notebooks([], None), given) == {
+        "epochs": 3,
+        "rate": 1e-4,
+        "quick": True,
+        "title": "12",
+        "seed": 0,
+    }
+
+
+def test_none_is_a_value_where_it_is_the_default(notebooks):
+    assert check_parameters(find_notebooks([], None), {"epochs": "None"}) == {"epochs": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("epochs", "many"),
+        ("epochs", "2.5"),
+        ("epochs", "True"),
+        ("epochs", "[1]"),
+        ("epochs", "{[]: 1}"),
+        ("epochs", ""),
+        ("rate", "fast"),
+        ("rate", "None"),
+        ("quick", "1"),
+        ("seed", "None"),
+    ],
+)
+def test_a_value_of_another_type_is_refused(notebooks, name, text):
+    kind = {"epochs": "int", "rate": "float", "quick": "bool", "seed": "int"}[name]
+    with refused(f"parameter {name}", repr(text), f"give a value of type {kind}"):
+        check_parameters(find_notebooks([], None), {name: text})
+
+
+@pytest.mark.parametrize("text", ["-1", "2147483648"])
+def test_a_seed_that_no_generator_takes_is_refused(notebooks, text):
+    with refused("parameter seed", text, "give a whole number from 0 to 2147483647"):
+        check_parameters(find_notebooks([], None), {"seed": text})
+
+
+@pytest.mark.parametrize("name", ["epoch", "Epochs", "batch_size", ""])
+def test_an_unknown_parameter_is_refused_with_the_known_ones(notebooks, name):
+    with refused(f"parameter {name!r}", "is unknown", "epochs, rate, quick, title"):
+        check_parameters(find_notebooks([], None), {name: "2"})
+
+
+def test_a_parameter_of_a_notebook_that_does_not_run_is_unknown(notebooks):
+    with refused("parameter 'epochs'", "is unknown", "these notebooks have: none"):
+        check_parameters(find_notebooks(["04"], None), {"epochs": "2"})
+
+
+@pytest.mark.parametrize("name", ["data", "run", "recipe"])
+def test_an_option_given_as_a_parameter_is_not_ignored(notebooks, name):
+    with refused(f"parameter {name!r}", f"give it as --{name} other", "without -p"):
+        check_parameters(find_notebooks([], None), {name: "other"})
+
+
+@settings(max_examples=100, deadline=None)
+@given(text=st.text("0123456789.-eNTrue[]{}(),:'\"x \n", max_size=12))
+def test_any_text_is_a_value_or_refused(text):
+    declared = {"inferred_type_name": "int", "default": "None"}
+    try:
+        value = chain._parse("epochs", text, declared)
+    except CovidLungsError as error:
+        assert repr(text) in str(error)
+        return
+    assert value is None or type(value) is int
+    assert ast.literal_eval(text) == value
+
+
+REFUSALS = {
+    "parameter": {"given": {"epoch": "2"}},
+    "value": {"given": {"epochs": "two"}},
+    "recipe": {"recipe": "best of all"},
+    "source": {"data": "no/such/folder"},
+    "number": {"only": ["09"]},
+    "start": {"start": "09"},
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_bad_input_is_refused_before_anything_runs(notebooks, runs, name):
+    with pytest.raises(CovidLungsError):
+        run(**REFUSALS[name])
+    assert not runs.exists(), "not even a folder was made"
+
+
+def test_the_chain_runs_in_order_with_its_parameters(notebooks, runs, data_set):
+    write_notebook(notebooks / "03_detect.ipynb", SHARED + OWN, "assert (epochs, rate) == (2, 0.5)")
+    given = {"epochs": "2", "seed": "5"}
+    folder = run(data=str(data_set.root), recipe="original", given=given)
+    assert folder == runs / "a"
+    for number in ("01", "04"):
+        expected = repr((str(data_set.root), "original", 5))
+        assert (folder / f"{number}.txt").read_text() == expected
+    executed = sorted(path.name for path in (folder / "notebooks").iterdir())
+    assert executed == ["01_first.ipynb", "03_detect.ipynb", "04_last.ipynb"]
+    outputs = nbformat.read(folder / "notebooks" / "04_last.ipynb", 4).cells[-1].outputs
+    assert outputs, "the executed notebook holds what its cells gave"
+
+
+def test_a_failing_cell_stops_the_chain_and_names_the_notebook(notebooks, runs):
+    write_notebook(notebooks / "01_first.ipynb", SHARED, "raise ValueError('no lungs')")
+    with refused("01_first stopped", "ValueError: no lungs", "runs/a/notebooks/01_first.ipynb"):
+        run()
+    assert (runs / "a" / "notebooks" / "01_first.ipynb").is_file()
+    assert not (runs / "a" / "notebooks" / "03_detect.ipynb").exists()
+
+
+@pytest.mark.parametrize("with_covid", [True, False])
+def test_detection_is_skipped_without_covid_and_says_so(
+    notebooks, runs, data_set, capsys, with_covid
+):
+    if not with_covid:
+        (data_set.root / "COVID").rename(data_set.root / "Tuberculosis")
+    make_run(runs / "a", data_set)
+    folder = run(only=["03"])
+    assert (folder / "03.txt").exists() == with_covid
+    said = "skipped, since it needs the class COVID and another" in capsys.readouterr().out
+    assert said != with_covid

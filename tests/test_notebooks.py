@@ -1,0 +1,110 @@
+"""The stored notebooks: their fixed opening, their parameters, and what may be in them."""
+
+import ast
+import re
+from pathlib import Path
+
+import nbformat
+import papermill
+import pytest
+
+from helpers.chain import SHARED_PARAMETERS
+from maintenance.remake_notebooks import SIZE_LIMIT, clean
+
+NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+CHECKED = "nbval-check-output"
+
+pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def code_cells(path: Path) -> list[nbformat.NotebookNode]:
+    return [cell for cell in read(path).cells if cell.cell_type == "code"]
+
+
+def tagged(path: Path, tag: str) -> list[nbformat.NotebookNode]:
+    return [cell for cell in code_cells(path) if tag in cell.metadata.get("tags", [])]
+
+
+def test_opens_with_title_badge_goal_and_files(path):
+    first = read(path).cells[0]
+    assert first.cell_type == "markdown"
+    assert first.source.startswith(f"# {path.name[:2]} · ")
+    assert f"/blob/main/notebooks/{path.name})" in first.source
+    assert "**At the end of this notebook" in first.source
+    assert "| reads | writes |" in first.source
+
+
+def test_bootstrap_imports_and_parameters_follow_in_this_order(path):
+    bootstrap, imports, parameters = code_cells(path)[:3]
+    assert bootstrap.source.startswith('if "google.colab" in str(get_ipython())')
+    assert len(bootstrap.source.splitlines()) == 2
+    assert "import" in imports.source
+    assert parameters.metadata.tags == ["parameters"]
+
+
+def test_parameters_cell_holds_typed_commented_literals_only(path):
+    (cell,) = tagged(path, "parameters")
+    for line, statement in zip(cell.source.splitlines(), ast.parse(cell.source).body, strict=True):
+        assert isinstance(statement, ast.AnnAssign)
+        ast.literal_eval(statement.value)
+        assert "  # " in line
+
+
+def test_papermill_sees_the_shared_parameters_and_their_types(path):
+    parameters = papermill.inspect_notebook(path)
+    assert list(parameters)[:4] == list(SHARED_PARAMETERS)
+    assert {details["inferred_type_name"] for details in parameters.values()} <= {"str", "int"}
+
+
+def test_at_least_three_cells_are_compared_and_have_something_to_compare(path):
+    cells = tagged(path, CHECKED)
+    assert len(cells) >= 3
+    for cell in cells:
+        assert cell.execution_count, "nbval passes over a cell that was never run"
+        assert [output.get("name") for output in cell.outputs] == ["stdout"]
+
+
+def test_no_output_is_an_error_or_a_message_of_the_machine(path):
+    outputs = [output for cell in code_cells(path) for output in cell.outputs]
+    assert not [output for output in outputs if output.output_type == "error"]
+    assert not [output for output in outputs if output.get("name") == "stderr"]
+
+
+def test_stored_notebook_is_clean(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.encode()) <= SIZE_LIMIT
+    assert nbformat.writes(clean(read(path)), indent=1) + "\n" == text
+    printed = "".join(
+        output.text for cell in code_cells(path) for output in cell.outputs if "text" in output
+    )
+    assert not re.search(r"\d:\d\d:\d\d|it/s|ms/step|/(home|Users|tmp|content)/", printed)
+
+
+def test_text_and_code_take_turns_and_cells_are_short(path):
+    cells = read(path).cells
+    assert 20 <= len(cells) <= 45
+    assert max(len(cell.source.splitlines()) for cell in code_cells(path)) <= 30
+    longest_run_of_code = max(
+        len(run)
+        for run in re.findall("c+", "".join("c" if c.cell_type == "code" else "t" for c in cells))
+    )
+    assert longest_run_of_code <= 4
+
+
+def test_every_figure_is_kept_under_the_notebooks_number(path):
+    sources = "\n".join(cell.source for cell in code_cells(path))
+    names = re.findall(r'plots\.finish\(figure, run_folder, f?"([^"]+)"', sources)
+    assert names
+    assert all(name.startswith(path.name[:3].replace("_", "") + "_") for name in names)
+    assert len(re.findall(r"figure = ", sources)) == len(names)
+
+
+def test_links_to_other_notebooks_lead_somewhere(path):
+    text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    targets = re.findall(r"\]\((\d\d_\w+\.ipynb)\)", text)
+    assert targets
+    assert all((path.parent / target).is_file() for target in targets)

@@ -1,0 +1,88 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import pictures, plots
+from helpers.images import read_mask, read_xray
+from helpers.index import build_index
+
+pytestmark = pytest.mark.usefixtures("figures")
+
+
+@pytest.fixture
+def rows(data_set) -> pd.DataFrame:
+    """Two X-rays of COVID and a normal one."""
+    return build_index(data_set)[0].iloc[[0, 1, 6]]
+
+
+def shown(figure) -> list[np.ndarray]:
+    """Return the images in a figure, row by row."""
+    return [np.asarray(image.get_array()) for axis in figure.axes for image in axis.images]
+
+
+@settings(max_examples=30, deadline=None)
+@given(per_class=st.integers(1, 4), seed=st.integers(0, 2**31 - 1))
+def test_examples_are_chosen_by_the_seed_and_class_by_class(per_class, seed):
+    names = ["A", "B", "A", "B", "B", "A", "B", "C"]
+    table = pd.DataFrame({"class": names, "file": list("hgfedcba")})
+    chosen = pictures.pick_examples(table, per_class, seed)
+    expected = {name: min(per_class, names.count(name)) for name in "ABC"}
+    assert chosen["class"].value_counts().to_dict() == expected
+    assert list(chosen["class"]) == sorted(chosen["class"])
+    assert chosen.index.is_unique
+    pd.testing.assert_frame_equal(chosen, pictures.pick_examples(table, per_class, seed))
+
+
+def test_another_seed_chooses_others():
+    table = pd.DataFrame({"class": "A", "file": [str(number) for number in range(50)]})
+    assert len({pictures.pick_examples(table, 1, seed)["file"].item() for seed in range(9)}) > 5
+
+
+def test_xray_mask_and_outline_stand_in_a_column(data_set, rows):
+    found = shown(pictures.draw_masks(data_set, rows))
+    files = zip(rows["file"], rows["mask"], strict=True)
+    for column, (file, mask) in enumerate(files):
+        xray, lungs = read_xray(data_set.root / file), read_mask(data_set.root / mask)
+        np.testing.assert_array_equal(found[column], xray)
+        np.testing.assert_array_equal(found[3 + column], lungs * 255)
+        assert found[6 + column].shape == (*xray.shape, 3)
+
+
+def test_a_grid_with_a_gap_holds_every_xray_under_its_caption(data_set, rows):
+    figure = pictures.draw_xrays(data_set, rows, ["one", "two", "three"], columns=2)
+    assert [axis.get_title() for axis in figure.axes] == ["one", "two", "three", ""]
+    assert len(shown(figure)) == 3
+
+
+def test_predictions_are_thresholded_at_the_mask_s_size(data_set, rows):
+    masks = [read_mask(data_set.root / file) for file in rows["mask"]]
+    guesses = np.stack([mask * np.float32(0.6) for mask in masks])
+    found = shown(pictures.draw_predictions(data_set, rows, guesses, ["a", "b", "c"]))
+    for column, mask in enumerate(masks):
+        np.testing.assert_array_equal(found[3 + column], mask * 255)
+        np.testing.assert_array_equal(found[6 + column], mask * 255)
+
+
+def test_edge_filters_answer_to_their_own_edges(data_set, rows):
+    _, vertical, horizontal = shown(pictures.draw_filters(data_set, rows.iloc[0]))
+    assert not np.array_equal(vertical, horizontal)
+    assert vertical.min() >= 0 and vertical.max() <= 255
+
+
+def test_a_probability_is_enlarged_to_its_xray(data_set, rows):
+    figure = pictures.draw_probability(data_set, rows.iloc[0], np.full((4, 4), 0.25, np.float32))
+    xray, _, enlarged = shown(figure)[:3]
+    assert enlarged.shape == xray.shape
+    assert (enlarged == 0.25).all()
+
+
+def test_pictures_are_equal_byte_for_byte(data_set, rows, tmp_path):
+    for place in ("first", "second"):
+        figure = pictures.draw_masks(data_set, rows)
+        plots.finish(figure, tmp_path / place, "masks", data_set)
+        plt.close(figure)
+    first, second = (tmp_path / place / "figures/masks.png" for place in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()

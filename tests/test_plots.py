@@ -1,0 +1,121 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from builders import make_run
+from PIL import Image
+
+from helpers import plots
+from helpers.data_sets import DataSet
+from helpers.splits import read_split
+
+pytestmark = pytest.mark.usefixtures("figures", "runs")
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "accuracy": [0.5, 0.7, 0.9],
+        "loss": [0.7, 0.5, 0.3],
+        "val_accuracy": [0.5, 0.8, 0.7],
+        "val_loss": [0.7, 0.4, 0.6],
+    }
+)
+PREDICTIONS = pd.DataFrame(
+    {
+        "file": list("abcdef"),
+        "class": ["COVID", "COVID", "Normal", "Normal", "Normal", "Normal"],
+        "split": ["test"] * 5 + ["train"],
+        "label": [1, 1, 0, 0, 0, 0],
+        "probability": [0.9, 0.3, 0.8, 0.1, 0.2, 0.99],
+    }
+)
+SCORES = pd.DataFrame({"class": ["COVID", "Normal", "Normal"], "dice": [0.8, 0.9, 0.7]})
+FIGURES = {
+    "counts": lambda: plots.draw_counts({"COVID": 1200, "Normal": 34}),
+    "history": lambda: plots.draw_history(HISTORY, {"accuracy": "accuracy", "loss": "log loss"}),
+    "detection": lambda: plots.draw_detection(PREDICTIONS),
+    "probabilities": lambda: plots.draw_probabilities(PREDICTIONS),
+    "scores": lambda: plots.draw_scores(SCORES),
+}
+SYNTHETIC, REAL = (DataSet("tiny", None, synthetic) for synthetic in (True, False))
+
+
+def texts(artist) -> list[str]:
+    """Return every word in a figure."""
+    return [text.get_text() for text in artist.findobj(plt.Text) if text.get_text()]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("data_set", [SYNTHETIC, REAL], ids=["synthetic", "real"])
+def test_every_figure_says_what_it_was_made_from(name, data_set, tmp_path):
+    figure = FIGURES[name]()
+    plots.finish(figure, tmp_path, name, data_set)
+    label = "synthetic X-rays" if data_set.synthetic else "X-rays: tiny"
+    assert texts(figure).count(label) == 1
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_equal_figures_are_equal_byte_for_byte(name, tmp_path):
+    for place in ("first", "second"):
+        plots.finish(FIGURES[name](), tmp_path / place, name, REAL)
+    first, second = (tmp_path / place / "figures" / f"{name}.png" for place in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+    assert Image.open(first).info.keys() <= {"dpi"}, "neither date nor version"
+
+
+def test_the_label_changes_the_picture(tmp_path):
+    for data_set in (SYNTHETIC, REAL):
+        plots.finish(FIGURES["scores"](), tmp_path, data_set.label, data_set)
+    first, second = sorted((tmp_path / "figures").iterdir())
+    assert first.read_bytes() != second.read_bytes()
+    difference = np.array(Image.open(first)) != np.array(Image.open(second))
+    rows, columns = np.nonzero(difference.any(axis=-1))
+    height, width = difference.shape[:2]
+    assert rows.min() > 0.9 * height and columns.min() > 0.5 * width, "in the lower right corner"
+
+
+def test_counts_are_written_beside_their_bars():
+    figure = plots.draw_counts({"COVID": 1200, "Normal": 34})
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["Normal", "COVID"]
+    assert {"1,200", "34", "1,234 X-rays with lung masks"} <= set(texts(figure))
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [34, 1200]
+
+
+def test_the_split_s_pieces_fill_every_class(data_set, runs):
+    make_run(runs / "a", data_set)
+    split = read_split(runs / "a", data_set)
+    figure = plots.draw_split(split)
+    bars = figure.axes[0].patches
+    assert len(bars) == 6
+    for row in {bar.get_y() for bar in bars}:
+        assert sum(bar.get_width() for bar in bars if bar.get_y() == row) == pytest.approx(1)
+    counts = pd.crosstab(split["class"], split["split"])
+    drawn = [text for text in texts(figure.axes[0]) if text.isdigit()]
+    assert sorted(drawn) == sorted(str(count) for count in counts.to_numpy().flat)
+
+
+def test_learning_curves_mark_the_kept_epoch():
+    figure = plots.draw_history(HISTORY, {"accuracy": "accuracy", "loss": "log loss"})
+    for axis, name in zip(figure.axes, ("accuracy", "loss"), strict=True):
+        training, validation, kept = axis.lines
+        assert list(training.get_ydata()) == list(HISTORY[name])
+        assert list(validation.get_ydata()) == list(HISTORY[f"val_{name}"])
+        assert list(kept.get_xdata()) == [2, 2], "of the lowest validation loss"
+
+
+def test_the_confusion_matrix_and_the_curve_are_those_of_the_test_split():
+    left, right = plots.draw_detection(PREDICTIONS).axes
+    cells = {tuple(map(int, text.get_position())): text.get_text() for text in left.texts}
+    # (said, true): two healthy passed, one taken for ill; one ill missed, one found.
+    assert cells == {(0, 0): "2", (1, 0): "1", (0, 1): "1", (1, 1): "1"}
+    # Of the six pairs of ill and healthy only 0.3 below 0.8 is ranked wrongly.
+    assert "area 0.833" in texts(right)
+
+
+def test_every_test_xray_is_a_dot_in_its_class_s_row():
+    axis = plots.draw_probabilities(PREDICTIONS).axes[0]
+    dots = [line.get_xdata() for line in axis.lines if line.get_marker() == "o"]
+    assert [sorted(values) for values in dots] == [[0.1, 0.2, 0.8], [0.3, 0.9]]
+    medians = [line.get_xdata()[0] for line in axis.lines[1:4:2]]
+    assert medians == pytest.approx([0.2, 0.6])
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Normal", "COVID"]

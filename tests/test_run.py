@@ -1,0 +1,106 @@
+"""The whole chain, small: what a run leaves, that equal runs are equal, and real X-rays."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from helpers.chain import run_chain
+from helpers.command import main
+from helpers.folders import runs_root
+from helpers.results import MADE
+
+# One epoch on small images: the chain is tested here, not what the networks learn.
+QUICK = ["-p", "epochs", "1", "-p", "image_size", "32"]
+REPRODUCED = [
+    "index.csv",
+    "audit.json",
+    "split.csv",
+    "detection/history.csv",
+    "detection/predictions.csv",
+    "detection/metrics.json",
+    "segmentation/history.csv",
+    "segmentation/scores.csv",
+    "segmentation/metrics.json",
+]
+
+
+@pytest.fixture(scope="module")
+def quick_run() -> Path:
+    assert main(["run", "--run", "quick", *QUICK]) == 0
+    return runs_root() / "quick"
+
+
+def test_run_leaves_every_file_of_the_contract(quick_run):
+    for pattern in MADE:
+        assert list(quick_run.glob(pattern)), pattern
+    executed = sorted(path.stem[:2] for path in (quick_run / "notebooks").iterdir())
+    assert executed == ["01", "02", "03", "04", "05"]
+
+
+def test_tables_have_the_columns_of_the_contract(quick_run):
+    columns = {
+        "split.csv": ["file", "class", "group", "split"],
+        "detection/predictions.csv": ["file", "class", "split", "label", "probability"],
+        "segmentation/scores.csv": ["file", "class", "iou", "dice", "dice_loss"],
+    }
+    for name, expected in columns.items():
+        assert list(pd.read_csv(quick_run / name).columns) == expected
+
+
+def test_metrics_are_those_of_the_tables(quick_run):
+    scores = pd.read_csv(quick_run / "segmentation" / "scores.csv")
+    metrics = json.loads((quick_run / "segmentation" / "metrics.json").read_text())
+    for name in ("iou", "dice", "dice_loss"):
+        assert metrics[name]["value"] == pytest.approx(scores[name].mean(), abs=1e-6)
+        assert metrics[name]["n"] == len(scores)
+    predictions = pd.read_csv(quick_run / "detection" / "predictions.csv")
+    test = predictions[predictions["split"] == "test"]
+    right = (test["probability"] > 0.5) == (test["label"] == 1)
+    metrics = json.loads((quick_run / "detection" / "metrics.json").read_text())
+    assert metrics["accuracy"]["value"] == pytest.approx(right.mean(), abs=1e-6)
+
+
+def test_scores_are_of_the_test_split_only(quick_run):
+    split = pd.read_csv(quick_run / "split.csv")
+    scores = pd.read_csv(quick_run / "segmentation" / "scores.csv")
+    assert set(scores["file"]) == set(split.loc[split["split"] == "test", "file"])
+
+
+def test_equal_runs_give_equal_files(quick_run):
+    assert main(["run", "--run", "again", *QUICK]) == 0
+    for name in REPRODUCED:
+        again = (runs_root() / "again" / name).read_bytes()
+        assert again == (quick_run / name).read_bytes(), name
+
+
+def test_another_seed_gives_another_split_and_other_weights(quick_run):
+    assert main(["run", "--run", "seeded", "--only", "01", "--only", "02", "-p", "seed", "8"]) == 0
+    seeded = runs_root() / "seeded"
+    assert (seeded / "index.csv").read_bytes() == (quick_run / "index.csv").read_bytes()
+    assert (seeded / "split.csv").read_bytes() != (quick_run / "split.csv").read_bytes()
+
+
+def test_a_failing_cell_ends_the_run_with_notebook_error_and_remedy(capsys):
+    assert main(["run", "--run", "unmade", "--from", "02"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("covid-lungs: 02_split_data stopped:")
+    assert "runs/unmade/index.csv not found: run 01_get_data first" in message
+    assert "runs/unmade/notebooks/02_split_data.ipynb" in message
+
+
+def test_real_tuberculosis_data_are_segmented_and_detection_says_why_not(real_data, capsys):
+    archive = str(real_data / "shenzhen.zip")
+    folder = run_chain(
+        data=archive,
+        recipe="demo",
+        run="shenzhen",
+        given={"epochs": "1", "image_size": "32"},
+        only=[],
+        start=None,
+    )
+    assert "03_detect_covid: skipped" in capsys.readouterr().out
+    assert len(pd.read_csv(folder / "index.csv")) == 566
+    assert (folder / "segmentation" / "metrics.json").is_file()
+    assert not (folder / "detection" / "metrics.json").exists()
