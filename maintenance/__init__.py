@@ -1,0 +1,1 @@
+"""Chores of the project's maintainers, none of which a run needs."""

@@ -1,0 +1,87 @@
+"""Execute the notebooks by the demo recipe and store them as the repository shows them.
+
+`uv run python -m maintenance.remake_notebooks` runs the series from the start in a temporary
+folder, keeps the outputs that a reader wants, drops what differs from run to run (times, paths,
+progress, start-up notes), and copies the README's pictures to `figures/`.
+"""
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import nbformat
+import papermill
+from nbformat import NotebookNode
+
+ROOT = Path(__file__).resolve().parents[1]
+SIZE_LIMIT = 500_000  # bytes of a notebook: what readers on GitHub can load without waiting
+README_FIGURES = {"04_predictions.png": "lungs.png", "03_detection.png": "detection.png"}
+
+
+def clean(notebook: NotebookNode) -> NotebookNode:
+    """Return a notebook with the outputs of its cells and nothing that depends on the run."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    count = 0
+    for cell in notebook.cells:
+        cell.metadata = {"tags": tags} if (tags := cell.metadata.get("tags")) else {}
+        if cell.cell_type == "code":
+            count += 1
+            cell.execution_count = count
+            cell.outputs = _clean_outputs(cell.outputs, count)
+    return notebook
+
+
+def _clean_outputs(outputs: list[NotebookNode], count: int) -> list[NotebookNode]:
+    """Return outputs without standard error, printed text in one piece."""
+    kept: list[NotebookNode] = []
+    for output in outputs:
+        if output.get("name") == "stderr":
+            continue
+        if "execution_count" in output:
+            output.execution_count = count
+        if output.get("name") == "stdout" and kept and kept[-1].get("name") == "stdout":
+            kept[-1].text += output.text
+        else:
+            kept.append(output)
+    return kept
+
+
+def faults(text: str, forbidden: list[str]) -> list[str]:
+    """Return what is wrong with a notebook's text: too large, or with a path of this machine."""
+    found = [f"shows the path {path}" for path in forbidden if path in text]
+    size = len(text.encode())
+    return found + ([f"has {size:,} bytes, more than {SIZE_LIMIT:,}"] if size > SIZE_LIMIT else [])
+
+
+def remake(root: Path) -> list[str]:
+    """Execute and store every notebook, and the README's figures; return the faults found."""
+    found = []
+    with tempfile.TemporaryDirectory() as runs:
+        os.environ["COVID_LUNGS_RUNS"] = runs
+        for path in sorted((root / "notebooks").glob("0[1-6]_*.ipynb")):
+            executed = Path(runs) / path.name
+            papermill.execute_notebook(path, executed, cwd=path.parent, kernel_name="python3")
+            notebook = clean(nbformat.read(executed, as_version=4))
+            text = nbformat.writes(notebook, indent=1) + "\n"
+            found += [f"{path.name} {fault}" for fault in faults(text, [runs, str(root)])]
+            path.write_text(text, encoding="utf-8", newline="\n")
+        for source, target in README_FIGURES.items():
+            shutil.copyfile(Path(runs) / "demo" / "figures" / source, root / "figures" / target)
+    return found
+
+
+def main() -> int:
+    """Remake the notebooks; return 1 if one of them must not be committed as it is."""
+    found = remake(ROOT)
+    for fault in found:
+        print(fault, file=sys.stderr)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
