@@ -13,8 +13,6 @@ RUNS = pytest.StashKey[str]()
 def pytest_configure(config: pytest.Config) -> None:
     """Lead tests, and the kernels that nbval starts, away from the user's runs."""
     config.stash[RUNS] = os.environ["COVID_LUNGS_RUNS"] = tempfile.mkdtemp(prefix="covid-lungs-")
-    # TensorFlow's start-up messages would hide the tests' own.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

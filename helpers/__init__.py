@@ -4,4 +4,3 @@ import os
 
 # TensorFlow's start-up notes would fill the notebooks; its errors still show.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")

@@ -4,8 +4,10 @@ import ast
 import subprocess
 from pathlib import Path
 
+import pandas as pd
 import papermill
 from jupyter_client import AsyncKernelManager
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
@@ -156,7 +158,7 @@ def _has_detection(run_folder: Path) -> bool:
     index = run_folder / "index.csv"
     if not index.is_file():
         return True
-    classes = {line.partition("/")[0] for line in index.read_text("utf-8").splitlines()[1:]}
+    classes = set(pd.read_csv(index, usecols=["class"], dtype=str, keep_default_na=False)["class"])
     return POSITIVE_CLASS in classes and len(classes) > 1
 
 
@@ -178,4 +180,9 @@ def _execute(notebook: Path, run_folder: Path, parameters: dict[str, object]) ->
         raise CovidLungsError(
             f"{notebook.stem} stopped: {error.ename}: {error.evalue}\n"
             f"The executed notebook is {shown(output)}."
+        ) from error
+    except DeadKernelError as error:
+        raise CovidLungsError(
+            f"{notebook.stem} stopped: its kernel died, mostly for lack of memory. "
+            "Try a smaller image_size or batch_size, or close other programs."
         ) from error

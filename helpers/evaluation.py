@@ -15,18 +15,21 @@ from helpers.metrics import dice, dice_loss, iou, threshold
 from helpers.recipes import THRESHOLD
 
 SCORES = ["iou", "dice", "dice_loss"]
+PIXELS_A_BATCH = 16 * 128 * 128
 
 
-def predict(model: keras.Model, images: np.ndarray, batch_size: int = 16) -> np.ndarray:
+def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return a model's probabilities for uint8 X-rays (N, height, width), the last axis dropped.
 
-    Only one batch at a time is scaled to float32, so that the array may be larger than memory.
+    Only one batch at a time is scaled to float32, the smaller the larger the X-rays are, so that
+    the array may be larger than memory.
     """
-    parts = [
-        model.predict_on_batch(scale(images[start : start + batch_size]))
-        for start in range(0, len(images), batch_size)
-    ]
-    return np.concatenate(parts)[..., 0].astype("float32")
+    batch_size = max(1, PIXELS_A_BATCH // (images.shape[1] * images.shape[2]))
+    probabilities = np.empty((len(images), *model.output_shape[1:-1]), dtype="float32")
+    for start in range(0, len(images), batch_size):
+        batch = slice(start, start + batch_size)
+        probabilities[batch] = model.predict_on_batch(scale(images[batch]))[..., 0]
+    return probabilities
 
 
 def detection_predictions(split: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
@@ -75,7 +78,7 @@ def detection_metrics(predictions: pd.DataFrame) -> dict[str, tuple[float, int]]
 def score_masks(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
     """Return `file`, `class`, `iou`, `dice` and `dice_loss` of each X-ray, at its mask's own size.
 
-    The network's probabilities are enlarged to the mask, not the mask shrunk to the network: a
+    The network's probabilities are resized to the mask, not the mask to the network: a
     score at 128 pixels would hide what the small input lost. IoU and Dice are thresholded at 0.5,
     Dice loss is 1 - soft Dice.
 
@@ -97,9 +100,9 @@ def score_masks(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray
 def _score(true_mask: np.ndarray, probability: np.ndarray) -> list[float]:
     """Return IoU, Dice and Dice loss of one image."""
     true = true_mask[None, ..., None]
-    enlarged = resize_image(probability, true_mask.shape)[None, ..., None]
-    predicted = threshold(enlarged)
-    values = iou(true, predicted), dice(true, predicted), dice_loss(true, enlarged)
+    resized = resize_image(probability, true_mask.shape)[None, ..., None]
+    predicted = threshold(resized)
+    values = iou(true, predicted), dice(true, predicted), dice_loss(true, resized)
     return [float(keras.ops.convert_to_numpy(value)[0]) for value in values]
 
 

@@ -52,7 +52,7 @@ def find_run(run: str | None, data: str, recipe: str) -> Path:
     Raises:
         CovidLungsError: the folder cannot be made.
     """
-    name = run or default_run_name(data, recipe)
+    name = (run or default_run_name(data, recipe)).rstrip("/")
     is_path = name != Path(name).name or name in {".", ".."}
     try:
         folder = Path(name).expanduser().resolve() if is_path else runs_root() / name
@@ -75,7 +75,8 @@ def require(path: Path, notebook: str) -> Path:
     """
     if not path.is_file():
         raise CovidLungsError(
-            f"{shown(path)} not found: run {notebook} first, with the same `data` and `run`."
+            f"{shown(path)} not found: run {notebook} first, with the same `data`, "
+            "`run` and `recipe`."
         )
     return path
 
@@ -97,8 +98,6 @@ def make_partial(target: Path) -> Path:
 
 
 def shown(path: Path) -> str:
-    """Return a path as a reader should see it: below `runs/` or the project, if it is there."""
-    for root, prefix in ((runs_root(), "runs/"), (cache_root(), "cache/"), (project_root(), "")):
-        if path.is_relative_to(root):
-            return prefix + path.relative_to(root).as_posix()
-    return str(path)
+    """Return a path as a reader should see it: below the project's root, if it is there."""
+    root = project_root()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from helpers.data_sets import PUBLISHED_COUNTS, DataSet
 from helpers.errors import CovidLungsError
 from helpers.folders import require, shown
 from helpers.images import SUFFIXES, fingerprint, read_mask, read_xray
+from helpers.workers import read_all
 
 COLUMNS = [
     "file",
@@ -43,10 +42,8 @@ def build_index(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
         pairs, unpaired = _pair(data_set.root, class_name)
         found += pairs
         left_out += unpaired
-    with ThreadPoolExecutor() as pool:
-        read = pool.map(lambda pair: _read_pair(data_set.root, *pair), found)
-        read = tqdm(read, "reading X-rays", total=len(found), unit="pair", disable=None)
-        rows = [row for rows_of_pair in read for row in rows_of_pair]
+    read = read_all(lambda pair: _read_pair(data_set.root, *pair), found, "reading X-rays")
+    rows = [row for rows_of_pair in read for row in rows_of_pair]
     left_out += [row for row in rows if "fault" in row]
     usable = sorted((row for row in rows if "fault" not in row), key=lambda row: row["file"])
     index = pd.DataFrame(usable, columns=COLUMNS)

@@ -9,7 +9,10 @@ from helpers.folders import require, shown
 
 NOTEBOOKS = {"detection": "03_detect_covid", "segmentation": "05_evaluate"}
 HEADLINES = {
-    "detection": {"accuracy": "COVID accuracy", "majority_accuracy": "(always the larger class)"},
+    "detection": {
+        "accuracy": "COVID accuracy",
+        "majority_accuracy": "(always naming the larger class)",
+    },
     "segmentation": {"iou": "IoU", "dice": "Dice coefficient", "dice_loss": "Dice loss"},
 }
 # What a run leaves, in the order in which it is made.

@@ -68,9 +68,21 @@ def _refuse_too_few(class_name: str, count: int) -> None:
 
 
 def write_split(run_folder: Path, split: pd.DataFrame) -> Path:
-    """Write `split.csv` into a run folder and return its path."""
+    """Write `split.csv` into a run folder and return its path.
+
+    Raises:
+        CovidLungsError: the folder's networks learnt from another split; with a new one they would
+            be tested on X-rays that they were trained on.
+    """
     path = run_folder / "split.csv"
-    path.write_text(split.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="\n")
+    text = split.to_csv(index=False, lineterminator="\n")
+    changed = path.is_file() and path.read_text(encoding="utf-8") != text
+    if changed and list(run_folder.glob("*/model.keras")):
+        raise CovidLungsError(
+            f"{shown(path)}: networks were trained on this split, which another seed would change. "
+            "Choose another name with `run`, or remove that folder if you no longer need it."
+        )
+    path.write_text(text, encoding="utf-8", newline="\n")
     return path
 
 

@@ -38,13 +38,35 @@ def compile_segmenter(model: keras.Model, settings: Settings) -> None:
     model.compile(optimizer, dice_loss, metrics=watched)
 
 
+class Recorder(keras.callbacks.Callback):
+    """Gives each epoch its order, then its row in a file and its line for the reader."""
+
+    def __init__(self, batches: Batches, epochs: int, path: Path):
+        """Record the training on these batches, of that many epochs, in a file."""
+        super().__init__()
+        self.batches, self.epochs, self.path = batches, epochs, path
+        self.rows: list[dict] = []
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        """Draw the order of an epoch, counted from 0."""
+        self.batches.start_epoch(epoch)
+
+    def on_epoch_end(self, epoch: int, logs: dict) -> None:
+        """Write and print what an epoch came to."""
+        figures = {name: round(logs[name], 6) for name in sorted(logs)}
+        self.rows.append({"epoch": epoch + 1, **figures})
+        pd.DataFrame(self.rows).to_csv(self.path, index=False, lineterminator="\n")
+        print(describe_epoch(self.rows[-1], self.epochs), flush=True)
+
+
 def train(
     model: keras.Model, training: Batches, validation: Batches, epochs: int, folder: Path
 ) -> pd.DataFrame:
     """Fit a compiled model and leave the weights of its best epoch in it.
 
-    The best epoch is that of the lowest loss on the validation split. Writes `history.csv` into
-    `folder` as it goes, and `model.keras` at the end: until then an earlier model stays.
+    The best epoch is that of the lowest loss on the validation split. `model.keras` and
+    `history.csv` appear in `folder` together, at the end; until then an earlier model stays, with
+    its figures. Figures of an earlier model are removed with it.
 
     Returns:
         a row an epoch: `epoch` from 1, then the loss and metrics on training and validation.
@@ -54,27 +76,19 @@ def train(
     """
     path, unfinished = folder / "model.keras", folder / "unfinished.keras"
     unfinished.unlink(missing_ok=True)  # that of an earlier training must not pass for this one's
+    recorder = Recorder(training, epochs, folder / "unfinished.csv")
     best = keras.callbacks.ModelCheckpoint(
         unfinished,
         monitor="val_loss",
         save_best_only=True,
         initial_value_threshold=math.inf,  # else a loss that is no number counts as the best
     )
-    rows: list[dict] = []
-
-    def record(epoch: int, logs: dict) -> None:
-        rows.append({"epoch": epoch + 1, **{name: round(logs[name], 6) for name in sorted(logs)}})
-        pd.DataFrame(rows).to_csv(folder / "history.csv", index=False, lineterminator="\n")
-        print(describe_epoch(rows[-1], epochs), flush=True)
-
-    recorder = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: training.start_epoch(epoch), on_epoch_end=record
-    )
     model.fit(
         training,
         validation_data=validation,
         epochs=epochs,
         callbacks=[best, recorder],
+        shuffle=False,  # the batches are in the epoch's order; Keras would shuffle them again
         verbose=0,
     )
     if not unfinished.is_file():
@@ -83,8 +97,11 @@ def train(
             "Try another `seed`, or a larger `batch_size`."
         )
     model.load_weights(unfinished)
+    for name in ("predictions.csv", "scores.csv", "metrics.json"):
+        (folder / name).unlink(missing_ok=True)
     unfinished.replace(path)
-    return pd.DataFrame(rows)
+    recorder.path.replace(folder / "history.csv")
+    return pd.DataFrame(recorder.rows)
 
 
 def describe_epoch(row: dict, epochs: int) -> str:

@@ -58,20 +58,30 @@ def faults(text: str, forbidden: list[str]) -> list[str]:
     return found + ([f"has {size:,} bytes, more than {SIZE_LIMIT:,}"] if size > SIZE_LIMIT else [])
 
 
+def execute(path: Path, runs: Path) -> str:
+    """Return the text of a notebook executed with its runs in a temporary folder."""
+    executed = runs / path.name
+    papermill.execute_notebook(path, executed, cwd=path.parent, kernel_name="python3")
+    text = nbformat.writes(clean(nbformat.read(executed, as_version=4)), indent=1) + "\n"
+    return text.replace(str(runs), "runs")
+
+
 def remake(root: Path) -> list[str]:
-    """Execute and store every notebook, and the README's figures; return the faults found."""
-    found = []
-    with tempfile.TemporaryDirectory() as runs:
-        os.environ["COVID_LUNGS_RUNS"] = runs
-        for path in sorted((root / "notebooks").glob("0[1-6]_*.ipynb")):
-            executed = Path(runs) / path.name
-            papermill.execute_notebook(path, executed, cwd=path.parent, kernel_name="python3")
-            notebook = clean(nbformat.read(executed, as_version=4))
-            text = nbformat.writes(notebook, indent=1) + "\n"
-            found += [f"{path.name} {fault}" for fault in faults(text, [runs, str(root)])]
-            path.write_text(text, encoding="utf-8", newline="\n")
-        for source, target in README_FIGURES.items():
-            shutil.copyfile(Path(runs) / "demo" / "figures" / source, root / "figures" / target)
+    """Execute every notebook and store them with the README's figures, or return their faults."""
+    with tempfile.TemporaryDirectory() as folder:
+        runs = Path(folder)
+        os.environ["COVID_LUNGS_RUNS"] = folder
+        paths = sorted((root / "notebooks").glob("0[1-6]_*.ipynb"))
+        texts = {path: execute(path, runs) for path in paths}
+        forbidden = [str(root), str(Path.home())]
+        found = [
+            f"{path.name} {fault}" for path in paths for fault in faults(texts[path], forbidden)
+        ]
+        if not found:
+            for path, text in texts.items():
+                path.write_text(text, encoding="utf-8", newline="\n")
+            for source, target in README_FIGURES.items():
+                shutil.copyfile(runs / "demo" / "figures" / source, root / "figures" / target)
     return found
 
 

@@ -121,5 +121,5 @@ def test_members_cannot_leave_the_folder(tmp_path):
 def test_a_cache_that_cannot_be_made_is_named(archive, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("COVID_LUNGS_CACHE", str(tmp_path / "file"))
-    with refused("cache/data", "cannot be made", "COVID_LUNGS_CACHE"):
+    with refused(str(tmp_path / "file" / "data"), "cannot be made", "COVID_LUNGS_CACHE"):
         find_data(str(archive))

@@ -86,3 +86,11 @@ def test_a_cache_that_cannot_be_made_is_named(data_set, cache):
     cache.touch()
     with refused("cache/arrays", "cannot be made", "COVID_LUNGS_CACHE"):
         prepare_images(data_set, build_index(data_set)[0], 16)
+
+
+def test_a_disk_without_room_is_refused_with_both_sizes(data_set, cache, monkeypatch):
+    index, _ = build_index(data_set)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 0))
+    with refused("arrays", "0.0 GB are free", "Make room"):
+        prepare_images(data_set, index, 16)
+    assert not list((cache / "arrays").iterdir())

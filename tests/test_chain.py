@@ -197,6 +197,24 @@ def test_a_failing_cell_stops_the_chain_and_names_the_notebook(notebooks, runs):
     assert not (runs / "a" / "notebooks" / "03_detect.ipynb").exists()
 
 
+def test_a_kernel_that_dies_is_named_with_the_likely_reason(notebooks, runs):
+    write_notebook(notebooks / "01_first.ipynb", SHARED, "import os; os._exit(1)")
+    with refused("01_first stopped", "its kernel died", "smaller image_size or batch_size"):
+        run(only=["01"])
+
+
+@pytest.mark.parametrize(("number", "size"), [("03", "50"), ("04", "24")])
+def test_a_size_that_the_network_cannot_take_is_refused_before_anything_runs(
+    notebooks, runs, number, size
+):
+    parameters = SHARED + "image_size: int = None\n"
+    for name in ("03_detect", "04_last"):
+        write_notebook(notebooks / f"{name}.ipynb", parameters, "")
+    with refused(f"image_size = {size}", "this network halves", "give a multiple"):
+        run(only=[number], given={"image_size": size})
+    assert not runs.exists()
+
+
 @pytest.mark.parametrize("with_covid", [True, False])
 def test_detection_is_skipped_without_covid_and_says_so(
     notebooks, runs, data_set, capsys, with_covid

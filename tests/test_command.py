@@ -54,7 +54,7 @@ def test_a_finished_chain_ends_with_its_figures_and_status_0(data_set, runs, cap
     make_run(runs / "a", data_set)
     monkeypatch.setattr("helpers.chain.run_chain", lambda **options: runs / "a")
     assert main(["run"]) == 0
-    assert "Made:\n  runs/a/index.csv" in capsys.readouterr().out
+    assert f"Made:\n  {runs.as_posix()}/a/index.csv" in capsys.readouterr().out
 
 
 def test_a_run_that_cannot_be_described_gives_status_1(runs, capsys, monkeypatch):

@@ -17,6 +17,8 @@ COLAB_VERSIONS = {
     "kagglehub": "1.0.2",
     "keras": "3.13.2",
     "matplotlib": "3.10.0",
+    "matplotlib-inline": "0.2.2",
+    "nbclient": "0.10.4",
     "numpy": "2.1.3",
     "opencv-python-headless": "5.0.0.93",
     "openpyxl": "3.1.5",

@@ -35,10 +35,11 @@ class Half(keras.layers.Layer):
 
 
 @pytest.mark.parametrize("count", [1, 5, 6])
-def test_predictions_come_in_the_order_of_the_xrays(count):
+def test_predictions_come_in_the_order_of_the_xrays(count, monkeypatch):
+    monkeypatch.setattr("helpers.evaluation.PIXELS_A_BATCH", 3 * 4 * 4)
     model = keras.Sequential([keras.Input((4, 4, 1)), Half()])
     xrays = np.random.default_rng(0).integers(0, 256, (count, 4, 4), dtype=np.uint8)
-    found = predict(model, xrays, batch_size=3)
+    found = predict(model, xrays)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, xrays / 510, atol=1e-6)
 

@@ -86,8 +86,9 @@ def test_a_failing_cell_ends_the_run_with_notebook_error_and_remedy(capsys):
     assert main(["run", "--run", "unmade", "--from", "02"]) == 1
     message = capsys.readouterr().err
     assert message.startswith("covid-lungs: 02_split_data stopped:")
-    assert "runs/unmade/index.csv not found: run 01_get_data first" in message
-    assert "runs/unmade/notebooks/02_split_data.ipynb" in message
+    folder = runs_root() / "unmade"
+    assert f"{folder}/index.csv not found: run 01_get_data first" in message
+    assert f"{folder}/notebooks/02_split_data.ipynb" in message
 
 
 def test_real_tuberculosis_data_are_segmented_and_detection_says_why_not(real_data, capsys):

@@ -276,3 +276,16 @@ def test_the_name_of_the_data_set_plays_no_part(data_set, runs):
     other = DataSet(name="other", root=data_set.root, synthetic=True)
     make_run(runs / "b", other)
     assert (runs / "a" / "split.csv").read_bytes() == (runs / "b" / "split.csv").read_bytes()
+
+
+def test_networks_keep_the_split_that_they_learnt_from(runs):
+    table = table_of([(f"A/images/{number}.png", "A", str(number)) for number in range(20)])
+    first, second = assign_splits(table, 1), assign_splits(table, 2)
+    (runs / "detection").mkdir(parents=True)
+    write_split(runs, first)
+    write_split(runs, second)
+    (runs / "detection" / "model.keras").touch()
+    write_split(runs, second)
+    with refused("split.csv", "networks were trained on this split", "Choose another name"):
+        write_split(runs, first)
+    assert (runs / "split.csv").read_text() == second.to_csv(index=False, lineterminator="\n")

@@ -115,7 +115,7 @@ class Noted(Batches):
 
     def __getitem__(self, position):
         batch = super().__getitem__(position)
-        self.noted[self.epoch, position] = batch[1][:, 0].tolist()
+        self.noted.append((self.epoch, batch[1][:, 0].tolist()))
         return batch
 
 
@@ -124,13 +124,35 @@ def test_each_epoch_learns_in_its_own_order(tmp_path):
     model = build_detector(DETECTION)
     compile_detector(model, DETECTION)
     learn = Noted(XRAYS, np.arange(12), LEARN, 4, shuffle_seed=5)
-    learn.noted = {}
+    learn.noted = []
     train(model, learn, Batches(XRAYS, LABELS, CHECK, 4), 3, tmp_path)
-    expected = {}
+    expected = []
     for epoch in range(3):
         order = np.random.default_rng((5, epoch)).permutation(LEARN)
-        expected |= {(epoch, 0): order[:4].tolist(), (epoch, 1): order[4:].tolist()}
-    assert learn.noted == expected
+        expected += [(epoch, order[:4].tolist()), (epoch, order[4:].tolist())]
+    used = [batch for number, batch in enumerate(learn.noted) if batch not in learn.noted[:number]]
+    assert used == expected, "Keras looks at a batch more than once, but in this order"
+
+
+def test_figures_of_an_earlier_model_go_with_it(tmp_path):
+    for name in ("metrics.json", "scores.csv", "predictions.csv"):
+        (tmp_path / name).write_text("of an earlier model")
+    train_on_brightness(tmp_path, LABELS, 1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "model.keras"]
+
+
+def test_an_interrupted_training_leaves_the_earlier_model_and_its_figures(tmp_path, monkeypatch):
+    for name in ("model.keras", "history.csv", "metrics.json"):
+        (tmp_path / name).write_text("earlier")
+
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("helpers.training.describe_epoch", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train_on_brightness(tmp_path, LABELS, 2)
+    for name in ("model.keras", "history.csv", "metrics.json"):
+        assert (tmp_path / name).read_text() == "earlier"
 
 
 BRIGHT = (np.where(LABELS[:, None, None] == 1, 200, 30) + XRAYS // 16).astype(np.uint8)

@@ -134,8 +134,9 @@ def write_pair(folder: Path, class_name: str, seed: int, number: int) -> None:
     """Write X-ray and mask `<class>-<number>.png`; the mask has three equal channels."""
     image, mask = draw_xray(class_name, image_seed(class_name, seed, number))
     name = f"{class_name}-{number}.png"
-    cv2.imwrite(str(folder / class_name / "images" / name), image)
-    cv2.imwrite(str(folder / class_name / "masks" / name), cv2.merge([mask, mask, mask]))
+    for kind, pixels in (("images", image), ("masks", cv2.merge([mask, mask, mask]))):
+        # OpenCV's own writer passes over a full disk in silence.
+        (folder / class_name / kind / name).write_bytes(cv2.imencode(".png", pixels)[1])
 
 
 def image_seed(class_name: str, seed: int, number: int) -> int:

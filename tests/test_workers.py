@@ -1,0 +1,33 @@
+import threading
+import time
+
+import pytest
+
+from helpers.workers import read_all
+
+
+def test_results_come_in_the_order_of_the_items():
+    def read(item):
+        time.sleep(0.001 * (5 - item))
+        return item * 10
+
+    assert list(read_all(read, range(5), "reading")) == [0, 10, 20, 30, 40]
+
+
+def test_files_are_read_at_the_same_time():
+    both = threading.Barrier(2, timeout=10)
+    assert len(list(read_all(lambda item: both.wait(), range(2), "reading"))) == 2
+
+
+def test_an_error_comes_through_and_the_files_still_waiting_are_dropped():
+    seen = []
+
+    def read(item):
+        seen.append(item)
+        if item == 3:
+            raise ValueError("item 3")
+        time.sleep(0.002)
+
+    with pytest.raises(ValueError, match="item 3"):
+        list(read_all(read, range(2000), "reading"))
+    assert len(seen) < 1000
