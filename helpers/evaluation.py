@@ -15,7 +15,7 @@ from helpers.metrics import dice, dice_loss, iou, threshold
 from helpers.recipes import THRESHOLD
 
 SCORES = ["iou", "dice", "dice_loss"]
-PIXELS_A_BATCH = 16 * 128 * 128
+PIXELS_A_BATCH = 16 * 128 * 128  # bounds the memory of a prediction, whatever the image size
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:

@@ -57,16 +57,15 @@ class Settings:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings for the detector and for the segmenter, and what they are for."""
+    """Settings for the detector and for the segmenter."""
 
-    purpose: str
     detection: Settings
     segmentation: Settings
 
 
 RECIPES = {
+    # Minutes on two CPU cores.
     "demo": Recipe(
-        purpose="synthetic X-rays, two CPU cores, minutes",
         detection=Settings(
             image_size=128, filters=(16, 32, 16), epochs=12, batch_size=8, learning_rate=1e-3
         ),
@@ -76,7 +75,6 @@ RECIPES = {
     ),
     # The work that this project reproduces; it names no learning rate for the detector: Adam's own.
     "original": Recipe(
-        purpose="the original work, to the letter",
         detection=Settings(
             image_size=256, filters=(16, 32, 16), epochs=45, batch_size=6, learning_rate=1e-3
         ),

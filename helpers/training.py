@@ -77,12 +77,7 @@ def train(
     path, unfinished = folder / "model.keras", folder / "unfinished.keras"
     unfinished.unlink(missing_ok=True)  # that of an earlier training must not pass for this one's
     recorder = Recorder(training, epochs, folder / "unfinished.csv")
-    best = keras.callbacks.ModelCheckpoint(
-        unfinished,
-        monitor="val_loss",
-        save_best_only=True,
-        initial_value_threshold=math.inf,  # else a loss that is no number counts as the best
-    )
+    best = _keep_best(unfinished)
     model.fit(
         training,
         validation_data=validation,
@@ -102,6 +97,16 @@ def train(
     unfinished.replace(path)
     recorder.path.replace(folder / "history.csv")
     return pd.DataFrame(recorder.rows)
+
+
+def _keep_best(path: Path) -> keras.callbacks.ModelCheckpoint:
+    """Return the callback that writes the model after each epoch with a new lowest loss."""
+    return keras.callbacks.ModelCheckpoint(
+        path,
+        monitor="val_loss",
+        save_best_only=True,
+        initial_value_threshold=math.inf,  # else a loss that is no number counts as the best
+    )
 
 
 def describe_epoch(row: dict, epochs: int) -> str:
