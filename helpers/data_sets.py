@@ -1,12 +1,13 @@
 """Data sets: find the chest X-rays in a folder, a .zip, on Kaggle, or draw the demo's."""
 
 import hashlib
+import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from helpers import archives, synthetic
+from helpers import archives, colab, synthetic
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, project_root
 
@@ -14,6 +15,13 @@ KAGGLE_DATA_SET = "tawsifurrahman/covid19-radiography-database"
 POSITIVE_CLASS = "COVID"
 # Counts of the published database, from its Kaggle page.
 PUBLISHED_COUNTS = {"COVID": 3616, "Normal": 10192, "Lung_Opacity": 6012, "Viral Pneumonia": 1345}
+# Where kagglehub looks for credentials.
+KAGGLE_TOKEN = (
+    "Create a token on kaggle.com/settings, and put kaggle.json into ~/.kaggle, or set "
+    "KAGGLE_USERNAME and KAGGLE_KEY (in Colab: in the Secrets panel, the key symbol on the left)"
+)
+# What requests, by which kagglehub fetches, calls a network that fails.
+NETWORK_ERRORS = {"ConnectionError", "Timeout", "TimeoutError", "ChunkedEncodingError"}
 LAYOUT = "<class>/images/*.png with <class>/masks/*.png of the same names"
 
 
@@ -50,23 +58,32 @@ def find_data(source: str) -> DataSet:
             folder, else from the project's root.
 
     Raises:
-        CovidLungsError: nothing is there, or it does not have the database's layout.
+        CovidLungsError: nothing is there or can be fetched, the archive must not be unpacked, or
+            it does not have the database's layout.
     """
     if source == "demo":
         return _open("demo", _draw_demo())
     if source == "kaggle":
         return _open("kaggle", _download())
     path = find_path(source)
-    if path.is_dir():
-        return _open(path.name, path)
-    status = path.stat()
+    with colab.reading(path):
+        if path.is_dir():
+            return _open(path.name, path)
+        status = path.stat()
     identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = cache_root() / "data" / f"{path.stem}-{identity}"
     return _open(path.stem, archives.unpack(path, folder))
 
 
-def find_path(source: str) -> Path:
-    """Return the absolute path of a folder or archive.
+def find_path(
+    source: str, name: str = "data", remedy: str = "Give demo, kaggle, a folder or a .zip."
+) -> Path:
+    """Return the absolute path of a folder or file; relative ones count as in `find_data`.
+
+    Args:
+        source: the path.
+        name: the parameter that it was given as, for the error.
+        remedy: what to give instead, for the error.
 
     Raises:
         CovidLungsError: there is none.
@@ -76,9 +93,12 @@ def find_path(source: str) -> Path:
         for path in (given, project_root() / given):
             if path.exists():
                 return path.resolve()
-    raise CovidLungsError(
-        f"data {source!r}: no such folder or file. Give demo, kaggle, a folder or a .zip."
-    )
+    if colab.on_drive(Path(source)) and not colab.is_mounted():
+        raise CovidLungsError(
+            f"{name} {source!r}: Google Drive is not there. Run the cell that mounts it and "
+            f"{colab.WHAT_TO_CLICK}."
+        )
+    raise CovidLungsError(f"{name} {source!r}: no such folder or file. {remedy}")
 
 
 def _draw_demo() -> Path:
@@ -94,7 +114,16 @@ def _draw_demo() -> Path:
             partial.rename(folder)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
+        _remove_old_demos(folder)
     return folder
+
+
+def _remove_old_demos(folder: Path) -> None:
+    """Remove what other versions of the drawing drew; a user's own demo.zip has no marker."""
+    for other in folder.parent.iterdir():
+        is_demo = re.fullmatch("demo-[0-9a-f]{12}", other.name) and other != folder
+        if is_demo and (other / synthetic.SYNTHETIC_MARKER).is_file():
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _download() -> Path:
@@ -104,11 +133,29 @@ def _download() -> Path:
     try:
         return Path(kagglehub.dataset_download(KAGGLE_DATA_SET))
     except Exception as error:  # its errors come from several packages
-        reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        fault, remedy = _why_kaggle_failed(error)
         raise CovidLungsError(
-            f"kaggle: {KAGGLE_DATA_SET} could not be fetched ({reason[0]}). Check the network and "
-            "your Kaggle credentials, or download the .zip in a browser and give its path."
+            f"kaggle: {KAGGLE_DATA_SET} could not be fetched: {fault}. {remedy}, or download the "
+            ".zip in a browser and give its path."
         ) from error
+
+
+def _why_kaggle_failed(error: Exception) -> tuple[str, str]:
+    """Return fault and remedy: no credentials that Kaggle takes, no network, or something else."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    words = f"{type(error).__name__} {error}".lower()
+    if status in (401, 403) or "credential" in words or "unauthenticated" in words:
+        reason = f"HTTP {status}" if status else _last_line(error)
+        return f"Kaggle refused the credentials, or found none ({reason})", KAGGLE_TOKEN
+    if NETWORK_ERRORS & {kind.__name__ for kind in type(error).__mro__}:
+        fault = f"kaggle.com did not answer ({_last_line(error)})"
+        return fault, "Check the network and run this again"
+    return _last_line(error), "Mend that, or wait, and run this again"
+
+
+def _last_line(error: Exception) -> str:
+    """Return the end of an error's text, or its kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def _open(name: str, folder: Path) -> DataSet:

@@ -1,3 +1,4 @@
+import errno
 import os
 import sys
 import types
@@ -9,6 +10,7 @@ from builders import COUNTS, make_data_set, refused, write_pair
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from helpers import colab
 from helpers.data_sets import KAGGLE_DATA_SET, DataSet, find_data, find_path
 from helpers.errors import CovidLungsError
 from helpers.index import build_index
@@ -105,6 +107,32 @@ def test_any_text_is_a_path_or_refused(source):
         assert repr(source) in str(error)
 
 
+@pytest.fixture
+def drive(tmp_path, monkeypatch) -> Path:
+    """The folder that Drive shows, once it is made."""
+    monkeypatch.setattr(colab, "MOUNT_POINT", tmp_path / "drive")
+    return tmp_path / "drive" / "MyDrive"
+
+
+def test_a_path_on_a_drive_that_is_not_there_says_what_to_click(drive):
+    with refused(str(drive / "x.zip"), "Google Drive is not there", "Connect to Google Drive"):
+        find_data(str(drive / "x.zip"))
+    drive.mkdir(parents=True)
+    with refused(str(drive / "x.zip"), "no such folder or file", "Give demo"):
+        find_data(str(drive / "x.zip"))
+
+
+def test_a_drive_that_goes_away_is_named(drive, monkeypatch):
+    def fail(path):
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    drive.mkdir(parents=True)
+    (drive / "x.zip").touch()
+    monkeypatch.setattr(Path, "is_dir", fail)
+    with refused(str(drive / "x.zip"), "Google Drive went away", "Connect to Google Drive"):
+        find_data(str(drive / "x.zip"))
+
+
 def test_an_archive_that_is_none_is_refused(tmp_path):
     (tmp_path / "xrays.txt").write_text("COVID-1.png")
     with refused("xrays.txt", "not a .zip archive", "Download it again"):
@@ -147,15 +175,45 @@ def test_kaggle_gives_the_database(data_set, monkeypatch):
     assert find_data("kaggle") == DataSet(name="kaggle", root=data_set.root, synthetic=False)
 
 
-@pytest.mark.parametrize("error", [ConnectionError("first line\nno route to host"), OSError()])
-def test_a_failed_download_names_the_ways_out(monkeypatch, error):
+def http_error(status: int) -> Exception:
+    """What kagglehub raises: requests' HTTPError with the server's response."""
+    error = OSError(f"{status} Client Error.\n\nYou don't have permission to access resource")
+    error.response = types.SimpleNamespace(status_code=status)
+    return error
+
+
+def requests_error(name: str, text: str) -> Exception:
+    """An error of requests, whose ConnectionError and Timeout are OSErrors of their own."""
+    return type(name, (type("ConnectionError", (OSError,), {}),), {})(text)
+
+
+TOKEN, NETWORK = "Create a token on kaggle.com/settings", "Check the network"
+OTHERWISE = "Mend that, or wait"
+KAGGLE_ERRORS = [
+    (http_error(401), "refused the credentials, or found none (HTTP 401)", TOKEN),
+    (http_error(403), "refused the credentials, or found none (HTTP 403)", TOKEN),
+    (ValueError("Invalid Kaggle credentials file at x"), "none (Invalid Kaggle cred", TOKEN),
+    (type("UnauthenticatedError", (Exception,), {})("Log in"), "none (Log in)", TOKEN),
+    (requests_error("ProxyError", "first line\nno route"), "did not answer (no route)", NETWORK),
+    (requests_error("ConnectTimeout", ""), "did not answer (ConnectTimeout)", NETWORK),
+    (TimeoutError("timed out"), "did not answer (timed out)", NETWORK),
+    (http_error(500), "fetched: You don't have permission", OTHERWISE),
+    (OSError(28, "No space left on device"), "No space left on device. Mend", OTHERWISE),
+]
+
+
+@pytest.mark.parametrize(("error", "fault", "remedy"), KAGGLE_ERRORS)
+def test_a_failed_download_says_why_and_names_the_ways_out(monkeypatch, error, fault, remedy):
     def fail(name):
         raise error
 
     give_kagglehub(monkeypatch, fail)
-    fault = "(no route to host)" if str(error) else "(OSError)"
-    with refused("kaggle", fault, "download the .zip in a browser and give its path"):
+    with pytest.raises(CovidLungsError) as caught:
         find_data("kaggle")
+    message = str(caught.value)
+    for part in ("kaggle: tawsifurrahman/", fault, "download the .zip in a browser and give"):
+        assert part in message
+    assert [text for text in (TOKEN, NETWORK, OTHERWISE) if text in message] == [remedy]
 
 
 def test_the_demo_is_drawn_once(cache, monkeypatch):
@@ -170,6 +228,25 @@ def test_the_demo_is_drawn_once(cache, monkeypatch):
     assert first == second
     assert (first.name, first.synthetic, len(drawn)) == ("demo", True, 1)
     assert [path.name for path in (cache / "data").iterdir()] == [first.root.name]
+
+
+def test_a_new_demo_takes_the_place_of_old_ones_only(cache, monkeypatch):
+    def draw(folder: Path) -> None:
+        make_data_set(folder)
+        (folder / SYNTHETIC_MARKER).touch()
+
+    monkeypatch.setattr("helpers.synthetic.write_data_set", draw)
+    old, users = cache / "data" / "demo-0123456789ab", cache / "data" / "demo-ba9876543210"
+    others = [f"{old}.partial", f"{old}0", cache / "data" / "my-demo-0123456789ab"]
+    for folder in map(Path, (old, *others)):
+        draw(folder)
+    make_data_set(users)  # from an archive called demo.zip
+    drawn = find_data("demo").root
+    kept = sorted([drawn.name, users.name, *(Path(other).name for other in others)])
+    assert sorted(path.name for path in (cache / "data").iterdir()) == kept
+    draw(old)
+    find_data("demo")
+    assert old.is_dir(), "only a demo that was drawn anew takes their place"
 
 
 def test_an_interrupted_drawing_leaves_nothing(cache, monkeypatch):

@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # googlecolab/backend-info, pip-freeze.txt and os-info.txt, 2026-08-19
 COLAB_PYTHON = "3.13"
 COLAB_VERSIONS = {
+    "filelock": "3.32.3",
     "ipykernel": "6.17.1",
     "jupyter-client": "7.4.9",
     "kagglehub": "1.0.2",
