@@ -1,5 +1,6 @@
 """Synthetic chest X-rays: the demo data set, drawn by this program; of no patient."""
 
+from helpers.synthetic.copies import Changes, Copy, plan_copies
 from helpers.synthetic.xrays import (
     CLASS_NAMES,
     DEMO_COUNTS,
@@ -13,7 +14,10 @@ __all__ = [
     "CLASS_NAMES",
     "DEMO_COUNTS",
     "SYNTHETIC_MARKER",
+    "Changes",
+    "Copy",
     "draw_xray",
     "image_seed",
+    "plan_copies",
     "write_data_set",
 ]

@@ -15,6 +15,7 @@ import pandas as pd
 
 from helpers.synthetic import anatomy, film, findings, skeleton
 from helpers.synthetic.canvas import as_layer, draw_noise, empty_board, fill_shapes, soften
+from helpers.synthetic.copies import Copy, change, plan_copies
 
 DEMO_COUNTS = {"COVID": 160, "Normal": 120, "Lung_Opacity": 60, "Viral Pneumonia": 60}
 CLASS_NAMES = tuple(DEMO_COUNTS)
@@ -26,7 +27,8 @@ README = """These chest X-rays are synthetic: a program drew them. None of them 
 
 They have the layout of the COVID-19 Radiography Database, so that the notebooks can be tried
 without a download. The lungs and the disease in them are drawn after textbook descriptions, and
-each mask is exactly the lung that was drawn. Scores on them say nothing about real patients.
+each mask is exactly the lung that was drawn. As in that database, some X-rays may be copies of
+others. Scores on them say nothing about real patients.
 """
 
 
@@ -104,24 +106,33 @@ def develop(density: np.ndarray, pose: film.Pose, rng: np.random.Generator) -> n
     return np.clip(np.round(grey), 0, 255).astype(np.uint8)
 
 
-def write_data_set(folder: Path, counts: dict[str, int] = DEMO_COUNTS, seed: int = 0) -> None:
+def write_data_set(
+    folder: Path, counts: dict[str, int] = DEMO_COUNTS, seed: int = 0, copies: float = 0.05
+) -> None:
     """Write synthetic X-rays and masks in the layout of the COVID-19 Radiography Database.
 
     Args:
         folder: made where it does not exist; files of the same names are written over.
-        counts: number of X-rays of each class.
-        seed: equal seeds give equal PNG files; no two X-rays of a data set share their own seed.
+        counts: number of X-rays of each class, copies included.
+        seed: equal seeds give equal PNG files; no two originals of a data set share their own
+            seed.
+        copies: share of each class that are copies of others of it, as `plan_copies` plans them
+            with the `image_seed` of number 0; the real database holds copies too.
 
     Raises:
-        ValueError: for a class that is not in CLASS_NAMES.
+        ValueError: for a class that is not in CLASS_NAMES, or a share that is none.
     """
     for class_name in counts:
         check_class(class_name)
+    plans = {
+        class_name: plan_copies(count, copies, image_seed(class_name, seed, 0))
+        for class_name, count in counts.items()
+    }
     for class_name, count in counts.items():
         for kind in ("images", "masks"):
             (folder / class_name / kind).mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(max_workers=2) as pool:
-            write = partial(write_pair, folder, class_name, seed)
+            write = partial(write_pair, folder, class_name, seed, plans[class_name])
             list(pool.map(write, range(1, count + 1)))
         metadata_table(class_name, count).to_excel(
             folder / f"{class_name}.metadata.xlsx", index=False
@@ -130,9 +141,15 @@ def write_data_set(folder: Path, counts: dict[str, int] = DEMO_COUNTS, seed: int
     (folder / SYNTHETIC_MARKER).write_text("Drawn by covid-lungs.\n", encoding="utf-8")
 
 
-def write_pair(folder: Path, class_name: str, seed: int, number: int) -> None:
+def write_pair(
+    folder: Path, class_name: str, seed: int, plan: dict[int, Copy], number: int
+) -> None:
     """Write X-ray and mask `<class>-<number>.png`; the mask has three equal channels."""
-    image, mask = draw_xray(class_name, image_seed(class_name, seed, number))
+    copy = plan.get(number)
+    drawn = copy.original if copy else number
+    image, mask = draw_xray(class_name, image_seed(class_name, seed, drawn))
+    if copy and copy.changes:
+        image, mask = change(image, mask, copy.changes)
     name = f"{class_name}-{number}.png"
     for kind, pixels in (("images", image), ("masks", cv2.merge([mask, mask, mask]))):
         # OpenCV's own writer passes over a full disk in silence.
@@ -140,7 +157,10 @@ def write_pair(folder: Path, class_name: str, seed: int, number: int) -> None:
 
 
 def image_seed(class_name: str, seed: int, number: int) -> int:
-    """The seed of one X-ray of a data set: another one for every class, number and data set."""
+    """The seed of one X-ray of a data set: another one for every class, number and data set.
+
+    A copy is drawn with the seed of its original, so only originals have a seed of their own.
+    """
     place = number * len(CLASS_NAMES) + CLASS_NAMES.index(class_name)
     return seed * SEEDS_PER_DATA_SET + place
 
