@@ -41,7 +41,7 @@ def test_run_leaves_every_file_of_the_contract(quick_run):
 
 def test_tables_have_the_columns_of_the_contract(quick_run):
     columns = {
-        "split.csv": ["file", "class", "group", "split"],
+        "split.csv": ["file", "class", "group", "split", "hash"],
         "detection/predictions.csv": ["file", "class", "split", "label", "probability"],
         "segmentation/scores.csv": ["file", "class", "iou", "dice", "dice_loss"],
     }

@@ -1,6 +1,10 @@
 import hashlib
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from builders import make_data_set, make_run, refused, write_pair
@@ -9,16 +13,40 @@ from hypothesis import strategies as st
 
 from helpers.data_sets import DataSet
 from helpers.errors import CovidLungsError
-from helpers.index import build_index
-from helpers.splits import FRACTIONS, assign_splits, read_split, write_split
+from helpers.groups import read_groups
+from helpers.index import build_index, read_index
+from helpers.leaks import shared_groups
+from helpers.splits import AGAIN, FRACTIONS, assign_splits, read_split, write_split
 
 pytestmark = pytest.mark.usefixtures("runs")
 seeds = st.integers(0, 2**31 - 1)
 few = settings(max_examples=60, deadline=None)
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[DataSet, Path]:
+    """A data set and its run, made once for the tests that change a copy of the run."""
+    folder = tmp_path_factory.mktemp("finished")
+    data_set = make_data_set(folder / "tiny")
+    make_run(folder / "run", data_set)
+    return data_set, folder / "run"
+
+
+@pytest.fixture
+def data_set(finished: tuple[DataSet, Path]) -> DataSet:
+    return finished[0]
+
+
+@pytest.fixture
+def run_folder(finished: tuple[DataSet, Path], runs: Path) -> Path:
+    return shutil.copytree(finished[1], runs / "a")
+
+
 def table_of(rows: list[tuple[str, str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["file", "class", "pixels"])
+    """Return an index of files, classes and pixels; equal pixels are copies."""
+    table = pd.DataFrame(rows, columns=["file", "class", "pixels"])
+    table["mask_pixels"] = "m" + table["pixels"]
+    return table.assign(copy_of=table.groupby("pixels")["file"].transform("min"))
 
 
 @st.composite
@@ -34,14 +62,34 @@ def index_tables(draw) -> pd.DataFrame:
 
 
 @st.composite
-def unchecked_tables(draw) -> pd.DataFrame:
-    """Indexes with whatever copies, across classes too."""
-    pixels = draw(st.lists(st.integers(0, 12), min_size=1, max_size=40))
-    rows = []
-    for number, value in enumerate(pixels):
-        name = draw(st.sampled_from("AB"))
-        rows.append((f"{name}/images/{number}.png", name, str(value)))
-    return table_of(rows)
+def grouped_tables(draw) -> tuple[pd.DataFrame, pd.Series]:
+    """Small indexes with copies and patients across classes, in any order."""
+    counts = draw(st.lists(st.integers(5, 10), min_size=1, max_size=3))
+    classes = [name for name, count in zip("ABC", counts, strict=False) for _ in range(count)]
+    size = len(classes)
+    order = draw(st.permutations(range(size)))
+    files = [f"{classes[row]}/images/{row}.png" for row in order]
+    # About one X-ray in eight is the copy of another, and one in three has a patient.
+    firsts = draw(st.lists(st.integers(0, 8 * size), min_size=size, max_size=size))
+    copies = [files[first] if first < size else files[row] for row, first in enumerate(firsts)]
+    names = st.sampled_from([*([""] * 8), *"PQRS"])
+    patients = draw(st.lists(names, min_size=size, max_size=size))
+    table = pd.DataFrame({"file": files, "class": [file[0] for file in files], "copy_of": copies})
+    return table.assign(pixels=table["file"], mask_pixels="m"), pd.Series(patients)
+
+
+def relabel(table: pd.DataFrame, patients: pd.Series) -> list[str]:
+    """Return each row's group by the plainest way: the smaller label wins until none changes."""
+    names = [set(row) - {""} for row in zip(table["file"], table["copy_of"], patients, strict=True)]
+    pairs = [
+        (one, two) for one in range(len(names)) for two in range(one) if names[one] & names[two]
+    ]
+    labels, before = list(table["file"]), None
+    while labels != before:
+        before = list(labels)
+        for one, two in pairs:
+            labels[one] = labels[two] = min(labels[one], labels[two])
+    return labels
 
 
 def as_mapping(split: pd.DataFrame) -> dict[str, str]:
@@ -52,7 +100,7 @@ def as_mapping(split: pd.DataFrame) -> dict[str, str]:
 @given(table=index_tables(), seed=seeds)
 def test_rows_groups_and_classes(table, seed):
     split = assign_splits(table, seed)
-    assert list(split.columns) == ["file", "class", "group", "split"]
+    assert list(split.columns) == ["file", "class", "group", "split", "hash"]
     assert split[["file", "class"]].equals(table[["file", "class"]])
     assert (split.groupby("group")["split"].nunique() == 1).all(), "no group is in two splits"
     assert (split.groupby("class")["split"].nunique() == 3).all(), "every class is in every split"
@@ -100,20 +148,90 @@ def test_the_order_of_rows_does_not_matter(table, seed, shuffle):
     pd.testing.assert_frame_equal(second.sort_index(), first)
 
 
-@few
-@given(table=unchecked_tables(), seed=seeds, shuffle=st.integers(0, 1000))
-def test_copies_across_classes_are_kept_together_or_refused(table, seed, shuffle):
-    mixed = table.sample(frac=1, random_state=shuffle)
+@settings(max_examples=1000, deadline=None)
+@given(drawn=grouped_tables(), seed=seeds)
+def test_no_group_is_in_two_splits(drawn, seed):
+    table, patients = drawn
+    groups = relabel(table, patients)
     try:
-        split = assign_splits(table, seed)
+        split = assign_splits(table, seed, patients)
     except CovidLungsError as error:
         assert "too few" in str(error)
-        with pytest.raises(CovidLungsError):
-            assign_splits(mixed, seed)
+        assert spare_groups(table, groups) < 2
         return
-    assert (split.groupby("group")["split"].nunique() == 1).all()
+    assert list(split["group"]) == groups
+    assert len(set(zip(groups, split["split"], strict=True))) == len(set(groups))
+    assert len(split[["class", "split"]].drop_duplicates()) == 3 * split["class"].nunique()
+    assert shared_groups(split, patients)[0] == 0
+
+
+def spare_groups(table: pd.DataFrame, groups: list[str]) -> int:
+    """Return how many groups of its own the poorest class has; none if it has fewer than three.
+
+    Two of them can always fill the splits that the groups it shares with others leave empty.
+    """
+    held = pd.crosstab(np.array(groups), table["class"]) > 0
+    own = held[held.sum(axis=1) == 1]
+    return int(own.sum().where(held.sum() >= 3, 0).min())
+
+
+@few
+@given(drawn=grouped_tables(), seed=seeds, shuffle=st.integers(0, 1000))
+def test_the_order_of_rows_does_not_matter_to_groups_across_classes(drawn, seed, shuffle):
+    table, patients = drawn
+    mixed = table.sample(frac=1, random_state=shuffle)
+    try:
+        first = assign_splits(table, seed, patients)
+    except CovidLungsError as error:
+        with pytest.raises(CovidLungsError, match=str(error).split(".")[0]):
+            assign_splits(mixed, seed, patients[mixed.index])
+        return
+    second = assign_splits(mixed, seed, patients[mixed.index])
+    pd.testing.assert_frame_equal(second.sort_index(), first)
+
+
+@few
+@given(data=st.data(), seed=seeds)
+def test_groups_across_classes_leave_fractions_within_a_group(data, seed):
+    """Patients with X-rays of two classes hold up to half of them."""
+    rows, patients = [], []
+    for name in "AB":
+        for patient in range(data.draw(st.integers(10, 30))):
+            patients += [f"{name}{patient}"] * data.draw(st.integers(1, 4))
+        rows += [name] * (len(patients) - len(rows))
+    for patient in range(data.draw(st.integers(0, 5))):
+        held = "A" * data.draw(st.integers(1, 2)) + "B" * data.draw(st.integers(1, 2))
+        rows += held
+        patients += [f"AB{patient}"] * len(held)
+    table = table_of([(f"{name}/{row}", name, str(row)) for row, name in enumerate(rows)])
+    split = assign_splits(table, seed, pd.Series(patients))
+    for _, members in split.groupby("class"):
+        found, largest = members["split"].value_counts(), members["group"].value_counts().max()
+        for name, fraction in FRACTIONS.items():
+            assert abs(found[name] - fraction * len(members)) <= largest
+
+
+def test_groups_of_several_classes_come_first():
+    """Largest first, A and C or B and C would each be left with another split to fill: refused."""
+    held = ["A" * 3, "A" * 3, "B" * 3, "B" * 3, "C" * 3, "C" * 3, "AC", "BC"]
+    table, patients = patients_of(held)
+    split = assign_splits(table, 7, patients)
     assert (split.groupby("class")["split"].nunique() == 3).all()
-    assert as_mapping(split) == as_mapping(assign_splits(mixed, seed))
+
+
+def patients_of(held: list[str]) -> tuple[pd.DataFrame, pd.Series]:
+    """Return an index of one patient for each word, with an X-ray for each letter, its class."""
+    rows = [(patient, name) for patient, names in enumerate(held) for name in names]
+    table = table_of([(f"{row:02}", name, str(row)) for row, (_, name) in enumerate(rows)])
+    return table, pd.Series([f"P{patient}" for patient, _ in rows])
+
+
+def test_a_group_counts_by_how_much_of_each_class_it_holds():
+    """Training has its 32 of A with the first patient; that it lacks B's weighs less than A's."""
+    table, patients = patients_of(["A" * 32 + "B", "AAB", "AAB", "AAB", "AAB"])
+    split = assign_splits(table, 7, patients)
+    found = split.loc[split["class"] == "A", "split"].value_counts()
+    assert found.to_dict() == {"train": 32, "validation": 4, "test": 4}
 
 
 @few
@@ -141,9 +259,8 @@ def test_the_lots_of_the_pinned_table():
 
 def test_a_pinned_table():
     """Ten X-rays, two of them copies of `b`; another way to split must not go unnoticed."""
-    table = table_of([(file, "toy", file) for file in "abcdefgh"])
-    table.loc[len(table)] = ["i", "toy", "b"]
-    table.loc[len(table)] = ["j", "toy", "b"]
+    pixels = zip("abcdefghij", "abcdefghbb", strict=True)
+    table = table_of([(file, "toy", pixel) for file, pixel in pixels])
     # The largest group first, then by lot: b (three) c e a f d fill the eight of training.
     expected = dict.fromkeys("bijceafd", "train") | {"h": "validation", "g": "test"}
     assert as_mapping(assign_splits(table, seed=7)) == expected
@@ -163,21 +280,27 @@ def test_copies_count_towards_a_split_s_share():
 @pytest.mark.parametrize("distinct", [1, 2])
 def test_too_few_distinct_xrays_are_refused(distinct):
     rows = [(f"A/images/{number}.png", "A", str(number % distinct)) for number in range(9)]
-    with refused("A", f"{distinct} distinct X-rays are too few", "Add X-rays, at least 3 a class"):
+    with refused("A", f"{distinct} distinct X-rays or groups", "Add X-rays, at least 3 a class"):
         assign_splits(table_of(rows), seed=7)
 
 
-def test_a_class_of_copies_of_another_is_refused():
-    """Its X-rays would all count as the other class's, and it would be in no split of its own."""
-    rows = [(f"A/images/{number}.png", "A", str(number)) for number in range(9)]
-    rows += [(f"B/images/{number}.png", "B", str(number)) for number in range(9)]
-    with refused("B", "0 distinct X-rays", "remove the class folder"):
-        assign_splits(table_of(rows), seed=7)
+def test_groups_that_leave_a_class_in_too_few_pieces_are_refused():
+    table = table_of([(f"A/images/{number}.png", "A", str(number)) for number in range(9)])
+    with refused("A", "2 distinct X-rays or groups are too few", "that no group ties together"):
+        assign_splits(table, 7, pd.Series(list("PPPPQQQQQ")))
+
+
+def test_copies_of_another_class_stay_with_their_originals():
+    rows = [(f"{name}/{number}.png", name, str(number)) for name in "AB" for number in range(9)]
+    split = assign_splits(table_of(rows), seed=7)
+    assert list(split["group"]) == [f"A/{number}.png" for number in range(9)] * 2
+    assert list(split["split"][:9]) == list(split["split"][9:])
+    assert split["split"].value_counts().to_dict() == {"train": 14, "validation": 2, "test": 2}
 
 
 def test_a_tiny_data_set_is_refused_before_anything_is_trained(tmp_path, runs):
     data_set = make_data_set(tmp_path / "tiny", {"COVID": 2, "Normal": 5})
-    with refused("COVID", "2 distinct X-rays are too few", "Add X-rays"):
+    with refused("COVID", "2 distinct X-rays or groups are too few", "Add X-rays"):
         make_run(runs / "a", data_set)
     assert not (runs / "a" / "split.csv").exists()
 
@@ -193,37 +316,77 @@ def test_copies_on_disk_stay_together(tmp_path):
     assert split["group"].nunique() == 7
 
 
-def test_the_same_bytes_on_every_platform(runs):
+GOLDEN = "f74c0b1d44f970599c2dc2a1a72130ab3cd269599e274aef3de50025e4146963"
+
+
+def golden_table() -> tuple[pd.DataFrame, pd.Series]:
+    """Return an index of four classes with odd names and copies, and patients across classes."""
+    names = ["ä, b", "a\u0308", "Ж 1", "肺", 'q"u', "😀", "z", "Z", "10", "9", "é", "_", "-", "'"]
+    names += ["x y"]
+    classes = ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
+    rows = [
+        (f"{name}/images/{stem}.png", name, f"{name}-{min(number, 11)}" if number % 2 else stem)
+        for name in classes
+        for number, stem in enumerate(names)
+    ]
+    patients = [("", "", f"P{row % 7}")[row % 3] if row > 30 else "" for row in range(len(rows))]
+    return table_of(rows), pd.Series(patients)
+
+
+def test_the_bytes_of_a_golden_split(runs):
+    """Equal on Python 3.11 and 3.13, and on every system: a new digest is another split."""
     runs.mkdir()
-    names = ["COVID/images/ä, b.png", "COVID/images/b.png", "COVID/images/c.png"]
-    split = pd.DataFrame({"file": names, "class": "COVID", "group": names, "split": "train"})
-    path = write_split(runs, split)
+    table, patients = golden_table()
+    path = write_split(runs, assign_splits(table, 7, patients))
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == GOLDEN
+    mixed = table.sample(frac=1, random_state=1)
+    write_split(runs, assign_splits(mixed, 7, patients))
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == GOLDEN
+
+
+def test_the_hash_of_a_pinned_row():
+    """What sha256sum says too of `["a", "toy", "a", "train", "1", "m1"]`."""
+    split = assign_splits(table_of([(file, "toy", str(row)) for row, file in enumerate("bacd")]), 7)
+    row = split.iloc[1]
+    text = json.dumps([*row[["file", "class", "group", "split"]], "1", "m1"])
+    assert row["hash"] == hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def test_the_written_file(runs):
+    runs.mkdir()
+    files = ["COVID/images/c.png", "COVID/images/b.png", "COVID/images/ä, b.png"]
+    columns = {"class": "COVID", "group": files, "split": "train", "hash": "00ff"}
+    path = write_split(runs, pd.DataFrame({"file": files, **columns}))
     assert path == runs / "split.csv"
     assert (
         path.read_bytes()
         == (
-            "file,class,group,split\n"
-            '"COVID/images/ä, b.png",COVID,"COVID/images/ä, b.png",train\n'
-            "COVID/images/b.png,COVID,COVID/images/b.png,train\n"
-            "COVID/images/c.png,COVID,COVID/images/c.png,train\n"
+            "file,class,group,split,hash\n"
+            "COVID/images/b.png,COVID,COVID/images/b.png,train,00ff\n"
+            "COVID/images/c.png,COVID,COVID/images/c.png,train,00ff\n"
+            '"COVID/images/ä, b.png",COVID,"COVID/images/ä, b.png",train,00ff\n'
         ).encode()
     )
 
 
-def test_the_written_split_is_read_back_with_the_index(data_set, runs):
-    index = make_run(runs / "a", data_set)
+def test_the_written_split_is_read_back_with_the_index(data_set, run_folder):
+    index = read_index(run_folder, data_set)
     expected = assign_splits(index, seed=7)
-    found = read_split(runs / "a", data_set)
+    found = read_split(run_folder, data_set)
     pd.testing.assert_frame_equal(found[list(index.columns)], index)
     assert as_mapping(found) == as_mapping(expected)
     assert list(found["group"]) == list(expected["group"])
 
 
-def test_a_missing_split_names_the_notebook_that_makes_it(data_set, runs):
-    make_run(runs / "a", data_set)
-    (runs / "a" / "split.csv").unlink()
+def test_a_missing_split_names_the_notebook_that_makes_it(data_set, run_folder):
+    (run_folder / "split.csv").unlink()
     with refused("runs/a/split.csv", "not found", "run 02_split_data first"):
-        read_split(runs / "a", data_set)
+        read_split(run_folder, data_set)
+
+
+def rewrite_split(folder: Path, change: Callable[[str], str]) -> None:
+    path = folder / "split.csv"
+    path.write_text(change(path.read_text()))
 
 
 def drop_a_row(text: str) -> str:
@@ -235,30 +398,57 @@ def swap_two_rows(text: str) -> str:
     return "\n".join([head, second, first, *rest, ""])
 
 
+@pytest.mark.parametrize("change", [drop_a_row, swap_two_rows])
+def test_a_split_that_does_not_list_the_xrays_is_refused(data_set, run_folder, change):
+    rewrite_split(run_folder, change)
+    with refused("runs/a/split.csv", "does not list the X-rays of index.csv", AGAIN):
+        read_split(run_folder, data_set)
+
+
 def rename_a_column(text: str) -> str:
     return text.replace("group,split", "group,part")
+
+
+def drop_the_hashes(text: str) -> str:
+    """Return the file as the first version wrote it."""
+    return "".join(line.rpartition(",")[0] + "\n" for line in text.splitlines())
 
 
 def write_nothing(text: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("change", [drop_a_row, swap_two_rows, rename_a_column, write_nothing])
-def test_a_split_that_does_not_match_the_index_is_refused(data_set, runs, change):
-    make_run(runs / "a", data_set)
-    path = runs / "a" / "split.csv"
-    path.write_text(change(path.read_text()))
-    with refused("runs/a/split.csv", "does not list the X-rays of index.csv", "run 02_split_data"):
-        read_split(runs / "a", data_set)
+@pytest.mark.parametrize("change", [rename_a_column, drop_the_hashes, write_nothing])
+def test_a_split_without_its_columns_is_refused(data_set, run_folder, change):
+    rewrite_split(run_folder, change)
+    with refused("runs/a/split.csv", "has not the columns file,class,group,split,hash", AGAIN):
+        read_split(run_folder, data_set)
 
 
-@pytest.mark.parametrize("word", ["training", ""])
-def test_an_unknown_split_is_refused(data_set, runs, word):
-    make_run(runs / "a", data_set)
-    path = runs / "a" / "split.csv"
-    path.write_text(path.read_text().replace(",train\n", f",{word}\n", 1))
-    with refused("runs/a/split.csv", f"unknown split {word!r}", "run 02_split_data again"):
-        read_split(runs / "a", data_set)
+EDITED = "Normal/images/Normal-2.png"
+EDITS = [("class", "COVID"), ("group", "COVID/images/COVID-1.png"), ("hash", "0" * 16)]
+EDITS += [("split", word) for word in ("train", "test", "training")]
+EDITS += [(column, "") for column in ("class", "group", "split", "hash")]
+
+
+@pytest.mark.parametrize(("column", "value"), EDITS)
+def test_an_edited_row_is_named(data_set, run_folder, column, value):
+    path = run_folder / "split.csv"
+    split = pd.read_csv(path, dtype=str).set_index("file")
+    assert split.loc[EDITED, column] != value
+    split.loc[EDITED, column] = value
+    split.to_csv(path)
+    with refused(f"split.csv: {EDITED}", "does not agree with its hash", AGAIN):
+        read_split(run_folder, data_set)
+
+
+@pytest.mark.parametrize("column", ["class", "pixels", "mask_pixels"])
+def test_an_xray_that_is_not_the_one_that_was_split_is_named(data_set, run_folder, column):
+    index = read_index(run_folder, data_set)
+    index.loc[index["file"] == EDITED, column] = "another"
+    index.to_csv(run_folder / "index.csv", index=False)
+    with refused(f"split.csv: {EDITED}", "does not agree with its hash", AGAIN):
+        read_split(run_folder, data_set)
 
 
 def test_real_xrays_are_split_four_to_one_half_to_one_half(real_indexes):
@@ -271,11 +461,21 @@ def test_real_xrays_are_split_four_to_one_half_to_one_half(real_indexes):
             assert abs(found.loc[class_name, name] - fraction * len(members)) <= largest
 
 
-def test_the_name_of_the_data_set_plays_no_part(data_set, runs):
-    make_run(runs / "a", data_set)
+def test_no_real_patient_is_in_two_splits(real_indexes, real_data, tmp_path):
+    index, _ = real_indexes["COVID-19_Radiography_Dataset"]
+    sample = pd.read_csv(real_data / "radiography_sample.csv", dtype=str)
+    path = tmp_path / "patients.csv"
+    sample.rename(columns={"patient": "group"}).to_csv(path, index=False)
+    patients = read_groups(path, index)
+    without, with_patients = assign_splits(index, 7), assign_splits(index, 7, patients)
+    assert shared_groups(without, patients)[0] > 0
+    assert shared_groups(with_patients, patients) == (0, sample["patient"].nunique())
+
+
+def test_the_name_of_the_data_set_plays_no_part(data_set, run_folder, runs):
     other = DataSet(name="other", root=data_set.root, synthetic=True)
     make_run(runs / "b", other)
-    assert (runs / "a" / "split.csv").read_bytes() == (runs / "b" / "split.csv").read_bytes()
+    assert (run_folder / "split.csv").read_bytes() == (runs / "b" / "split.csv").read_bytes()
 
 
 def test_networks_keep_the_split_that_they_learnt_from(runs):
@@ -288,4 +488,16 @@ def test_networks_keep_the_split_that_they_learnt_from(runs):
     write_split(runs, second)
     with refused("split.csv", "networks were trained on this split", "Choose another name"):
         write_split(runs, first)
-    assert (runs / "split.csv").read_text() == second.to_csv(index=False, lineterminator="\n")
+    written = pd.read_csv(runs / "split.csv", dtype=str)
+    assert as_mapping(written) == as_mapping(second)
+
+
+def test_the_split_of_an_earlier_version_stays_under_its_networks(data_set, run_folder):
+    split = assign_splits(read_index(run_folder, data_set), seed=7)
+    rewrite_split(run_folder, drop_the_hashes)
+    (run_folder / "detection").mkdir()
+    (run_folder / "detection" / "model.keras").touch()
+    before = (run_folder / "split.csv").read_bytes()
+    with refused("split.csv", "networks were trained on this split", "Choose another name"):
+        write_split(run_folder, split)
+    assert (run_folder / "split.csv").read_bytes() == before
