@@ -68,11 +68,11 @@ def _write(target: Path, shape: tuple[int, ...], read: Callable[[int], np.ndarra
     folder = make_partial(target)
     try:
         _require_room(folder, math.prod(shape))
-        array = np.lib.format.open_memmap(folder / target.name, "w+", np.uint8, shape)
-        for row, pixels in enumerate(read_all(read, range(shape[0]), "resizing")):
-            array[row] = pixels
-        array.flush()
-        del array  # Windows does not rename a file that is still mapped
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        with (folder / target.name).open("wb") as opened:  # a memory map would fill the memory
+            np.lib.format.write_array_header_1_0(opened, header)
+            for pixels in read_all(read, range(shape[0]), "resizing"):
+                opened.write(np.ascontiguousarray(pixels))
         (folder / target.name).replace(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)

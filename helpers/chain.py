@@ -11,13 +11,14 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
+from helpers.audit import check_allowed
 from helpers.data_sets import POSITIVE_CLASS, find_path
 from helpers.errors import CovidLungsError
 from helpers.folders import find_run, project_root, shown
 from helpers.recipes import Recipe, find_recipe
 
 SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
-OPTIONS = ("data", "run", "recipe")  # options of the command itself
+OPTIONS = ("data", "run", "recipe", "groups", "allow")  # options of the command itself
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 DETECTION_NOTEBOOK, SEGMENTATION_NOTEBOOK = "03", "04"
 LARGEST_SEED = 2**31 - 1
@@ -119,10 +120,22 @@ def run_chain(
     given: dict[str, str],
     only: list[str],
     start: str | None,
+    groups: str | None = None,
+    allow: str = "",
 ) -> Path:
     """Run the notebooks in order and return the run folder.
 
     Everything that can be checked beforehand is, so that no night is lost to a typing error.
+
+    Args:
+        data: the data set's source.
+        recipe: the recipe's name.
+        run: the run's name or folder, or None for the default.
+        given: parameters of the notebooks, as text.
+        only: two-digit numbers of the notebooks to run; empty runs all.
+        start: the first number to run, or None.
+        groups: the path of a groups file, or None.
+        allow: findings of the audit that shall not stop the run, separated by commas.
 
     Raises:
         CovidLungsError: bad input, or a cell of a notebook failed.
@@ -131,10 +144,14 @@ def run_chain(
     chosen = find_recipe(recipe)
     if data not in ("demo", "kaggle"):
         data = str(find_path(data))
+    if groups is not None:
+        groups = str(find_path(groups, "groups", "Give a .csv with the columns file and group."))
+    check_allowed(allow)
     parameters = check_parameters(notebooks, given)
     _check_settings(chosen, notebooks, parameters)
     folder = find_run(run, data, recipe)
     shared = {"data": data, "run": str(folder), "recipe": recipe}
+    shared |= {"groups": groups, "allow": allow}
     for notebook in tqdm(notebooks, desc=f"run {folder.name}", unit="notebook", disable=None):
         if notebook.name.startswith(DETECTION_NOTEBOOK) and not _has_detection(folder):
             tqdm.write(f"{notebook.stem}: skipped, since it needs the class COVID and another.")

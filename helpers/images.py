@@ -1,6 +1,7 @@
 """Images: X-rays and masks as arrays, read, resized and outlined with OpenCV."""
 
 import hashlib
+from functools import reduce
 from pathlib import Path
 
 import cv2
@@ -8,20 +9,58 @@ import numpy as np
 
 from helpers.errors import CovidLungsError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+# The endings that are read as images, with the format that each promises.
+FORMATS = {
+    ".png": "png",
+    ".jpg": "jpeg",
+    ".jpeg": "jpeg",
+    ".bmp": "bmp",
+    ".tif": "tiff",
+    ".tiff": "tiff",
+}
+SUFFIXES = frozenset(FORMATS)
+SIGNATURES = {
+    b"\x89PNG\r\n\x1a\n": "png",
+    b"\xff\xd8\xff": "jpeg",
+    b"BM": "bmp",
+    b"II*\0": "tiff",
+    b"MM\0*": "tiff",
+}
+
+
+class BadImageError(CovidLungsError):
+    """A file that cannot be decoded whole; `finding` is the name of the fault in an audit."""
+
+    def __init__(self, finding: str, message: str):
+        super().__init__(message)
+        self.finding = finding
 
 
 def read_xray(path: Path) -> np.ndarray:
-    """Return an X-ray as uint8 grey, shape (height, width).
+    """Return an X-ray as `to_grey` makes it of a file.
+
+    Raises:
+        BadImageError: the file is missing, empty or cannot be decoded.
+    """
+    return to_grey(decode(path)[0])
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Return a lung mask as `to_mask` makes it of a file.
+
+    Raises:
+        BadImageError: the file is missing, empty or cannot be decoded.
+    """
+    return to_mask(decode(path)[0])
+
+
+def to_grey(pixels: np.ndarray) -> np.ndarray:
+    """Return decoded pixels as an X-ray: uint8 grey, shape (height, width).
 
     Colour, palette and alpha images become grey by luminance; the alpha channel is ignored.
     16-bit images are scaled by the smallest bit depth that holds their brightest pixel, since
     12-bit detectors store their values in 16-bit files.
-
-    Raises:
-        CovidLungsError: the file is missing, empty or cannot be decoded.
     """
-    pixels = _decode(path)
     if pixels.ndim == 3:
         pixels = pixels[..., :3]  # before its depth is measured: alpha is always full
     if pixels.dtype != np.uint8:
@@ -32,46 +71,64 @@ def read_xray(path: Path) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2GRAY)
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """Return a lung mask as uint8 zeros and ones, shape (height, width); one is lung.
+def to_mask(pixels: np.ndarray) -> np.ndarray:
+    """Return decoded pixels as a lung mask: uint8 zeros and ones, (height, width); one is lung.
 
     A pixel is lung if any channel is above half of the file's brightest value, so {0, 255},
     {0, 1} and JPEG-smeared masks all read right.
+    """
+    brightest = brightest_channel(pixels)
+    return (brightest > brightest.max() // 2).view(np.uint8)
+
+
+def brightest_channel(pixels: np.ndarray) -> np.ndarray:
+    """Return the largest of a pixel's colour channels, alpha left out: (height, width)."""
+    if pixels.ndim == 2:
+        return pixels
+    return reduce(cv2.max, cv2.split(pixels)[:3])
+
+
+def decode(path: Path) -> tuple[np.ndarray, str]:
+    """Return a file's pixels as stored, uint8 or uint16 with the channels it has, and its format.
+
+    The format is that of the content, such as `png`, whatever the file's name says.
 
     Raises:
-        CovidLungsError: the file is missing, empty or cannot be decoded.
+        BadImageError: the file is missing, empty or cannot be decoded.
     """
-    pixels = _decode(path)
-    if pixels.ndim == 3:
-        pixels = pixels[..., :3].max(axis=-1)
-    return (pixels > pixels.max() / 2).astype(np.uint8)
-
-
-def _decode(path: Path) -> np.ndarray:
-    """Return a file's pixels as stored: uint8 or uint16, with the channels it has."""
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise CovidLungsError(
-            f"{path.name}: cannot be read ({error.strerror}). Restore it from the archive."
-        ) from error
+        message = f"{path.name}: cannot be read ({error.strerror}). Restore it from the archive."
+        raise BadImageError("unreadable_file", message) from error
     if not content:
-        raise CovidLungsError(f"{path.name}: the file is empty. Restore it from the archive.")
+        message = f"{path.name}: the file is empty. Restore it from the archive."
+        raise BadImageError("empty_file", message)
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # more pixels than OpenCV accepts
         pixels = None
-    if pixels is None or _is_cut_short(content) or pixels.dtype not in (np.uint8, np.uint16):
-        raise CovidLungsError(
-            f"{path.name}: cannot be decoded as an 8- or 16-bit image. Restore it from the archive."
-        )
-    return pixels
+    found = _format_of(content)
+    cut = _is_cut_short(content, found)
+    if pixels is None or cut or pixels.dtype not in (np.uint8, np.uint16):
+        reason = "the file is cut short" if cut else "cannot be decoded as an 8- or 16-bit image"
+        message = f"{path.name}: {reason}. Restore it from the archive."
+        raise BadImageError("truncated_file" if cut else "undecodable_file", message)
+    return pixels, found
 
 
-def _is_cut_short(content: bytes) -> bool:
-    """Return whether a JPEG has no end after its last scan: OpenCV 4 fills the rest with grey."""
-    end, last_scan = content.rfind(b"\xff\xd9"), content.rfind(b"\xff\xda")
-    return content.startswith(b"\xff\xd8") and end < last_scan
+def _format_of(content: bytes) -> str:
+    """Return the image format by a file's first bytes, or `unknown`."""
+    known = (name for start, name in SIGNATURES.items() if content.startswith(start))
+    return next(known, "unknown")
+
+
+def _is_cut_short(content: bytes, found: str) -> bool:
+    """Return whether a PNG or JPEG lacks its end; decoders may fill the rest with grey."""
+    if found == "png":
+        return content.rfind(b"IEND\xaeB`\x82") < 0  # from the end, where it mostly is
+    # A JPEG's end comes after its last scan; where it has neither, both are -1.
+    return found == "jpeg" and content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda")
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Pictures: X-rays with their masks, side by side and as outlines."""
 
+from pathlib import PurePosixPath
+
 import cv2
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,6 +46,16 @@ def draw_xrays(data_set: DataSet, rows: pd.DataFrame, captions: list[str], colum
     figure, axes = _grid(grid)
     for axis, caption in zip(axes.flat, captions, strict=False):
         axis.set_title(caption, fontsize=9)
+    return figure
+
+
+def draw_pairs(data_set: DataSet, pairs: list[tuple[str, str]], names: list[str]) -> Figure:
+    """Draw two X-rays one above the other, a column a pair, with the names of the two rows."""
+    columns = [[read_xray(data_set.root / file) for file in pair] for pair in pairs]
+    figure, axes = _grid(list(zip(*columns, strict=True)))
+    for axis, file in zip(axes.T.flat, (file for pair in pairs for file in pair), strict=True):
+        axis.set_title(PurePosixPath(file).stem, fontsize=9)
+    _name_rows(axes, names)
     return figure
 
 

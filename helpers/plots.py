@@ -14,6 +14,7 @@ from helpers.splits import FRACTIONS
 
 # Okabe and Ito's colours, told apart by colour-blind readers too.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
+MOST_SOURCES = 15  # rows of a picture that can be read
 SPLIT_COLOURS = dict(zip(FRACTIONS, (BLUE, ORANGE, GREEN), strict=True))
 
 
@@ -51,6 +52,19 @@ def draw_counts(counts: dict[str, int]) -> Figure:
     axis.bar_label(bars, fmt="{:,.0f}", padding=4)
     axis.set(xlabel="X-rays", title=f"{sum(counts.values()):,} X-rays with lung masks")
     axis.margins(x=0.12)
+    return figure
+
+
+def draw_sources(counts: pd.DataFrame) -> Figure:
+    """Draw how many X-rays of each source (a row) are of each class (a column), largest first."""
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index[:MOST_SOURCES]]
+    figure, (axis,) = _new(height=1.6 + 0.45 * len(counts))
+    axis.imshow(counts > 0, cmap="Blues", vmin=0, vmax=3, aspect="auto")
+    for (row, column), count in np.ndenumerate(counts.to_numpy()):
+        axis.text(column, row, f"{count:,}", ha="center", va="center")
+    axis.set_xticks(range(counts.shape[1]), counts.columns)
+    axis.set_yticks(range(len(counts)), counts.index)
+    axis.set_title("X-rays by source and class")
     return figure
 
 

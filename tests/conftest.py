@@ -1,5 +1,6 @@
 """Fixtures that several test files share; those of every test are in the conftest.py above."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -8,7 +9,22 @@ import pytest
 from builders import make_data_set
 
 from helpers.data_sets import DataSet, find_data
+from helpers.folders import cache_root
 from helpers.index import build_index
+
+
+@pytest.fixture(scope="session", autouse=True)
+def audits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the audits of the tests out of the user's cache, whose demo X-rays they share."""
+    usual, folder = cache_root(), tmp_path_factory.mktemp("audits")
+
+    def choose() -> Path:
+        chosen = cache_root()
+        return folder if chosen == usual else chosen  # a test may have led it elsewhere
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("helpers.recall.cache_root", choose)
+        yield
 
 
 @pytest.fixture

@@ -83,9 +83,11 @@ def test_a_file_removed_after_indexing_is_refused(data_set, cache):
 
 
 def test_a_cache_that_cannot_be_made_is_named(data_set, cache):
+    index, _ = build_index(data_set)
+    shutil.rmtree(cache)
     cache.touch()
     with refused("cache/arrays", "cannot be made", "COVID_LUNGS_CACHE"):
-        prepare_images(data_set, build_index(data_set)[0], 16)
+        prepare_images(data_set, index, 16)
 
 
 def test_a_disk_without_room_is_refused_with_both_sizes(data_set, cache, monkeypatch):

@@ -139,7 +139,7 @@ def test_a_parameter_of_a_notebook_that_does_not_run_is_unknown(notebooks):
         check_parameters(find_notebooks(["04"], None), {"epochs": "2"})
 
 
-@pytest.mark.parametrize("name", ["data", "run", "recipe"])
+@pytest.mark.parametrize("name", ["data", "run", "recipe", "groups", "allow"])
 def test_an_option_given_as_a_parameter_is_not_ignored(notebooks, name):
     with refused(f"parameter {name!r}", f"give it as --{name} other", "without -p"):
         check_parameters(find_notebooks([], None), {name: "other"})
@@ -165,6 +165,8 @@ REFUSALS = {
     "source": {"data": "no/such/folder"},
     "number": {"only": ["09"]},
     "start": {"start": "09"},
+    "groups": {"groups": "no/such.csv"},
+    "allow": {"allow": "mostly_unusable,speed"},
 }
 
 
@@ -187,6 +189,43 @@ def test_the_chain_runs_in_order_with_its_parameters(notebooks, runs, data_set):
     assert executed == ["01_first.ipynb", "03_detect.ipynb", "04_last.ipynb"]
     outputs = nbformat.read(folder / "notebooks" / "04_last.ipynb", 4).cells[-1].outputs
     assert outputs, "the executed notebook holds what its cells gave"
+
+
+def test_groups_and_allowed_findings_reach_the_notebooks_that_have_them(
+    notebooks, runs, tmp_path, monkeypatch
+):
+    note = "from pathlib import Path\n(Path(run) / '{}.txt').write_text(repr({}))"
+    own = {
+        "01_first": ("allow", 'allow: str = ""\n'),
+        "03_detect": ("groups", "groups: str = None\n"),
+    }
+    for name, (parameter, line) in own.items():
+        write_notebook(notebooks / f"{name}.ipynb", SHARED + line, note.format(name[:2], parameter))
+    (tmp_path / "patients.csv").write_text("file,group\n")
+    monkeypatch.chdir(tmp_path)  # the notebooks run in a folder of their own
+    folder = run(groups="patients.csv", allow="mostly_unusable,class_without_xrays")
+    assert (folder / "01.txt").read_text() == repr("mostly_unusable,class_without_xrays")
+    assert (folder / "03.txt").read_text() == repr(str(tmp_path / "patients.csv"))
+    assert (folder / "04.txt").is_file(), "a notebook without either runs as before"
+
+
+def test_the_chain_stops_at_an_unusable_data_set_and_goes_on_if_that_is_allowed(
+    notebooks, runs, data_set, cache
+):
+    code = [
+        "from helpers.data_sets import find_data",
+        "from helpers.index import build_index",
+        "index, _ = build_index(find_data(data), allow)",
+        "print(len(index))",
+    ]
+    parameters = SHARED + 'allow: str = ""\n'
+    write_notebook(notebooks / "01_first.ipynb", parameters, "\n".join(code))
+    (data_set.root / "Tuberculosis" / "images").mkdir(parents=True)
+    with refused("01_first stopped", "(Tuberculosis)", "allow class_without_xrays"):
+        run(data=str(data_set.root), only=["01"])
+    folder = run(data=str(data_set.root), only=["01"], allow="class_without_xrays")
+    executed = nbformat.read(folder / "notebooks" / "01_first.ipynb", 4)
+    assert executed.cells[-1].outputs[0].text == "9\n"
 
 
 def test_a_failing_cell_stops_the_chain_and_names_the_notebook(notebooks, runs):

@@ -1,9 +1,10 @@
 import json
+import os
 import subprocess
 import sys
 
 import pytest
-from builders import make_run
+from builders import image_path, make_run, write_image, xray
 
 from helpers import chain
 from helpers.command import main
@@ -18,6 +19,8 @@ BAD_INPUT = {
     "missing source": (["--data", "no/such.zip"], "data 'no/such.zip': no such folder or file"),
     "unknown notebook": (["--only", "09"], "notebook '09': choose one of"),
     "unknown start": (["--from", "9"], "notebook '9': choose one of"),
+    "missing groups": (["--groups", "no/such.csv"], "groups 'no/such.csv': no such folder or file"),
+    "unknown finding": (["--allow", "speed"], "allow 'speed': choose from class_without_xrays"),
     "nothing left": (["--only", "01", "--from", "02"], "no notebook is left to run"),
 }
 
@@ -66,8 +69,9 @@ def test_a_run_that_cannot_be_described_gives_status_1(runs, capsys, monkeypatch
 def test_options_reach_the_chain(monkeypatch, capsys):
     monkeypatch.setattr("helpers.chain.run_chain", lambda **options: sys.exit(json.dumps(options)))
     line = "run --data x.zip --recipe original --run b -p epochs 2 -p seed 3 --only 03 --only 04"
+    line += " --from 04 --groups g.csv --allow mostly_unusable --allow class_without_xrays"
     with pytest.raises(SystemExit) as caught:
-        main([*line.split(), "--from", "04"])
+        main(line.split())
     assert json.loads(caught.value.code) == {
         "data": "x.zip",
         "recipe": "original",
@@ -75,7 +79,85 @@ def test_options_reach_the_chain(monkeypatch, capsys):
         "given": {"epochs": "2", "seed": "3"},
         "only": ["03", "04"],
         "start": "04",
+        "groups": "g.csv",
+        "allow": "mostly_unusable,class_without_xrays",
     }
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("run", ["--groups FILE", "--allow FINDING", "--recipe NAME"]), ("audit", ["SOURCE"])],
+)
+def test_help_names_the_options(command, options, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    for option in options:
+        assert option in said
+
+
+def test_an_audit_of_a_sound_data_set_gives_status_0(data_set, capsys):
+    assert main(["audit", str(data_set.root)]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("tiny: Usable: 9 X-rays in 2 classes (0 errors, ")
+    assert "X-rays that are not square" in output
+
+
+def test_an_audit_with_errors_gives_status_1_and_shows_them_with_a_remedy(data_set, capsys):
+    for number in range(1, 5):
+        image_path(data_set.root, "COVID", number).write_bytes(b"")
+    assert main(["audit", str(data_set.root)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("tiny: Not usable as it is, with only 5 X-rays in 1 class (2 errors")
+    assert "  error       1  class folders without a usable X-ray" in lines
+    files = ", ".join(f"COVID/images/COVID-{number}.png" for number in (1, 2, 3))
+    empty = lines.index("  error       4  empty files")
+    assert [line.strip() for line in lines[empty + 1 : empty + 3]] == [
+        f"{files}, …",
+        "→ restore them from the archive",
+    ]
+
+
+def test_an_audit_of_warnings_alone_gives_status_0(data_set, capsys):
+    write_image(image_path(data_set.root, "COVID", 2), xray(7))
+    write_image(image_path(data_set.root, "COVID", 3), xray(7))
+    assert main(["audit", str(data_set.root)]) == 0
+    assert "warning       2  X-rays with equal pixels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ("no/such", "no/such"),
+        ("empty", "empty"),
+        ("text.zip", "text.zip"),
+        ("tiny", "COVID/images/line\\nbreak.txt"),
+    ],
+)
+def test_a_source_that_cannot_be_audited_gives_one_line_and_status_1(
+    source, named, data_set, tmp_path, cache, capsys
+):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.zip").write_text("no archive")
+    (data_set.root / "COVID" / "images" / "line\nbreak.txt").touch()
+    assert main(["audit", str(tmp_path / source)]) == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 1
+    assert output.err.startswith("covid-lungs: ")
+    assert named in output.err
+
+
+def test_a_console_without_arrows_shows_an_audit_too(data_set, cache):
+    command = [sys.executable, "-m", "helpers", "audit", str(data_set.root)]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    result = subprocess.run(
+        command, capture_output=True, cwd=chain.project_root(), env=environment, check=False
+    )
+    assert result.stderr == b""
+    assert result.returncode == 0
+    assert b"\\u2192 find larger ones" in result.stdout
 
 
 def test_python_m_helpers_is_the_same_command():

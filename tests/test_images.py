@@ -7,15 +7,21 @@ from builders import lung_mask, png, png_chunk, write_image, xray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
 
 from helpers.errors import CovidLungsError
 from helpers.images import (
+    BadImageError,
+    brightest_channel,
+    decode,
     draw_outlines,
     fingerprint,
     read_mask,
     read_xray,
     resize_image,
     resize_mask,
+    to_grey,
+    to_mask,
 )
 
 GREY = xray(1)
@@ -97,20 +103,49 @@ def test_reading_gives_back_what_was_written(levels, tmp_path_factory):
     np.testing.assert_array_equal(again.flat[1:], levels.flat[1:])
 
 
-@pytest.mark.parametrize("kind", ["{0, 255}", "{0, 1}", "RGB", "RGBA", "16-bit", "one channel"])
+LUNGS = lung_mask(5) // 255
+LEFT = LUNGS * (np.arange(LUNGS.shape[1]) < 10)  # one of the two boxes
+DARK, FULL = np.zeros_like(LUNGS), np.full_like(LUNGS, 255)
+MASKS = {
+    "{0, 255}": LUNGS * 255,
+    "{0, 1}": LUNGS,
+    "RGB": cv2.merge([LUNGS * 255] * 3),
+    "RGBA": cv2.merge([LUNGS * 255] * 3 + [FULL]),
+    "transparent RGBA": cv2.merge([LUNGS * 255] * 3 + [DARK]),
+    "16-bit": LUNGS.astype(np.uint16) * 65535,
+    "16-bit {0, 1}": LUNGS.astype(np.uint16),
+    "16-bit RGB": cv2.merge([LUNGS.astype(np.uint16) * 65535] * 3),
+    "blue": cv2.merge([LUNGS * 255, DARK, DARK]),
+    "green": cv2.merge([DARK, LUNGS * 255, DARK]),
+    "red": cv2.merge([DARK, DARK, LUNGS * 255]),
+    "each lung in a colour of its own": cv2.merge([LEFT * 255, DARK, (LUNGS - LEFT) * 255]),
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
 def test_every_kind_of_mask_reads_alike(kind, tmp_path):
-    expected = lung_mask(5) // 255
-    mask = {
-        "{0, 255}": expected * 255,
-        "{0, 1}": expected,
-        "RGB": cv2.merge([expected * 255] * 3),
-        "RGBA": cv2.merge([expected * 255] * 3 + [np.full_like(expected, 255)]),
-        "16-bit": expected.astype(np.uint16) * 65535,
-        "one channel": cv2.merge([expected * 0, expected * 0, expected * 255]),
-    }[kind]
-    found = read_mask(write_image(tmp_path / "a.png", mask))
+    found = read_mask(write_image(tmp_path / "a.png", MASKS[kind]))
     assert found.dtype == np.uint8
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(found, LUNGS)
+
+
+@few
+@given(pixels=arrays(st.sampled_from([np.uint8, np.uint16]), st.sampled_from([(4, 5), (4, 5, 3)])))
+def test_a_pixel_is_lung_if_a_channel_is_above_half_of_the_brightest(pixels):
+    brightest = pixels if pixels.ndim == 2 else pixels.max(axis=-1)
+    np.testing.assert_array_equal(brightest_channel(pixels), brightest)
+    np.testing.assert_array_equal(to_mask(pixels), brightest > brightest.max() / 2)
+    assert to_mask(pixels).dtype == np.uint8
+
+
+@few
+@given(pixels=arrays(np.uint16, st.sampled_from([(4, 5), (4, 5, 3), (4, 5, 4)])))
+def test_alpha_changes_neither_grey_nor_mask(pixels):
+    colours, other = pixels[..., :3] if pixels.ndim == 3 else pixels, pixels.copy()
+    if pixels.shape[-1] == 4:
+        other[..., 3] = 65535
+    for convert in (to_grey, to_mask):
+        np.testing.assert_array_equal(convert(other), convert(np.ascontiguousarray(colours)))
 
 
 def test_a_mask_smeared_by_jpeg_is_binary_again(tmp_path):
@@ -124,53 +159,99 @@ def test_a_black_mask_holds_no_lung(tmp_path):
     assert not read_mask(write_image(tmp_path / "a.png", lung_mask(1) * 0)).any()
 
 
-def assert_refused(path, fault: str) -> None:
-    """Both readers name file, fault and remedy."""
+def assert_refused(path, finding: str, fault: str) -> None:
+    """Both readers name file, fault and remedy, and the audit's name of the fault."""
     for read in (read_xray, read_mask):
-        with pytest.raises(CovidLungsError) as caught:
+        with pytest.raises(BadImageError) as caught:
             read(path)
-        message = str(caught.value)
-        assert message.startswith(f"{path.name}: ")
-        assert fault in message
-        assert message.endswith("Restore it from the archive.")
+        assert str(caught.value) == f"{path.name}: {fault}. Restore it from the archive."
+        assert caught.value.finding == finding
+
+
+CUT = ("truncated_file", "the file is cut short")
+NO_IMAGE = ("undecodable_file", "cannot be decoded as an 8- or 16-bit image")
 
 
 def test_a_missing_file_is_refused(tmp_path):
-    assert_refused(tmp_path / "COVID-1.png", "cannot be read")
+    fault = "cannot be read (No such file or directory)"
+    assert_refused(tmp_path / "COVID-1.png", "unreadable_file", fault)
 
 
 def test_a_folder_of_an_image_s_name_is_refused(tmp_path):
     (tmp_path / "COVID-1.png").mkdir()
-    assert_refused(tmp_path / "COVID-1.png", "cannot be read")
+    with pytest.raises(BadImageError, match=r"COVID-1\.png: cannot be read \(") as caught:
+        decode(tmp_path / "COVID-1.png")
+    assert caught.value.finding == "unreadable_file"
 
 
 def test_an_empty_file_is_refused(tmp_path):
     (tmp_path / "COVID-1.png").touch()
-    assert_refused(tmp_path / "COVID-1.png", "the file is empty")
+    assert_refused(tmp_path / "COVID-1.png", "empty_file", "the file is empty")
 
 
-def test_a_text_is_refused(tmp_path):
-    (tmp_path / "COVID-1.png").write_text("404: not found")
-    assert_refused(tmp_path / "COVID-1.png", "cannot be decoded")
+@pytest.mark.parametrize("start", ["404: not found", "<!DOCTYPE html>", "%PDF-1.7\n", "IEND", "\0"])
+def test_what_is_no_image_is_refused(start, tmp_path):
+    (tmp_path / "COVID-1.png").write_bytes(start.encode() + bytes(500))
+    assert_refused(tmp_path / "COVID-1.png", *NO_IMAGE)
 
 
 def test_more_pixels_than_opencv_takes_are_refused(tmp_path):
     (tmp_path / "COVID-1.png").write_bytes(png((40_000, 40_000), 1, 0, [bytes(5_000)]))
-    assert_refused(tmp_path / "COVID-1.png", "cannot be decoded")
+    assert_refused(tmp_path / "COVID-1.png", *NO_IMAGE)
 
 
 def test_floating_point_pixels_are_refused(tmp_path):
-    path = write_image(tmp_path / "a.tiff", GREY.astype(np.float32))
-    assert_refused(path, "cannot be decoded as an 8- or 16-bit image")
+    assert_refused(write_image(tmp_path / "a.tiff", GREY.astype(np.float32)), *NO_IMAGE)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp"])
-@pytest.mark.parametrize("share", [0.05, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.5, 0.9, 0.99])
 def test_a_truncated_file_is_refused(suffix, share, tmp_path):
     path = write_image(tmp_path / f"COVID-1{suffix}", GREY)
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    assert_refused(path, "cannot be decoded")
+    assert_refused(path, *(CUT if suffix in (".png", ".jpg") else NO_IMAGE))
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a"])
+def test_the_format_is_that_of_the_content(suffix, name, tmp_path):
+    written = write_image(tmp_path / f"written{suffix}", GREY)
+    before, _ = decode(written)
+    pixels, found = decode(written.rename(tmp_path / name))
+    assert found == {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:])
+    np.testing.assert_array_equal(pixels, before)
+
+
+def test_a_tiff_may_begin_with_the_large_end_of_its_numbers(tmp_path):
+    Image.fromarray(GREY.astype(">u2")).save(tmp_path / "a.tif")
+    assert (tmp_path / "a.tif").read_bytes().startswith(b"MM")
+    pixels, found = decode(tmp_path / "a.tif")
+    assert found == "tiff"
+    np.testing.assert_array_equal(pixels, GREY)
+
+
+def test_an_image_of_another_format_is_read_and_called_unknown(tmp_path):
+    pixels, found = decode(write_image(tmp_path / "a.pgm", GREY).rename(tmp_path / "a.png"))
+    assert found == "unknown"
+    np.testing.assert_array_equal(pixels, GREY)
+
+
+def test_pixels_are_decoded_as_they_are_stored(tmp_path):
+    deep = np.arange(24, dtype=np.uint16).reshape(2, 3, 4) * 2000
+    pixels, _ = decode(write_image(tmp_path / "a.png", deep))
+    assert pixels.dtype == np.uint16
+    np.testing.assert_array_equal(pixels, deep)
+
+
+@few
+@given(suffix=st.sampled_from([".png", ".jpg"]), share=st.floats(0, 1, exclude_max=True))
+def test_every_cut_is_told_as_one(suffix, share, tmp_path_factory):
+    path = write_image(tmp_path_factory.mktemp("images") / f"a{suffix}", GREY)
+    content = path.read_bytes()
+    kept = 8 + int(share * (len(content) - 8))  # less than that tells no format
+    path.write_bytes(content[:kept])
+    assert_refused(path, *CUT)
 
 
 @few

@@ -57,6 +57,16 @@ def test_a_grid_with_a_gap_holds_every_xray_under_its_caption(data_set, rows):
     assert len(shown(figure)) == 3
 
 
+def test_the_two_xrays_of_a_pair_stand_one_above_the_other(data_set, rows):
+    one, two, three = rows["file"]
+    figure = pictures.draw_pairs(data_set, [(one, two), (three, one)], ["copied", "copy"])
+    for found, file in zip(shown(figure), (one, three, two, one), strict=True):
+        np.testing.assert_array_equal(found, read_xray(data_set.root / file))
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["COVID-1", "Normal-3", "COVID-2", "COVID-1"]
+    assert [axis.get_ylabel() for axis in figure.axes] == ["copied", "", "copy", ""]
+
+
 def test_predictions_are_thresholded_at_the_mask_s_size(data_set, rows):
     masks = [read_mask(data_set.root / file) for file in rows["mask"]]
     guesses = np.stack([mask * np.float32(0.6) for mask in masks])

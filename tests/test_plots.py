@@ -29,8 +29,12 @@ PREDICTIONS = pd.DataFrame(
     }
 )
 SCORES = pd.DataFrame({"class": ["COVID", "Normal", "Normal"], "dice": [0.8, 0.9, 0.7]})
+SOURCES = pd.DataFrame(
+    {"COVID": [1200, 0, 7], "Normal": [0, 34, 0]}, index=["a.org", "b.edu", "unknown"]
+)
 FIGURES = {
     "counts": lambda: plots.draw_counts({"COVID": 1200, "Normal": 34}),
+    "sources": lambda: plots.draw_sources(SOURCES),
     "history": lambda: plots.draw_history(HISTORY, {"accuracy": "accuracy", "loss": "log loss"}),
     "detection": lambda: plots.draw_detection(PREDICTIONS),
     "probabilities": lambda: plots.draw_probabilities(PREDICTIONS),
@@ -79,6 +83,23 @@ def test_counts_are_written_beside_their_bars():
     assert labels == ["Normal", "COVID"]
     assert {"1,200", "34", "1,234 X-rays with lung masks"} <= set(texts(figure))
     assert [bar.get_width() for bar in figure.axes[0].patches] == [34, 1200]
+
+
+def test_every_source_and_class_has_its_count_in_a_cell_of_its_own():
+    axis = plots.draw_sources(SOURCES).axes[0]
+    cells = {tuple(map(int, text.get_position())): text.get_text() for text in axis.texts}
+    assert cells == {
+        (0, 0): "1,200",
+        (0, 1): "0",
+        (0, 2): "7",
+        (1, 0): "0",
+        (1, 1): "34",
+        (1, 2): "0",
+    }
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["COVID", "Normal"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a.org", "b.edu", "unknown"]
+    (image,) = axis.images
+    np.testing.assert_array_equal(image.get_array(), [[1, 0], [0, 1], [1, 0]])
 
 
 def test_the_split_s_pieces_fill_every_class(data_set, runs):

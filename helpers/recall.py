@@ -1,0 +1,94 @@
+"""Recall: what an audit found, kept until a file of the data set or the code changes."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from helpers.data_sets import DataSet
+from helpers.errors import CovidLungsError
+from helpers.folders import cache_root, make_partial
+
+Examination = tuple[pd.DataFrame, dict]
+TABLE, REPORT = "pairs.csv", "audit.json"
+NUMBERS = ("width", "height", "mask_width", "mask_height")
+
+
+def recall(data_set: DataSet, examine: Callable[[DataSet], Examination]) -> Examination:
+    """Return what `examine` finds in a data set, from the cache where it holds that.
+
+    The table's columns come back as texts, but for the sizes of NUMBERS.
+
+    Raises:
+        CovidLungsError: what `examine` raises, or the cache cannot be written.
+    """
+    folder = cache_root() / "audits" / f"{_identity(data_set)}-{_code_version()}"
+    if not folder.is_dir():
+        pairs, report = examine(data_set)
+        _keep(folder, pairs, report)
+    pairs = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
+    for name in NUMBERS:
+        pairs[name] = pairs[name].astype(int)
+    return pairs, json.loads((folder / REPORT).read_text(encoding="utf-8"))
+
+
+def _keep(folder: Path, pairs: pd.DataFrame, report: dict) -> None:
+    """Write an examination under a temporary name, renamed when it is whole."""
+    partial = make_partial(folder)
+    try:
+        pairs.to_csv(partial / TABLE, index=False, lineterminator="\n")
+        text = json.dumps(report, ensure_ascii=False)
+        (partial / REPORT).write_text(text, encoding="utf-8")
+        partial.rename(folder)
+    except OSError:
+        if not folder.is_dir():  # else another process was quicker
+            raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _identity(data_set: DataSet) -> str:
+    """Return a name that changes with the data set's own and with any file's size or time."""
+    text = f"{data_set.name}|{data_set.root}|{data_set.synthetic}"
+    digest = hashlib.sha256(text.encode(errors="surrogateescape"))
+    for line in sorted(_describe_files(data_set.root)):
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def _code_version() -> str:
+    """Return a name that changes with this package's code."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _describe_files(folder: Path) -> Iterator[str]:
+    """Yield path, size and time of every file below a folder."""
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    yield f"{entry.path}\n"  # an empty class folder counts, too
+                    yield from _describe_files(Path(entry.path))
+                else:
+                    yield f"{entry.path}|{_size_and_time(entry)}\n"
+    except OSError as error:
+        raise CovidLungsError(
+            f"{folder}: cannot be listed ({error.strerror}). Mend the permissions, or reconnect "
+            "the drive that it is on."
+        ) from error
+
+
+def _size_and_time(entry: os.DirEntry) -> str:
+    """Return what changes with a file; a link to nowhere has neither, and the scan names it."""
+    try:
+        status = entry.stat()
+    except FileNotFoundError:
+        return "missing"
+    return f"{status.st_size}|{status.st_mtime_ns}"

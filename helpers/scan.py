@@ -1,0 +1,129 @@
+"""Scan: every file of a data set decoded once, and what an audit needs of it noted."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from helpers.data_sets import DataSet
+from helpers.duplicates import make_thumbnail
+from helpers.errors import CovidLungsError
+from helpers.images import (
+    SUFFIXES,
+    BadImageError,
+    brightest_channel,
+    decode,
+    fingerprint,
+    to_grey,
+)
+from helpers.masks import measure_mask
+from helpers.workers import read_all
+
+PARTS = ("images", "masks")
+NOISE_LEVEL = 8  # grey levels of 255: masks with no brighter pixel and several levels are black
+NO_TEXT = re.compile("[\ud800-\udfff]")  # Python's stand-ins for bytes that are no UTF-8
+FILE_COLUMNS = ["file", "class", "part", "stem", "fault", "reason"]
+FACTS = ["format", "channels", "coloured", "bits", "width", "height", "pixels"]
+MASK_FACTS = ["binary", "lung_share", "regions", "edge_share", "lower_fill"]
+
+
+class Scan(NamedTuple):
+    """What is in a data set.
+
+    Attributes:
+        files: a row a file: the columns of FILE_COLUMNS, FACTS and MASK_FACTS, sorted by `file`.
+            `fault` is the name of the finding that makes the file unusable, or "".
+        thumbnails: for each sound X-ray, by `file`, what `duplicates.find_copies` compares.
+        others: POSIX paths of the files that are no images by their ending.
+    """
+
+    files: pd.DataFrame
+    thumbnails: dict[str, np.ndarray]
+    others: list[str]
+
+
+def scan(data_set: DataSet) -> Scan:
+    """Decode every X-ray and mask of a data set once and return what was seen.
+
+    Raises:
+        CovidLungsError: a file's name is no UTF-8.
+    """
+    paths = _list_files(data_set)
+    images = [entry for entry in paths if Path(entry[0]).suffix.lower() in SUFFIXES]
+    read = read_all(lambda entry: _read(data_set.root, *entry), images, "reading X-rays")
+    rows, thumbnails = [], {}
+    for row, thumbnail in read:
+        rows.append(row)
+        if thumbnail is not None:
+            thumbnails[row["file"]] = thumbnail
+    files = pd.DataFrame(rows, columns=[*FILE_COLUMNS, *FACTS, *MASK_FACTS])
+    others = sorted({entry[0] for entry in paths} - {entry[0] for entry in images})
+    return Scan(files.sort_values("file", ignore_index=True), thumbnails, others)
+
+
+def _list_files(data_set: DataSet) -> list[tuple[str, str, str]]:
+    """Return file, class and part of everything in the class folders that is not hidden."""
+    found = [
+        (f"{class_name}/{part}/{path.name}", class_name, part)
+        for class_name in data_set.classes
+        for part in PARTS
+        if (data_set.root / class_name / part).is_dir()
+        for path in (data_set.root / class_name / part).iterdir()
+        if not path.name.startswith(".")
+    ]
+    for file, _, _ in found:
+        if NO_TEXT.search(file):
+            raise CovidLungsError(
+                f"{file!a}: this name is no UTF-8, so that no table can hold it. Rename it."
+            )
+    return found
+
+
+def _read(root: Path, file: str, class_name: str, part: str) -> tuple[dict, np.ndarray | None]:
+    """Return the row of a file and, of a sound X-ray, its thumbnail."""
+    path = root / file
+    row = {"file": file, "class": class_name, "part": part, "stem": path.stem}
+    row |= {"fault": "", "reason": "", "width": 0, "height": 0}
+    try:
+        pixels, found = decode(path)
+    except BadImageError as error:
+        reason = str(error).removeprefix(f"{path.name}: ").split(". ")[0]
+        return row | {"fault": error.finding, "reason": reason}, None
+    row |= {
+        "format": found,
+        "channels": 1 if pixels.ndim == 2 else pixels.shape[2],
+        "bits": pixels.dtype.itemsize * 8,
+        "width": pixels.shape[1],
+        "height": pixels.shape[0],
+    }
+    if part == "masks":
+        return row | _mask_facts(pixels), None
+    image = to_grey(pixels)
+    if image.min() == image.max():
+        return row | {"fault": "blank_xray", "reason": "all pixels are equal"}, None
+    row |= {"coloured": _is_coloured(pixels), "pixels": fingerprint(image)}
+    return row, make_thumbnail(image)
+
+
+def _is_coloured(pixels: np.ndarray) -> bool:
+    """Return whether the colour channels differ."""
+    if pixels.ndim == 2:
+        return False
+    blue, *others = cv2.split(pixels)[:3]
+    return any(not np.array_equal(blue, other) for other in others)
+
+
+def _mask_facts(pixels: np.ndarray) -> dict:
+    """Return the facts of a mask's pixels, or the fault that makes it unusable."""
+    brightest = brightest_channel(pixels)
+    largest = int(brightest.max())
+    lit, full = np.count_nonzero(brightest), np.count_nonzero(brightest == largest)
+    if largest == 0 or (largest <= NOISE_LEVEL and lit != full):
+        return {"fault": "black_mask", "reason": "the mask is all black"}
+    if full == brightest.size:
+        return {"fault": "white_mask", "reason": "the mask is all white"}
+    mask = (brightest > largest // 2).view(np.uint8)
+    return {"binary": lit == full, "pixels": fingerprint(mask), **measure_mask(mask)}
