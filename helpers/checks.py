@@ -21,7 +21,10 @@ FAULTS = {
     "truncated_file": ("files cut short", "restore them from the archive"),
     "undecodable_file": ("files that are no images", "restore them from the archive"),
     "blank_xray": ("X-rays whose pixels are all equal", "restore them, or remove the pairs"),
-    "black_mask": ("masks that are all black", "draw them again, or remove the pairs"),
+    "black_mask": (
+        "masks that are black, or nearly",
+        "save them as 0 and 255, draw them again, or remove the pairs",
+    ),
     "white_mask": ("masks that are all white", "draw them again, or remove the pairs"),
     "image_without_mask": ("X-rays without a mask", "restore the masks, or remove these files"),
     "mask_without_image": ("masks without an X-ray", "restore the X-rays, or remove these files"),

@@ -132,9 +132,12 @@ def _is_cut_short(content: bytes, found: str) -> bool:
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return an image or probabilities at (height, width): by area to shrink, else bilinear."""
-    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    """Return an image or probabilities at (height, width), by area if that halves it.
+
+    Else bilinear, which takes a quarter of the time and skips no pixel until a side is halved.
+    """
+    halves = 2 * size[0] <= image.shape[0] or 2 * size[1] <= image.shape[1]
+    interpolation = cv2.INTER_AREA if halves else cv2.INTER_LINEAR
     return cv2.resize(image, size[::-1], interpolation=interpolation)
 
 

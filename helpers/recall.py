@@ -11,7 +11,7 @@ import pandas as pd
 
 from helpers.data_sets import DataSet
 from helpers.errors import CovidLungsError
-from helpers.folders import cache_root, make_partial
+from helpers.folders import cache_root, make_partial, shown
 
 Examination = tuple[pd.DataFrame, dict]
 TABLE, REPORT = "pairs.csv", "audit.json"
@@ -44,9 +44,12 @@ def _keep(folder: Path, pairs: pd.DataFrame, report: dict) -> None:
         text = json.dumps(report, ensure_ascii=False)
         (partial / REPORT).write_text(text, encoding="utf-8")
         partial.rename(folder)
-    except OSError:
+    except OSError as error:
         if not folder.is_dir():  # else another process was quicker
-            raise
+            raise CovidLungsError(
+                f"{shown(folder.parent)}: the audit cannot be kept there ({error.strerror}). Make "
+                "room, or choose another folder with COVID_LUNGS_CACHE."
+            ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -1,10 +1,13 @@
 """Workers: many files read at once, in threads, since OpenCV works outside Python's lock."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from tqdm import tqdm
+
+BATCH = 16  # items that a thread takes at once, at most: handing each out alone is slower
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -17,5 +20,11 @@ def read_all(
 
     What `read` raises comes through. Then, or at an interrupt, the files still waiting are dropped.
     """
-    with ThreadPoolExecutor() as pool:
-        yield from tqdm(pool.map(read, items), description, len(items), unit="file", disable=None)
+    threads = os.cpu_count() or 1  # more would only wait for one another
+    size = max(1, min(BATCH, len(items) // (4 * threads)))
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
+    bar = tqdm(desc=description, total=len(items), unit="file", disable=None)
+    with bar, ThreadPoolExecutor(threads) as pool:
+        for results in pool.map(lambda batch: [read(item) for item in batch], batches):
+            bar.update(len(results))
+            yield from results

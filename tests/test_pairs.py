@@ -13,9 +13,9 @@ from helpers.scan import FACTS, FILE_COLUMNS, MASK_FACTS, scan
 COLUMNS = [*FILE_COLUMNS, *FACTS, *MASK_FACTS]
 Names = dict[tuple[str, str], tuple[list[bool], list[bool]]]
 KEYS = st.tuples(st.sampled_from(["COVID", "NA"]), st.sampled_from(["1", "a b", "é"]))
-SOUND = st.lists(st.booleans(), max_size=2)
-NAMES = st.dictionaries(KEYS, st.tuples(SOUND, SOUND))
 GOOD, BAD = True, False
+SOUND = st.just([GOOD]) | st.lists(st.booleans(), max_size=2)
+NAMES = st.dictionaries(KEYS, st.tuples(SOUND, SOUND))
 NO_MASK = ("image_without_mask", "no mask of the same name")
 NO_IMAGE = ("mask_without_image", "no image of the same name")
 EMPTY = ("empty_file", "the file is empty")

@@ -170,13 +170,14 @@ def test_two_examinations_at_once_leave_one(data_set, cache):
 
 def test_types_survive(data_set):
     texts = ["NA", "null", "nan", "1e5", "0012", "True", "", 'a "b", c', "ü\n", "1_000", "1.0"]
-    pairs = make_pairs(file=texts, pixels=texts, **{"class": texts})
+    pairs = make_pairs(**{f"column {place}": [text] for place, text in enumerate(texts)})
     for _ in range(2):
         found, report = recall(data_set, Examiner(pairs))
-        for column in ("file", "class", "pixels"):
-            assert found[column].tolist() == texts
-        assert found["mask_width"].tolist() == [299] * len(texts)
-        assert found["mask_width"].dtype == int
+        (row,) = found.to_dict("records")
+        assert [row[f"column {place}"] for place in range(len(texts))] == texts
+        for name in ("width", "height", "mask_width", "mask_height"):
+            assert found[name].tolist() == [299]
+            assert found[name].dtype == int
         assert report == REPORT
 
 
