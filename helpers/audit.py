@@ -1,7 +1,5 @@
 """Audit: what is wrong with a data set, how bad that is, and what to do about it."""
 
-import unicodedata
-
 import numpy as np
 import pandas as pd
 
@@ -35,8 +33,6 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
         CovidLungsError: a folder cannot be listed, or a file has a name that no table can hold.
     """
     scanned = scan(data_set)
-    names = [data_set.name, *data_set.classes, *scanned.files["file"], *scanned.others]
-    _refuse_odd_names(names)
     pairs, left_out = pair_files(scanned.files)
     pairs, copied = _mark_copies(data_set, scanned, pairs)
     pairs, conflicts = _drop_conflicts(pairs)
@@ -62,15 +58,6 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     return pairs, _summarise(data_set, pairs, left_out, findings) | {
         "mask_conventions": conventions
     }
-
-
-def _refuse_odd_names(names: list[str]) -> None:
-    """Stop at a name with a line break, another control character, or bytes that are no text."""
-    for name in names:
-        if {"Cc", "Cs"} & set(map(unicodedata.category, name)):
-            raise CovidLungsError(
-                f"{name!r}: a name with a character that no table can hold. Rename it."
-            )
 
 
 def _mark_copies(

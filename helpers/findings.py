@@ -11,7 +11,7 @@ class Finding:
     """One kind of fault in a data set.
 
     Attributes:
-        name: a short name in snake_case, which `--allow` takes.
+        name: a short name in snake_case; `--allow` takes those of `audit.STOPS`.
         level: one of `LEVELS`. Errors are files that no run can use; warnings are used and may
             mislead; notes are good to know.
         text: what was found, as a phrase.

@@ -27,7 +27,8 @@ from helpers.workers import read_all
 
 PARTS = ("images", "masks")
 NOISE_LEVEL = 8  # grey levels of 255: masks with no brighter pixel and several levels are black
-NO_TEXT = re.compile("[\ud800-\udfff]")  # Python's stand-ins for bytes that are no UTF-8
+# Control characters, and Python's stand-ins for bytes that are no UTF-8.
+NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 FILE_COLUMNS = ["file", "class", "part", "stem", "fault", "reason"]
 FACTS = ["format", "channels", "coloured", "bits", "width", "height", "pixels"]
 MASK_FACTS = ["binary", "lung_share", "regions", "edge_share", "lower_fill"]
@@ -52,7 +53,7 @@ def scan(data_set: DataSet) -> Scan:
     """Decode every X-ray and mask of a data set once and return what was seen.
 
     Raises:
-        CovidLungsError: a file's name is no UTF-8.
+        CovidLungsError: a name has a character that no table can hold.
     """
     paths = _list_files(data_set)
     images = [entry for entry in paths if Path(entry[0]).suffix.lower() in SUFFIXES]
@@ -70,7 +71,7 @@ def scan(data_set: DataSet) -> Scan:
 
 @contextmanager
 def _without_garbage_collection() -> Iterator[None]:
-    """Keep Python from searching thousands of rows for garbage, a tenth of the time, again."""
+    """Keep Python from searching the growing rows for garbage, which takes a tenth of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -90,10 +91,10 @@ def _list_files(data_set: DataSet) -> list[tuple[str, str, str]]:
         for path in (data_set.root / class_name / part).iterdir()
         if not path.name.startswith(".")
     ]
-    for file, _, _ in found:
-        if NO_TEXT.search(file):
+    for name in (data_set.name, *data_set.classes, *(file for file, _, _ in found)):
+        if NO_TEXT.search(name):
             raise CovidLungsError(
-                f"{file!a}: this name is no UTF-8, so that no table can hold it. Rename it."
+                f"{name!r}: a name with a character that no table can hold. Rename it."
             )
     return found
 
