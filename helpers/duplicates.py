@@ -164,6 +164,7 @@ def _similar_pairs(descriptors: np.ndarray) -> list[Pair]:
     pairs: list[Pair] = []
     for start in range(0, len(descriptors), BLOCK):
         alike = descriptors[start : start + BLOCK] @ descriptors[start:].T > SIMILAR_DESCRIPTORS
-        found = zip(*np.nonzero(alike), strict=True)
-        pairs += [(int(a) + start, int(b) + start) for a, b in found if a < b]
+        # Flat: numpy finds few among many several times as fast along one axis as along two.
+        first, second = np.divmod(np.flatnonzero(alike), alike.shape[1]) + np.int64(start)
+        pairs += zip(first[first < second].tolist(), second[first < second].tolist(), strict=True)
     return pairs

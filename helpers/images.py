@@ -97,7 +97,8 @@ def decode(path: Path) -> tuple[np.ndarray, str]:
         BadImageError: the file is missing, empty or cannot be decoded.
     """
     try:
-        content = path.read_bytes()
+        with path.open("rb", buffering=0) as opened:  # a buffer would only copy it once more
+            content = opened.read()
     except OSError as error:
         message = f"{path.name}: cannot be read ({error.strerror}). Restore it from the archive."
         raise BadImageError("unreadable_file", message) from error

@@ -1,9 +1,6 @@
 """Scan: every file of a data set decoded once, and what an audit needs of it noted."""
 
-import gc
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,7 +19,7 @@ from helpers.images import (
     fingerprint,
     to_grey,
 )
-from helpers.masks import measure_mask
+from helpers.masks import measure_masks, shrink_mask
 from helpers.workers import read_all
 
 PARTS = ("images", "masks")
@@ -30,16 +27,38 @@ NOISE_LEVEL = 8  # grey levels of 255: masks with no brighter pixel and several 
 # Control characters, and Python's stand-ins for bytes that are no UTF-8.
 NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 FILE_COLUMNS = ["file", "class", "part", "stem", "fault", "reason"]
-FACTS = ["format", "channels", "coloured", "bits", "width", "height", "pixels"]
-MASK_FACTS = ["binary", "lung_share", "regions", "edge_share", "lower_fill"]
+FACTS = ["format", "channels", "bits", "width", "height", "pixels", "coloured", "binary"]
+
+
+class Seen(NamedTuple):
+    """What one file shows: the columns of FILE_COLUMNS and FACTS, and `small`.
+
+    `small` is of a sound X-ray its thumbnail, of a sound mask what `masks.measure_masks` takes.
+    """
+
+    file: str
+    class_name: str
+    part: str
+    stem: str
+    fault: str = ""
+    reason: str = ""
+    format: str | None = None
+    channels: int | None = None
+    bits: int | None = None
+    width: int = 0
+    height: int = 0
+    pixels: str | None = None
+    coloured: bool | None = None
+    binary: bool | None = None
+    small: np.ndarray | None = None
 
 
 class Scan(NamedTuple):
     """What is in a data set.
 
     Attributes:
-        files: a row a file: the columns of FILE_COLUMNS, FACTS and MASK_FACTS, sorted by `file`.
-            `fault` is the name of the finding that makes the file unusable, or "".
+        files: a row a file: the columns of FILE_COLUMNS, FACTS and `masks.measure_masks`, sorted
+            by `file`. `fault` is the name of the finding that makes the file unusable, or "".
         thumbnails: for each sound X-ray, by `file`, what `duplicates.find_copies` compares.
         others: POSIX paths of the files that are no images by their ending.
     """
@@ -57,28 +76,16 @@ def scan(data_set: DataSet) -> Scan:
     """
     paths = _list_files(data_set)
     images = [entry for entry in paths if Path(entry[0]).suffix.lower() in SUFFIXES]
-    read = read_all(lambda entry: _read(data_set.root, *entry), images, "reading X-rays")
-    rows, thumbnails = [], {}
-    with _without_garbage_collection():
-        for row, thumbnail in read:
-            rows.append(row)
-            if thumbnail is not None:
-                thumbnails[row["file"]] = thumbnail
-    files = pd.DataFrame(rows, columns=[*FILE_COLUMNS, *FACTS, *MASK_FACTS])
+    seen = read_all(lambda entry: _read(data_set.root, *entry), images, "reading X-rays")
+    files = pd.DataFrame(seen, columns=[*FILE_COLUMNS, *FACTS, "small"])
+    files = files.sort_values("file", ignore_index=True)
+    small = files.pop("small").dropna()
+    masks = small[files["part"] == "masks"]
+    files = files.join(measure_masks(list(masks)).set_index(masks.index))
+    xrays = small.drop(masks.index)
+    thumbnails = dict(zip(files["file"][xrays.index], xrays, strict=True))
     others = sorted({entry[0] for entry in paths} - {entry[0] for entry in images})
-    return Scan(files.sort_values("file", ignore_index=True), thumbnails, others)
-
-
-@contextmanager
-def _without_garbage_collection() -> Iterator[None]:
-    """Keep Python from searching the growing rows for garbage, which takes a tenth of the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+    return Scan(files, thumbnails, others)
 
 
 def _list_files(data_set: DataSet) -> list[tuple[str, str, str]]:
@@ -99,30 +106,36 @@ def _list_files(data_set: DataSet) -> list[tuple[str, str, str]]:
     return found
 
 
-def _read(root: Path, file: str, class_name: str, part: str) -> tuple[dict, np.ndarray | None]:
-    """Return the row of a file and, of a sound X-ray, its thumbnail."""
+def _read(root: Path, file: str, class_name: str, part: str) -> Seen:
+    """Return what a file shows."""
     path = root / file
-    row = {"file": file, "class": class_name, "part": part, "stem": path.stem}
-    row |= {"fault": "", "reason": "", "width": 0, "height": 0}
+    seen = Seen(file, class_name, part, path.stem)
     try:
         pixels, found = decode(path)
     except BadImageError as error:
         reason = str(error).removeprefix(f"{path.name}: ").split(". ")[0]
-        return row | {"fault": error.finding, "reason": reason}, None
-    row |= {
-        "format": found,
-        "channels": 1 if pixels.ndim == 2 else pixels.shape[2],
-        "bits": pixels.dtype.itemsize * 8,
-        "width": pixels.shape[1],
-        "height": pixels.shape[0],
-    }
-    if part == "masks":
-        return row | _mask_facts(pixels), None
+        return seen._replace(fault=error.finding, reason=reason)
+    seen = seen._replace(
+        format=found,
+        channels=1 if pixels.ndim == 2 else pixels.shape[2],
+        bits=pixels.dtype.itemsize * 8,
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+    )
+    facts = _mask_facts(pixels) if part == "masks" else _xray_facts(pixels)
+    return seen._replace(**facts)
+
+
+def _xray_facts(pixels: np.ndarray) -> dict:
+    """Return the facts of an X-ray's pixels, or the fault that makes it unusable."""
     image = to_grey(pixels)
     if image.min() == image.max():
-        return row | {"fault": "blank_xray", "reason": "all pixels are equal"}, None
-    row |= {"coloured": _is_coloured(pixels), "pixels": fingerprint(image)}
-    return row, make_thumbnail(image)
+        return {"fault": "blank_xray", "reason": "all pixels are equal"}
+    return {
+        "coloured": _is_coloured(pixels),
+        "pixels": fingerprint(image),
+        "small": make_thumbnail(image),
+    }
 
 
 def _is_coloured(pixels: np.ndarray) -> bool:
@@ -144,4 +157,4 @@ def _mask_facts(pixels: np.ndarray) -> dict:
     if full == brightest.size:
         return {"fault": "white_mask", "reason": "the mask is all white"}
     mask = (brightest > largest // 2).view(np.uint8)
-    return {"binary": lit == full, "pixels": fingerprint(mask), **measure_mask(mask)}
+    return {"binary": lit == full, "pixels": fingerprint(mask), "small": shrink_mask(mask)}

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from helpers.masks import SHAPE_SIZE, measure_mask, tell_conventions, why_implausible
+from helpers.masks import (
+    BLOCK,
+    SHAPE_SIZE,
+    measure_masks,
+    shrink_mask,
+    tell_conventions,
+    why_implausible,
+)
 from helpers.pairs import pair_files
 from helpers.scan import scan
 from helpers.synthetic import CLASS_NAMES, draw_xray
@@ -22,6 +29,11 @@ def draw_boxes(*boxes: tuple[int, int, int, int]) -> np.ndarray:
     for top, bottom, left, right in boxes:
         mask[top:bottom, left:right] = 1
     return mask
+
+
+def measure_mask(mask: np.ndarray) -> dict[str, float]:
+    """Return the measures of one mask of any size."""
+    return measure_masks([shrink_mask(mask)]).iloc[0].to_dict()
 
 
 TWO_LUNGS = draw_boxes((16, 48, 8, 24), (16, 48, 40, 56))
@@ -82,6 +94,22 @@ def test_joined_lungs_are_one_region():
 def test_the_edge_that_lung_lies_along_most_counts(turns):
     mask = np.rot90(draw_boxes((0, 48, 0, 10)), turns)  # 48 of one edge, 10 of another
     assert measure_mask(np.ascontiguousarray(mask))["edge_share"] == 48 / 64
+
+
+def test_a_mask_measures_alike_among_others():
+    # More than are measured at once; each a box of its own from edge to edge, and one empty.
+    boxes = [draw_boxes((0, 64, 0, 1 + number % 63)) for number in range(BLOCK + 30)]
+    boxes[7] = draw_boxes()
+    found = measure_masks(boxes)
+    assert len(found) == len(boxes)
+    for number in (0, 6, 7, 8, 62, BLOCK - 1, BLOCK, BLOCK + 29):
+        alone = measure_masks([boxes[number]]).iloc[0].to_dict()
+        assert found.iloc[number].to_dict() == pytest.approx(alone, nan_ok=True)
+    assert found["regions"].value_counts().to_dict() == {1: len(boxes) - 1, 0: 1}
+
+
+def test_no_masks_have_no_measures():
+    assert measure_masks([]).shape == (0, 4)
 
 
 @few

@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.images import fingerprint, read_mask, read_xray
-from helpers.masks import tell_conventions, why_implausible
+from helpers.masks import MEASURES, tell_conventions, why_implausible
 from helpers.pairs import LEFT_OUT_COLUMNS, PAIR_COLUMNS, WHOLE_NUMBERS, pair_files
-from helpers.scan import FACTS, FILE_COLUMNS, MASK_FACTS, scan
+from helpers.scan import FACTS, FILE_COLUMNS, scan
 
-COLUMNS = [*FILE_COLUMNS, *FACTS, *MASK_FACTS]
+COLUMNS = [*FILE_COLUMNS, *FACTS, *MEASURES]
 Names = dict[tuple[str, str], tuple[list[bool], list[bool]]]
 KEYS = st.tuples(st.sampled_from(["COVID", "NA"]), st.sampled_from(["1", "a b", "é"]))
 GOOD, BAD = True, False
