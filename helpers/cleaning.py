@@ -3,8 +3,24 @@
 import cv2
 import numpy as np
 
+from helpers.images import resize_image
+from helpers.recipes import THRESHOLD
+
 LUNGS = 2
 SPECK_SHARE = 0.1  # of the largest region; a smaller one is no lung
+
+
+def draw_lungs(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the cleaned mask that a network's probabilities of lung make at (height, width).
+
+    Args:
+        probability: float32, of any size.
+        size: height and width of the mask, in pixels.
+
+    Returns:
+        zeros and ones, uint8; one is lung.
+    """
+    return clean_mask((resize_image(probability, size) > THRESHOLD).astype(np.uint8))
 
 
 def clean_mask(mask: np.ndarray) -> np.ndarray:
