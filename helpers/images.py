@@ -29,11 +29,16 @@ SIGNATURES = {
 
 
 class BadImageError(CovidLungsError):
-    """A file that cannot be decoded whole; `finding` is the name of the fault in an audit."""
+    """A file that cannot be decoded whole.
 
-    def __init__(self, finding: str, message: str):
-        super().__init__(message)
-        self.finding = finding
+    Attributes:
+        finding: the name of the fault in an audit.
+        reason: what is wrong, without the file's name and the remedy.
+    """
+
+    def __init__(self, finding: str, name: str, reason: str):
+        super().__init__(f"{name}: {reason}. Restore it from the archive.")
+        self.finding, self.reason = finding, reason
 
 
 def read_xray(path: Path) -> np.ndarray:
@@ -100,11 +105,10 @@ def decode(path: Path) -> tuple[np.ndarray, str]:
         with path.open("rb", buffering=0) as opened:  # a buffer would only copy it once more
             content = opened.read()
     except OSError as error:
-        message = f"{path.name}: cannot be read ({error.strerror}). Restore it from the archive."
-        raise BadImageError("unreadable_file", message) from error
+        reason = f"cannot be read ({error.strerror})"
+        raise BadImageError("unreadable_file", path.name, reason) from error
     if not content:
-        message = f"{path.name}: the file is empty. Restore it from the archive."
-        raise BadImageError("empty_file", message)
+        raise BadImageError("empty_file", path.name, "the file is empty")
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # more pixels than OpenCV accepts
@@ -113,8 +117,7 @@ def decode(path: Path) -> tuple[np.ndarray, str]:
     cut = _is_cut_short(content, found)
     if pixels is None or cut or pixels.dtype not in (np.uint8, np.uint16):
         reason = "the file is cut short" if cut else "cannot be decoded as an 8- or 16-bit image"
-        message = f"{path.name}: {reason}. Restore it from the archive."
-        raise BadImageError("truncated_file" if cut else "undecodable_file", message)
+        raise BadImageError("truncated_file" if cut else "undecodable_file", path.name, reason)
     return pixels, found
 
 
@@ -166,6 +169,6 @@ def draw_outlines(
     canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     for mask, colour in outlines:
         mask = resize_mask(mask.astype(np.uint8), image.shape)
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         cv2.drawContours(canvas, contours, -1, colour, thickness=2, lineType=cv2.LINE_AA)
     return canvas

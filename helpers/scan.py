@@ -113,8 +113,7 @@ def _read(root: Path, file: str, class_name: str, part: str) -> Seen:
     try:
         pixels, found = decode(path)
     except BadImageError as error:
-        reason = str(error).removeprefix(f"{path.name}: ").split(". ")[0]
-        return seen._replace(fault=error.finding, reason=reason)
+        return seen._replace(fault=error.finding, reason=error.reason)
     seen = seen._replace(
         format=found,
         channels=1 if pixels.ndim == 2 else pixels.shape[2],
