@@ -1,8 +1,9 @@
 """Workers: many files read at once, in threads, since OpenCV works outside Python's lock."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -28,3 +29,23 @@ def read_all(
         for results in pool.map(lambda batch: [read(item) for item in batch], batches):
             bar.update(len(results))
             yield from results
+
+
+def work_ahead(
+    pool: ThreadPoolExecutor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    ahead: int,
+) -> Iterator[Result]:
+    """Yield `work(item)` of every item, in order, while the pool works on the next `ahead` ones.
+
+    Items are taken as they are needed and no result waits longer than that, so that memory stays
+    bounded however many there are. What `work` raises comes through.
+    """
+    begun: deque[Future[Result]] = deque()
+    for item in items:
+        begun.append(pool.submit(work, item))
+        if len(begun) > ahead:
+            yield begun.popleft().result()
+    while begun:
+        yield begun.popleft().result()

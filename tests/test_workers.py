@@ -1,9 +1,12 @@
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from helpers.workers import read_all
+from helpers.workers import read_all, work_ahead
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -31,3 +34,16 @@ def test_an_error_comes_through_and_the_files_still_waiting_are_dropped():
     with pytest.raises(ValueError, match="item 3"):
         list(read_all(read, range(2000), "reading"))
     assert len(seen) < 1000
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(0, 30), ahead=st.integers(0, 8))
+def test_work_ahead_keeps_order_and_begins_no_more_than_it_may(count, ahead):
+    taken = []
+    items = (taken.append(item) or item for item in range(count))
+    with ThreadPoolExecutor(2) as pool:
+        done = []
+        for result in work_ahead(pool, lambda item: item * 10, items, ahead):
+            done.append(result)
+            assert len(taken) == min(count, len(done) + ahead)
+    assert done == [item * 10 for item in range(count)]
