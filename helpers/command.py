@@ -1,8 +1,9 @@
-"""The command line: `covid-lungs run` and `covid-lungs audit`."""
+"""The command line: `covid-lungs run`, `covid-lungs audit` and `covid-lungs predict`."""
 
 import argparse
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 
 from helpers.errors import CovidLungsError
 
@@ -18,6 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="say what is wrong with a data set")
     audit.add_argument("source", metavar="SOURCE", help="demo, kaggle, folder, .zip")
     audit.set_defaults(act=audit_data)
+    _add_predict(commands.add_parser("predict", help="draw the lungs of X-rays"))
     return parser
 
 
@@ -50,6 +52,18 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     run.set_defaults(act=run_notebooks)
 
 
+def _add_predict(predict: argparse.ArgumentParser) -> None:
+    """Add the options of `predict`."""
+    predict.add_argument(
+        "--run", required=True, metavar="RUN", help="whose networks: a run's name or folder"
+    )
+    predict.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where masks go (default: RUN/predictions)"
+    )
+    predict.add_argument("paths", nargs="+", metavar="PATH", help="an X-ray, or a folder of them")
+    predict.set_defaults(act=predict_xrays)
+
+
 def run_notebooks(options: argparse.Namespace) -> int:
     """Run the chain, print its figures and return the exit status."""
     # Here, since papermill takes a second to import and --help should not wait for it.
@@ -79,6 +93,22 @@ def audit_data(options: argparse.Namespace) -> int:
     _, audit = recall(find_data(options.source), examine)
     print(describe_audit(audit))
     return int(any(found["level"] == "error" for found in audit["findings"]))
+
+
+def predict_xrays(options: argparse.Namespace) -> int:
+    """Draw the lungs of X-rays and return 1 if one of them could not be decoded."""
+    from helpers.folders import find_trained
+    from helpers.inputs import find_xrays
+
+    run = find_trained(options.run)
+    files = find_xrays(options.paths)
+    folder = options.out or run / "predictions"
+    # Only now, since Keras takes seconds to import and a misspelt path should not wait for it.
+    from helpers.prediction import describe_predictions, load_networks, predict_files
+
+    table = predict_files(load_networks(run), files, folder)
+    print(describe_predictions(table, folder))
+    return int(table["lung_fraction"].isna().any())
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,10 +2,13 @@
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from helpers.colab import DRIVE_FOLDER, LOCAL_FOLDER, in_colab
 from helpers.errors import CovidLungsError
+
+SEGMENTER, DETECTOR = "segmentation/model.keras", "detection/model.keras"  # below a run folder
 
 
 def project_root() -> Path:
@@ -53,9 +56,8 @@ def find_run(run: str | None, data: str, recipe: str) -> Path:
         CovidLungsError: the folder cannot be made.
     """
     name = (run or default_run_name(data, recipe)).rstrip("/")
-    is_path = name != Path(name).name or name in {".", ".."}
     try:
-        folder = Path(name).expanduser().resolve() if is_path else runs_root() / name
+        folder = _run_folder(name)
         for part in ("detection", "segmentation", "figures", "notebooks"):
             (folder / part).mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError, ValueError) as error:  # the last two: no path, such as ~nobody
@@ -65,6 +67,35 @@ def find_run(run: str | None, data: str, recipe: str) -> Path:
             "Choose another with `run`, or mend the permissions."
         ) from error
     return folder
+
+
+def find_trained(run: str) -> Path:
+    """Return the folder of a run that has a trained segmenter; nothing is made.
+
+    Args:
+        run: a name below the runs' root, or a folder's path.
+
+    Raises:
+        CovidLungsError: there is no such run, or it has no segmenter yet.
+    """
+    with suppress(OSError, RuntimeError, ValueError):  # no path at all, such as ~nobody
+        folder = _run_folder(run.rstrip("/"))
+        if run and folder.is_dir():
+            require(folder / SEGMENTER, "04_segment_lungs")
+            return folder
+    trained = sorted(path.parents[1].name for path in runs_root().glob(f"*/{SEGMENTER}"))
+    choice = (
+        f"Choose from {', '.join(trained)}" if trained else "Train with `covid-lungs run` first"
+    )
+    raise CovidLungsError(
+        f"run {run!r}: no such run in {shown(runs_root())}. {choice}, or give a run folder's path."
+    )
+
+
+def _run_folder(name: str) -> Path:
+    """Return the folder of a run given by its name, or by a path."""
+    is_path = name != Path(name).name or name in {".", ".."}
+    return Path(name).expanduser().resolve() if is_path else runs_root() / name
 
 
 def require(path: Path, notebook: str) -> Path:

@@ -86,7 +86,11 @@ def test_options_reach_the_chain(monkeypatch, capsys):
 
 @pytest.mark.parametrize(
     ("command", "options"),
-    [("run", ["--groups FILE", "--allow FINDING", "--recipe NAME"]), ("audit", ["SOURCE"])],
+    [
+        ("run", ["--groups FILE", "--allow FINDING", "--recipe NAME"]),
+        ("audit", ["SOURCE"]),
+        ("predict", ["--run RUN", "--out FOLDER"]),
+    ],
 )
 def test_help_names_the_options(command, options, capsys):
     with pytest.raises(SystemExit) as caught:

@@ -1,0 +1,98 @@
+"""Inputs: the X-rays that a prediction is asked for, from files and folders."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from helpers.errors import CovidLungsError
+from helpers.images import SUFFIXES
+from helpers.scan import NO_TEXT
+
+
+def find_xrays(paths: list[str]) -> list[Path]:
+    """Return the X-rays among files and folders, in the order given; those of a folder sorted.
+
+    A folder's X-rays are the files in it or deeper that end as images do, hidden ones left out. A
+    file given twice counts once.
+
+    Raises:
+        CovidLungsError: a path is missing or cannot be listed, a folder holds no X-ray, two
+            X-rays have one stem, or a name has a character that no table can hold.
+    """
+    found = {}
+    for path in paths:
+        for file in _list_xrays(Path(path)):
+            # A link of another name is an X-ray of its own: it gets a mask of that name.
+            found.setdefault((os.path.realpath(file), file.stem), file)
+    _refuse_unfit_names(list(found.values()))
+    return list(found.values())
+
+
+def _list_xrays(path: Path) -> list[Path]:
+    """Return a file as it is, or a folder's X-rays."""
+    try:
+        path.stat()
+        is_folder = path.is_dir()
+    except (OSError, ValueError) as error:  # the latter: no path at all
+        reason = getattr(error, "strerror", None) or error
+        raise CovidLungsError(
+            f"{str(path)!r}: cannot be read ({reason}). Give X-rays, or folders of them."
+        ) from error
+    if not is_folder:
+        return [path]
+    files = sorted(_walk(path), key=Path.as_posix)
+    if not files:
+        raise CovidLungsError(
+            f"{path}: no X-ray is in this folder. Give one with files that end in "
+            f"{', '.join(sorted(SUFFIXES))}."
+        )
+    return files
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files in a folder or deeper that end as images do and are not hidden."""
+    for root, folders, names in os.walk(folder, onerror=_refuse_folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+                yield Path(root, name)
+
+
+def _refuse_folder(error: OSError) -> None:
+    """Refuse a folder that cannot be listed: its X-rays would be missing without a word."""
+    raise CovidLungsError(
+        f"{error.filename}: cannot be listed ({error.strerror}). Mend its permissions, or leave "
+        "it out."
+    ) from error
+
+
+def _refuse_unfit_names(files: list[Path]) -> None:
+    """Refuse names that no table can hold, and two X-rays whose masks would be one file."""
+    stems: dict[str, Path] = {}
+    for file in files:
+        if NO_TEXT.search(file.as_posix()):
+            raise CovidLungsError(
+                f"{file.as_posix()!r}: a name with a character that no table can hold. Rename it."
+            )
+        # Many file systems take a.png and A.png for one file.
+        other = stems.setdefault(file.stem.casefold(), file)
+        if other is not file:
+            raise CovidLungsError(
+                f"{other.as_posix()} and {file.as_posix()}: the masks of both would be "
+                f"{file.stem}.png. Rename one, or predict them into two folders with --out."
+            )
+
+
+def refuse_overwriting(files: list[Path], written: list[Path]) -> None:
+    """Refuse X-rays that lie directly in a folder that will be written to.
+
+    Raises:
+        CovidLungsError: one does.
+    """
+    folders = {os.path.realpath(folder) for folder in written}
+    for file in files:
+        if os.path.realpath(file.parent) in folders:
+            raise CovidLungsError(
+                f"{file.as_posix()}: masks or overlays would be written into its folder. "
+                "Choose another with --out."
+            )

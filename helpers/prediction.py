@@ -1,0 +1,197 @@
+"""Prediction: X-ray files to masks, overlays and a table, as a stream through the networks."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from helpers.backend import keras
+from helpers.cleaning import draw_lungs
+from helpers.errors import CovidLungsError
+from helpers.evaluation import predict
+from helpers.folders import DETECTOR, SEGMENTER, shown
+from helpers.images import BadImageError, draw_outlines, read_xray, resize_image
+from helpers.inputs import refuse_overwriting
+from helpers.masks import SHAPE_SIZE, measure_masks, shrink_mask, why_implausible
+from helpers.outputs import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
+from helpers.pictures import PREDICTED_COLOUR
+from helpers.training import load_model
+from helpers.workers import work_ahead
+
+BATCH = 16  # X-rays predicted together, while as many are read and as many are written
+LONGEST_SIDE = 65500  # of a JPEG, in pixels
+BLOCK = 1000  # predictions judged together
+COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
+
+Item = TypeVar("Item")
+
+
+class Xray(NamedTuple):
+    """An X-ray as read.
+
+    Attributes:
+        file: its path.
+        image: uint8 (height, width), or None if it cannot be decoded.
+        inputs: the image at the size of each network; black if it cannot be decoded.
+        reason: why it cannot be decoded, or "".
+    """
+
+    file: Path
+    image: np.ndarray | None
+    inputs: list[np.ndarray]
+    reason: str = ""
+
+
+class Predicted(NamedTuple):
+    """What was predicted of an X-ray; the first three are columns of the table.
+
+    Attributes:
+        file: its path, in POSIX form.
+        covid_probability: NaN without a detector.
+        lung_fraction: the lung's share of the mask; NaN if the X-ray cannot be decoded.
+        reason: why there is no mask, or no lung in it, or "".
+        shrunk: the mask as `masks.shrink_mask` makes it.
+    """
+
+    file: str
+    covid_probability: float = np.nan
+    lung_fraction: float = np.nan
+    reason: str = ""
+    shrunk: np.ndarray = np.zeros((SHAPE_SIZE, SHAPE_SIZE), np.uint8)
+
+
+def load_networks(run_folder: Path) -> list[keras.Model]:
+    """Return a run's segmenter and, if it has one, its detector.
+
+    Raises:
+        CovidLungsError: a file is no network.
+    """
+    networks = []
+    for name in (SEGMENTER, DETECTOR):
+        path = run_folder / name
+        if name == SEGMENTER or path.is_file():
+            try:
+                networks.append(load_model(path))
+            except Exception as error:  # Keras raises many kinds
+                raise CovidLungsError(
+                    f"{shown(path)}: cannot be read as a network. Train it again."
+                ) from error
+    return networks
+
+
+def predict_files(networks: list[keras.Model], files: list[Path], folder: Path) -> pd.DataFrame:
+    """Write masks, overlays and the table of predictions of X-rays; return the table.
+
+    A few batches are in memory at a time: one in the networks, the next being read, the last
+    being written. A file that cannot be decoded gets a line on standard error and no mask.
+
+    Args:
+        networks: the segmenter, and the detector if there is one.
+        files: the X-rays, no two with one stem.
+        folder: where the files go.
+
+    Returns:
+        the columns of COLUMNS, a row a file, in their order.
+
+    Raises:
+        CovidLungsError: the folder cannot be written to, or an X-ray would be overwritten.
+    """
+    refuse_overwriting(files, [folder / MASKS, folder / OVERLAYS])
+    with open_outputs(folder) as outputs, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        read = partial(_read, [network.input_shape[1:3] for network in networks])
+        xrays = work_ahead(pool, read, files, BATCH)
+        answers = chain.from_iterable(_ask(networks, batch) for batch in _in_blocks(xrays, BATCH))
+        predicted = work_ahead(pool, partial(_write, outputs), answers, BATCH)
+        bar = tqdm(predicted, "predicting", total=len(files), unit="file", disable=None)
+        blocks = [_judge(block) for block in _in_blocks(map(_tell, bar), BLOCK)]
+        table = pd.concat(blocks, ignore_index=True)
+        text = table.to_csv(index=False, lineterminator="\n")
+        outputs.write(TABLE, text.encode())
+    return table
+
+
+def _in_blocks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield the items in lists of a size; the last may be shorter."""
+    iterator = iter(items)
+    while block := list(islice(iterator, size)):
+        yield block
+
+
+def _read(sizes: list[tuple[int, int]], file: Path) -> Xray:
+    """Return an X-ray, ready for networks of these input sizes."""
+    try:
+        image = read_xray(file)
+    except BadImageError as error:
+        # A black one takes its place, so that order and batch size stay.
+        return Xray(file, None, [np.zeros(size, np.uint8) for size in sizes], error.reason)
+    return Xray(file, image, [resize_image(image, size) for size in sizes])
+
+
+def _ask(
+    networks: list[keras.Model], xrays: list[Xray]
+) -> Iterator[tuple[Xray, np.ndarray, float]]:
+    """Yield each X-ray with its probabilities of lung, (height, width), and of COVID."""
+    inputs = zip(*(xray.inputs for xray in xrays), strict=True)
+    answers = [
+        predict(network, np.stack(images)) for network, images in zip(networks, inputs, strict=True)
+    ]
+    covid = answers[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
+    yield from zip(xrays, answers[0], covid.tolist(), strict=True)
+
+
+def _write(outputs: Outputs, answer: tuple[Xray, np.ndarray, float]) -> Predicted:
+    """Write mask and overlay of an X-ray and return what is to be said of it."""
+    xray, lung_probability, covid_probability = answer
+    file, stem = xray.file.as_posix(), xray.file.stem
+    mask_name, overlay_name = f"{MASKS}/{stem}.png", f"{OVERLAYS}/{stem}.jpg"
+    if xray.image is None:  # what an earlier prediction drew is no mask of this file
+        outputs.remove(mask_name)
+        outputs.remove(overlay_name)
+        return Predicted(file, reason=xray.reason)
+    mask = draw_lungs(lung_probability, xray.image.shape)
+    outputs.write(mask_name, cv2.imencode(".png", mask * 255)[1])
+    if max(mask.shape) <= LONGEST_SIDE:
+        overlay = draw_outlines(xray.image, (mask, PREDICTED_COLOUR[::-1]))  # OpenCV: blue first
+        # Only to be looked at: as a PNG it takes eight times as long to encode.
+        outputs.write(overlay_name, cv2.imencode(".jpg", overlay)[1])
+    share = float(mask.mean())
+    reason = "" if share else "no lung was found"
+    return Predicted(file, covid_probability, share, reason, shrink_mask(mask))
+
+
+def _tell(predicted: Predicted) -> Predicted:
+    """Say it if an X-ray had to be refused."""
+    if np.isnan(predicted.lung_fraction):
+        line = f"{predicted.file}: {predicted.reason}. Restore it, or leave it out."
+        tqdm.write(f"covid-lungs: {line}", file=sys.stderr)
+    return predicted
+
+
+def _judge(block: list[Predicted]) -> pd.DataFrame:
+    """Return the table of some predictions, each accepted or with a reason against it."""
+    table = pd.DataFrame(block, columns=Predicted._fields)
+    implausible = why_implausible(measure_masks(list(table.pop("shrunk"))))
+    table["reason"] = table["reason"].where(table["reason"] != "", implausible)
+    table["accepted"] = table["reason"] == ""
+    return table[COLUMNS].round(6)
+
+
+def describe_predictions(table: pd.DataFrame, folder: Path) -> str:
+    """Return for a terminal how many masks there are, what is against them, and where they are."""
+    refused = int(table["lung_fraction"].isna().sum())
+    doubtful = int((~table["accepted"]).sum()) - refused
+    return (
+        f"masks: {len(table) - refused:,}, of them not accepted: {doubtful:,}\n"
+        f"files that could not be decoded: {refused:,}\n"
+        f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)\n"
+        "\nNot a medical device."
+    )
