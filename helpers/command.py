@@ -26,7 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_run(run: argparse.ArgumentParser) -> None:
     """Add the options of `run`."""
     run.add_argument("--data", default="demo", metavar="SOURCE", help="demo, kaggle, folder, .zip")
-    run.add_argument("--recipe", default="demo", metavar="NAME", help="demo or original")
+    run.add_argument("--recipe", default="demo", metavar="NAME", help="demo, best or original")
     run.add_argument("--run", metavar="NAME_OR_FOLDER", help="where the results go")
     run.add_argument(
         "--groups", metavar="FILE", help=".csv with file,group: what stays together, as patients"

@@ -1,7 +1,7 @@
 """Models: the CNN that detects COVID and the U-Net that segments lungs."""
 
 from helpers.backend import keras
-from helpers.recipes import Settings
+from helpers.recipes import SegmentationSettings, Settings
 
 layers = keras.layers
 
@@ -26,17 +26,26 @@ def build_detector(settings: Settings) -> keras.Sequential:
     return model
 
 
-def build_unet(settings: Settings) -> keras.Model:
+def build_unet(settings: SegmentationSettings) -> keras.Model:
     """Return a U-Net (Ronneberger et al. 2015) with batch normalisation: lung or not, each pixel.
 
     Going down, each level convolves and halves the image; going up, each level doubles it and
     joins what the same level saw on the way down. The bottom has twice the last level's filters.
+    With a `patch`, a first convolution makes one of so many pixels a side, and the last layer
+    makes as many of one again, in between all is so much smaller and faster.
 
     Returns:
         float32 (N, image_size, image_size, 1) in 0..1 -> float32 of the same shape in 0..1.
     """
     inputs = keras.Input((settings.image_size, settings.image_size, 1), name="xray")
     features, skipped = inputs, []
+    if settings.standardised:
+        # Of each X-ray over all its pixels; nothing is learnt.
+        features = layers.LayerNormalization(
+            axis=(1, 2, 3), epsilon=1e-5, center=False, scale=False, name="standardised"
+        )(features)
+    if settings.patch > 1:
+        features = _convolve(features, settings.filters[0], settings.patch, settings.patch)
     for filters in settings.filters:
         features = _convolve_twice(features, filters)
         skipped.append(features)
@@ -46,16 +55,39 @@ def build_unet(settings: Settings) -> keras.Model:
         features = layers.Conv2DTranspose(filters, 2, strides=2)(features)
         features = layers.Concatenate()([features, skip])
         features = _convolve_twice(features, filters)
-    outputs = layers.Conv2D(1, 1, activation="sigmoid", name="lung_probability")(features)
+    features = layers.Conv2D(1, 1)(features)
+    if settings.patch > 1:
+        features = layers.UpSampling2D(settings.patch, interpolation="bilinear")(features)
+    # In 32 bits whatever came before: near 0 and 1 sixteen are too few.
+    outputs = layers.Activation("sigmoid", dtype="float32", name="lung_probability")(features)
     return keras.Model(inputs, outputs, name="unet")
+
+
+def look_twice(model: keras.Model) -> keras.Model:
+    """Return a network that looks at each X-ray and at its mirror image, and takes the mean.
+
+    Chests are nearly symmetric: what one look misses, the other may see. It takes twice the time.
+
+    Args:
+        model: a U-Net; its weights are shared, not copied.
+    """
+    inputs = keras.Input(model.input_shape[1:], name="xray")
+    # Anew, without the loss that it was compiled with: a loaded network must not ask for that.
+    look = keras.Model(model.inputs, model.outputs, name=model.name)
+    mirrored = keras.ops.flip(look(keras.ops.flip(inputs, axis=2)), axis=2)
+    outputs = layers.Average(dtype="float32", name="mean_probability")([look(inputs), mirrored])
+    return keras.Model(inputs, outputs, name="unet_twice")
 
 
 def _convolve_twice(features, filters: int):
     """Return features after two convolutions of 3x3, each normalised and rectified."""
-    for _ in range(2):
-        # The normalisation that follows has a bias of its own.
-        features = layers.Conv2D(filters, 3, padding="same", use_bias=False)(features)
-        # Keras' own 0.99 needs thousands of steps before its running means can be trusted.
-        features = layers.BatchNormalization(momentum=0.9)(features)
-        features = layers.ReLU()(features)
-    return features
+    return _convolve(_convolve(features, filters, 3), filters, 3)
+
+
+def _convolve(features, filters: int, width: int, stride: int = 1):
+    """Return features after a convolution, normalised and rectified."""
+    # The normalisation that follows has a bias of its own.
+    convolution = layers.Conv2D(filters, width, strides=stride, padding="same", use_bias=False)
+    # Keras' own 0.99 needs thousands of steps before its running means can be trusted.
+    normalisation = layers.BatchNormalization(momentum=0.9)
+    return layers.ReLU()(normalisation(convolution(features)))

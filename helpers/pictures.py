@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from helpers.augmentation import Strength, augment
+from helpers.cleaning import draw_lungs
 from helpers.data_sets import DataSet
 from helpers.images import draw_outlines, read_mask, read_xray, resize_image
-from helpers.recipes import THRESHOLD
 
 TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
 
@@ -73,7 +74,7 @@ def draw_predictions(
     columns = []
     for row, probability in zip(rows.itertuples(), probabilities, strict=True):
         image, true = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
-        predicted = (resize_image(probability, true.shape) > THRESHOLD).astype(np.uint8)
+        predicted = draw_lungs(probability, true.shape)
         outlined = draw_outlines(image, (true, TRUE_COLOUR), (predicted, PREDICTED_COLOUR))
         columns.append([image, true * 255, predicted * 255, outlined])
     figure, axes = _grid(list(zip(*columns, strict=True)))
@@ -82,6 +83,21 @@ def draw_predictions(
     _name_rows(
         axes, ["X-ray", "true mask", "predicted", "outlines:\ntrue green,\npredicted orange"]
     )
+    return figure
+
+
+def draw_augmented(
+    image: np.ndarray, mask: np.ndarray, strength: Strength, count: int, seed: int
+) -> Figure:
+    """Draw an X-ray with its mask's outline, and beside it `count` augmentations of both."""
+    pairs = [(image, mask)]
+    pairs += [
+        augment(image, mask, strength, np.random.default_rng((seed, number)))
+        for number in range(count)
+    ]
+    figure, axes = _grid([[draw_outlines(one, (outline, TRUE_COLOUR)) for one, outline in pairs]])
+    axes[0, 0].set_title("as it is", fontsize=9)
+    axes[0, 1].set_title("as training may show it", fontsize=9, loc="left")
     return figure
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.folders import require, shown
+from helpers.intervals import Estimate
 
 NOTEBOOKS = {"detection": "03_detect_covid", "segmentation": "05_evaluate"}
 HEADLINES = {
@@ -33,18 +34,25 @@ MADE = [
 ]
 
 
-def write_metrics(folder: Path, values: dict[str, tuple[float, int]]) -> Path:
-    """Write `metrics.json`: for each name the value, its interval (none yet) and the count n.
+def write_metrics(folder: Path, figures: dict[str, Estimate]) -> Path:
+    """Write `metrics.json`: for each name the value, its 95 % interval and the count n.
 
-    Values are rounded to six digits, so that equal runs give equal files.
+    Figures are rounded to six digits, so that equal runs give equal files; null is unknown.
     """
     table = {
-        name: {"value": round(float(value), 6), "low": None, "high": None, "n": int(count)}
-        for name, (value, count) in values.items()
+        name: {
+            **{part: _round(getattr(figure, part)) for part in ("value", "low", "high")},
+            "n": int(figure.n),
+        }
+        for name, figure in figures.items()
     }
     path = folder / "metrics.json"
     path.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8", newline="\n")
     return path
+
+
+def _round(figure: float | None) -> float | None:
+    return None if figure is None else round(float(figure), 6)
 
 
 def read_metrics(folder: Path) -> dict[str, dict]:
@@ -60,13 +68,20 @@ def read_metrics(folder: Path) -> dict[str, dict]:
 def headline_table(run_folder: Path) -> pd.DataFrame:
     """Return the headline figures on the test split that a run has so far, formatted."""
     rows = [
-        (label, f"{figures[name]['value']:.3f}", figures[name]["n"])
+        (label, f"{figures[name]['value']:.3f}", _interval(figures[name]), figures[name]["n"])
         for part, labels in HEADLINES.items()
         if (run_folder / part / "metrics.json").is_file()
         for figures in [read_metrics(run_folder / part)]
         for name, label in labels.items()
     ]
-    return pd.DataFrame(rows, columns=["figure", "test split", "X-rays"]).set_index("figure")
+    return pd.DataFrame(
+        rows, columns=["figure", "test split", "95 % interval", "X-rays"]
+    ).set_index("figure")
+
+
+def _interval(figure: dict) -> str:
+    """Return the interval of a figure as text."""
+    return "-" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"
 
 
 def describe_run(run_folder: Path) -> str:

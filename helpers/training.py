@@ -9,14 +9,28 @@ from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.errors import CovidLungsError
 from helpers.folders import shown
-from helpers.metrics import dice_loss, thresholded_dice, thresholded_iou
-from helpers.recipes import Settings
+from helpers.metrics import (
+    dice_and_cross_entropy,
+    dice_loss,
+    thresholded_dice,
+    thresholded_iou,
+)
+from helpers.precision import compiles, look_at_machine
+from helpers.recipes import SegmentationSettings, Settings
+
+# Share of the steps over which a schedule raises the learning rate, until the normalisation has
+# seen enough for its full height.
+WARM_UP = 0.1
 
 
 def make_reproducible(seed: int) -> None:
-    """Seed Python, NumPy and Keras, and make TensorFlow's operations deterministic."""
+    """Seed Python, NumPy and Keras, and make TensorFlow's operations on a GPU deterministic.
+
+    On a processor they are so anyway, and TensorFlow's switch would keep XLA from compiling the
+    steps, which take twice the time without it.
+    """
     keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow":
+    if keras.backend.backend() == "tensorflow" and look_at_machine().capability is not None:
         import tensorflow  # here, since other backends do without it
 
         tensorflow.config.experimental.enable_op_determinism()
@@ -28,14 +42,35 @@ def compile_detector(model: keras.Model, settings: Settings) -> None:
     model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
 
 
-def compile_segmenter(model: keras.Model, settings: Settings) -> None:
-    """Compile for Dice loss with Adam, watching the thresholded Dice and IoU."""
-    optimizer = keras.optimizers.Adam(settings.learning_rate)
+def compile_segmenter(model: keras.Model, settings: SegmentationSettings, steps: int) -> None:
+    """Compile for the recipe's loss with Adam, watching the thresholded Dice and IoU.
+
+    Args:
+        model: the U-Net.
+        settings: name the loss, the learning rate and its schedule.
+        steps: of one epoch.
+    """
+    optimizer = keras.optimizers.Adam(_learning_rate(settings, steps * settings.epochs))
     watched = [
         keras.metrics.MeanMetricWrapper(thresholded_dice, name="dice"),
         keras.metrics.MeanMetricWrapper(thresholded_iou, name="iou"),
     ]
-    model.compile(optimizer, dice_loss, metrics=watched)
+    loss = dice_and_cross_entropy if settings.cross_entropy else dice_loss
+    model.compile(optimizer, loss, metrics=watched, jit_compile=compiles(look_at_machine()))
+
+
+def _learning_rate(settings: SegmentationSettings, steps: int):
+    """Return the learning rate, or its schedule over that many steps."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    rising = max(1, round(WARM_UP * steps))
+    return keras.optimizers.schedules.CosineDecay(
+        0.05 * settings.learning_rate,
+        decay_steps=max(1, steps - rising),
+        alpha=0.0,
+        warmup_target=settings.learning_rate,
+        warmup_steps=rising,
+    )
 
 
 class Recorder(keras.callbacks.Callback):
@@ -97,6 +132,13 @@ def train(
     unfinished.replace(path)
     recorder.path.replace(folder / "history.csv")
     return pd.DataFrame(recorder.rows)
+
+
+def replace_model(model: keras.Model, folder: Path) -> None:
+    """Write a network made of the trained one in its place, whole or not at all."""
+    unfinished = folder / "unfinished.keras"
+    model.save(unfinished)
+    unfinished.replace(folder / "model.keras")
 
 
 def _keep_best(path: Path) -> keras.callbacks.ModelCheckpoint:

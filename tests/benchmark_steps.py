@@ -46,7 +46,7 @@ def main() -> None:
         else:
             model = models.build_unet(settings)
             targets = arrays.prepare_masks(data_set, chosen, settings.image_size)
-            training.compile_segmenter(model, settings)
+            training.compile_segmenter(model, settings, options.steps)
         batches = Batches(images, targets, np.arange(len(chosen)), settings.batch_size, 0)
         seconds = time_steps(model, batches, options.steps)
         print(

@@ -20,14 +20,27 @@ def numbers(batches: Batches) -> list[int]:
 
 
 @few
-@given(rows=rows_of_some, size=st.integers(1, 9), seed=st.none() | st.integers(0, 2**31))
-def test_every_row_comes_once_an_epoch(rows, size, seed):
+@given(rows=rows_of_some, size=st.integers(1, 9))
+def test_every_row_comes_once_in_order(rows, size):
+    batches = Batches(IMAGES, LABELS, rows, size)
+    for epoch in range(2):
+        batches.start_epoch(epoch)
+        assert numbers(batches) == list(rows)
+        assert len(batches) == -(-len(rows) // size)
+        assert all(len(batches[position][0]) == size for position in range(len(batches) - 1))
+
+
+@few
+@given(rows=rows_of_some, size=st.integers(1, 9), seed=st.integers(0, 2**31))
+def test_every_row_comes_in_a_shuffled_epoch_whose_batches_are_full(rows, size, seed):
     batches = Batches(IMAGES, LABELS, rows, size, shuffle_seed=seed)
     for epoch in range(3):
         batches.start_epoch(epoch)
-        assert sorted(numbers(batches)) == sorted(rows)
-        assert len(batches) == -(-len(rows) // size)
-        assert all(len(batches[position][0]) == size for position in range(len(batches) - 1))
+        seen = numbers(batches)
+        assert sorted(seen[: len(rows)]) == sorted(rows)
+        assert seen[len(rows) :] == seen[: len(seen) - len(rows)], "the first ones once more"
+        sizes = {len(batches[position][0]) for position in range(len(batches))}
+        assert sizes == {min(size, len(rows))}
 
 
 @few
@@ -40,7 +53,30 @@ def test_the_order_depends_on_seed_and_epoch_only(rows, seed, epoch):
         _ = first[0]
     first.start_epoch(epoch)
     second.start_epoch(epoch)  # at once, as after a restart
-    assert numbers(first) == numbers(second)
+    assert numbers(first)[: len(rows)] == numbers(second)[: len(rows)]
+
+
+def test_augmentation_depends_on_seed_epoch_and_row_only():
+    generator = np.random.default_rng(0)
+    xrays = generator.integers(0, 256, (6, 32, 32), dtype=np.uint8)
+    masks = (xrays > 128).astype(np.uint8)
+
+    def shown(seed: int, epoch: int, size: int) -> dict[bytes, bytes]:
+        """Return what an epoch shows, X-rays with their masks."""
+        given = {"shuffle_seed": seed, "augmentation": "strong"}
+        batches = Batches(xrays, masks, np.arange(6), size, **given)
+        batches.start_epoch(epoch)
+        pairs = [batches[position] for position in range(len(batches))]
+        assert all(x.shape == y.shape == (size, 32, 32, 1) for x, y in pairs)
+        assert all(set(np.unique(y)) <= {0, 1} and 0 <= x.min() <= x.max() <= 1 for x, y in pairs)
+        return {x.tobytes(): y.tobytes() for xs, ys in pairs for x, y in zip(xs, ys, strict=True)}
+
+    first = shown(seed=3, epoch=1, size=2)
+    assert len(first) == 6
+    assert first == shown(seed=3, epoch=1, size=3)
+    assert first.keys().isdisjoint(shown(seed=3, epoch=2, size=2))
+    assert first.keys().isdisjoint(shown(seed=4, epoch=1, size=2))
+    assert first.keys().isdisjoint(scale(xray).tobytes() for xray in xrays)
 
 
 def test_epochs_and_seeds_differ_in_their_order():

@@ -25,6 +25,7 @@ COLAB_VERSIONS = {
     "openpyxl": "3.1.5",
     "pandas": "2.2.3",
     "scikit-learn": "1.6.1",
+    "scipy": "1.16.3",
     "tensorflow": "2.20.0",
     "tqdm": "4.67.3",
 }

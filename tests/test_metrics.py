@@ -127,3 +127,17 @@ def test_left_and_right_lung_of_many_pixels_do_not_overflow():
     mask = np.ones((1, 512, 512, 1), np.uint8)
     tp, fp, fn = (float(count[0]) for count in metrics.count_overlap(mask, mask))
     assert (tp, fp, fn) == (512 * 512, 0, 0)
+
+
+@few
+@given(true=masks, guess=probabilities)
+def test_dice_and_cross_entropy_by_hand(true, guess):
+    guess = np.clip(guess, 0.001, 0.999)  # near 0 and 1 Keras cuts the logarithm off
+    found = values(metrics.dice_and_cross_entropy(true, guess))
+    assert found.shape == (4,)
+    for one, other, value in zip(true, guess, found, strict=True):
+        pixels = zip(one.ravel().tolist(), other.ravel().tolist(), strict=True)
+        crossed = [-math.log(p if t else 1 - p) for t, p in pixels]
+        shared, total = float((one * other).sum()), float(one.sum() + other.sum())
+        expected = 1 - (2 * shared + 1) / (total + 1) + sum(crossed) / len(crossed)
+        assert value == pytest.approx(expected, abs=1e-4)

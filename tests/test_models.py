@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import keras
@@ -5,10 +6,12 @@ import numpy as np
 import pytest
 from keras import layers
 
-from helpers.models import build_detector, build_unet
-from helpers.recipes import RECIPES, Settings
+from helpers.models import build_detector, build_unet, look_twice
+from helpers.recipes import RECIPES, SegmentationSettings
 
-TINY = Settings(image_size=32, filters=(8, 8, 4), epochs=1, batch_size=2, learning_rate=1e-3)
+TINY = SegmentationSettings(
+    image_size=32, filters=(8, 8, 4), epochs=1, batch_size=2, learning_rate=1e-3
+)
 ORIGINAL = RECIPES["original"]
 XRAYS = np.random.default_rng(0).random((3, 32, 32, 1), dtype=np.float32)
 MODELS = {"detector": (build_detector, (3, 1)), "U-Net": (build_unet, (3, 32, 32, 1))}
@@ -95,9 +98,10 @@ def test_an_xray_s_answer_does_not_depend_on_its_batch(name):
 def test_the_smallest_allowed_images_fit(recipe):
     """What a recipe accepts as `image_size` must not fail in a network."""
     detector = build_detector(RECIPES[recipe].detection.override(image_size=24))
-    unet = build_unet(RECIPES[recipe].segmentation.override(image_size=32))
+    settings = RECIPES[recipe].segmentation
+    unet = build_unet(settings.override(image_size=2 * settings.coarsest_pixel))
     assert detector.output_shape == (None, 1)
-    assert unet.output_shape == (None, 32, 32, 1)
+    assert unet.output_shape == unet.input_shape
 
 
 def test_the_unet_looks_at_levels_of_every_size():
@@ -122,3 +126,47 @@ def test_the_way_up_joins_what_each_level_saw_on_the_way_down():
     for joint in joints:
         came = [makers[id(tensor)] for tensor in joint.input]
         assert came == [layers.Conv2DTranspose, layers.ReLU]
+
+
+BEST = replace(TINY, filters=(4, 8), patch=2, standardised=True)
+
+
+def test_patches_are_made_small_and_large_again():
+    model = build_unet(BEST)
+    assert model.output_shape == (None, 32, 32, 1)
+    sizes = [layer.output.shape[1] for layer in model.layers if "conv2d" in layer.name]
+    assert max(sizes) == 16, "no convolution works at the full size"
+    first = next(layer for layer in model.layers if isinstance(layer, layers.Conv2D))
+    assert (first.kernel_size, first.strides) == ((2, 2), (2, 2))
+
+
+def test_brightness_and_contrast_mean_nothing_to_a_standardising_network():
+    model = build_unet(BEST)
+    before, after = (keras.ops.convert_to_numpy(model(x)) for x in (XRAYS, 0.3 * XRAYS + 0.4))
+    np.testing.assert_allclose(before, after, atol=1e-4)
+    plain = build_unet(TINY)
+    before, after = (keras.ops.convert_to_numpy(plain(x)) for x in (XRAYS, 0.3 * XRAYS + 0.4))
+    assert np.abs(before - after).max() > 1e-3
+
+
+def test_two_looks_are_the_mean_of_an_xray_and_its_mirror_image(tmp_path):
+    model = build_unet(BEST)
+    twice = look_twice(model)
+    one, other = (keras.ops.convert_to_numpy(model(x)) for x in (XRAYS, XRAYS[:, :, ::-1]))
+    found = keras.ops.convert_to_numpy(twice(XRAYS))
+    np.testing.assert_allclose(found, (one + other[:, :, ::-1]) / 2, atol=1e-6)
+    twice.save(tmp_path / "model.keras")
+    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(again(XRAYS)), found, atol=1e-6)
+
+
+def test_probabilities_are_in_32_bits_in_mixed_precision():
+    policy = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy("mixed_bfloat16")
+        model = look_twice(build_unet(BEST))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
+    assert keras.backend.standardize_dtype(model(XRAYS).dtype) == "float32"

@@ -1,10 +1,12 @@
+from dataclasses import replace
+
 import pytest
 from builders import refused
 from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.errors import CovidLungsError
-from helpers.recipes import RECIPES, Settings, find_recipe
+from helpers.recipes import RECIPES, SegmentationSettings, Settings, find_recipe
 
 TINY = Settings(image_size=64, filters=(4, 8), epochs=3, batch_size=2, learning_rate=1e-3)
 
@@ -12,12 +14,12 @@ TINY = Settings(image_size=64, filters=(4, 8), epochs=3, batch_size=2, learning_
 def test_the_original_recipe_is_that_of_the_original_work():
     recipe = find_recipe("original")
     assert recipe.detection == Settings(256, (16, 32, 16), 45, 6, 1e-3)
-    assert recipe.segmentation == Settings(512, (64, 128, 256, 512), 10, 2, 1e-4)
+    assert recipe.segmentation == SegmentationSettings(512, (64, 128, 256, 512), 10, 2, 1e-4)
 
 
 @pytest.mark.parametrize("name", ["Original", "", "fast", "demo "])
 def test_an_unknown_recipe_is_refused(name):
-    with refused(repr(name), "is unknown", "choose one of demo, original"):
+    with refused(repr(name), "is unknown", "choose one of demo, original, best"):
         find_recipe(name)
 
 
@@ -46,13 +48,18 @@ def test_an_image_size_fits_the_network_or_is_refused_with_one_that_does(size):
         assert size % 16 == 0 and size >= 32
     except CovidLungsError as error:
         assert size % 16 or size < 32
-        assert f"image_size = {size}: this network halves its input 4 times" in str(error)
+        assert f"image_size = {size}: this network shrinks its input 16 times" in str(error)
         assert "give a multiple of 16, at least 32" in str(error)
+
+
+def test_patches_shrink_the_input_too():
+    with refused("image_size = 96", "shrinks its input 64 times", "multiple of 64, at least 128"):
+        RECIPES["best"].segmentation.override(image_size=96)
 
 
 def test_the_detector_s_smallest_image_is_named():
     """At 16 pixels nothing would be left of an X-ray after three convolutions and poolings."""
-    with refused("image_size = 16", "halves its input 3 times", "multiple of 8, at least 24"):
+    with refused("image_size = 16", "shrinks its input 8 times", "multiple of 8, at least 24"):
         RECIPES["demo"].detection.override(image_size=16)
 
 
@@ -69,4 +76,4 @@ def test_the_table_shows_every_number():
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_passes_its_own_checks(name):
     for settings in (RECIPES[name].detection, RECIPES[name].segmentation):
-        assert settings.override(epochs=1) == Settings(**{**vars(settings), "epochs": 1})
+        assert settings.override(epochs=1) == replace(settings, epochs=1)

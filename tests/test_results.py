@@ -1,12 +1,23 @@
 import json
+import re
 
 import pytest
 from builders import make_run, refused
 
+from helpers.intervals import Estimate
 from helpers.results import describe_run, headline_table, read_metrics, write_metrics
 
-DETECTION = {"accuracy": (0.91234567, 40), "majority_accuracy": (0.6, 40), "auroc": (0.95, 40)}
-SEGMENTATION = {"iou": (0.9, 40), "dice": (0.95, 40), "dice_loss": (0.06, 40)}
+DETECTION = {
+    "accuracy": Estimate(0.91234567, 40),
+    "majority_accuracy": Estimate(0.6, 40),
+    "auroc": Estimate(0.95, 40),
+}
+SEGMENTATION = {
+    "iou": Estimate(0.9, 40, 0.8765, 0.91),
+    "dice": Estimate(0.95, 40),
+    "dice_loss": Estimate(0.06, 40),
+    "hausdorff_95": Estimate(None, 0),
+}
 
 
 @pytest.fixture
@@ -19,7 +30,7 @@ def run(data_set, runs):
 
 
 def test_the_file_s_format(run):
-    path = write_metrics(run / "detection", {"accuracy": (2 / 3, 3)})
+    path = write_metrics(run / "detection", {"accuracy": Estimate(2 / 3, 3)})
     assert path == run / "detection" / "metrics.json"
     assert path.read_bytes() == (
         b'{\n  "accuracy": {\n    "value": 0.666667,\n    "low": null,\n    "high": null,\n'
@@ -31,6 +42,12 @@ def test_written_figures_are_read_back_to_six_digits(run):
     write_metrics(run / "detection", DETECTION)
     found = read_metrics(run / "detection")
     assert found["accuracy"] == {"value": 0.912346, "low": None, "high": None, "n": 40}
+    write_metrics(run / "segmentation", SEGMENTATION)
+    found = read_metrics(run / "segmentation")
+    assert found["iou"] == {"value": 0.9, "low": 0.8765, "high": 0.91, "n": 40}
+    assert found["hausdorff_95"] == {"value": None, "low": None, "high": None, "n": 0}
+    write_metrics(run / "detection", DETECTION)
+    found = read_metrics(run / "detection")
     assert list(found) == list(DETECTION)
 
 
@@ -46,12 +63,13 @@ def test_the_headlines_of_a_whole_run(run):
     write_metrics(run / "detection", DETECTION)
     write_metrics(run / "segmentation", SEGMENTATION)
     table = headline_table(run)
-    assert table.to_dict("index") == {
-        "COVID accuracy": {"test split": "0.912", "X-rays": 40},
-        "(always naming the larger class)": {"test split": "0.600", "X-rays": 40},
-        "IoU": {"test split": "0.900", "X-rays": 40},
-        "Dice coefficient": {"test split": "0.950", "X-rays": 40},
-        "Dice loss": {"test split": "0.060", "X-rays": 40},
+    assert list(table.columns) == ["test split", "95 % interval", "X-rays"]
+    assert {name: row.to_list() for name, row in table.iterrows()} == {
+        "COVID accuracy": ["0.912", "-", 40],
+        "(always naming the larger class)": ["0.600", "-", 40],
+        "IoU": ["0.900", "0.876 to 0.910", 40],
+        "Dice coefficient": ["0.950", "-", 40],
+        "Dice loss": ["0.060", "-", 40],
     }
 
 
@@ -64,7 +82,7 @@ def test_a_run_is_described_by_its_figures_and_files(run):
     write_metrics(run / "segmentation", SEGMENTATION)
     text = describe_run(run)
     assert "data tiny" in text
-    assert "Dice coefficient      0.950      40" in text
+    assert re.search(r"Dice coefficient +0.950 +- +40\n", text)
     made = text.partition("Made:\n")[2].split()[:4]
     files = ["index.csv", "audit.json", "split.csv", "segmentation/metrics.json"]
     assert made == [f"{run.as_posix()}/{file}" for file in files]

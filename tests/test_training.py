@@ -1,3 +1,5 @@
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,20 +11,31 @@ from builders import lung_mask, refused, xray
 from helpers.batches import Batches
 from helpers.images import resize_image, resize_mask
 from helpers.metrics import dice, dice_loss, iou, threshold
-from helpers.models import build_detector, build_unet
-from helpers.recipes import Settings
+from helpers.models import build_detector, build_unet, look_twice
+from helpers.recipes import SegmentationSettings, Settings
 from helpers.training import (
     compile_detector,
     compile_segmenter,
     describe_epoch,
     load_model,
     make_reproducible,
+    replace_model,
     train,
 )
 
 SIZE, EPOCHS = 32, 2
 DETECTION = Settings(SIZE, filters=(2, 4, 2), epochs=EPOCHS, batch_size=4, learning_rate=1e-2)
-SEGMENTATION = Settings(SIZE, filters=(2,), epochs=EPOCHS, batch_size=4, learning_rate=1e-2)
+SEGMENTATION = SegmentationSettings(
+    SIZE, filters=(2,), epochs=EPOCHS, batch_size=4, learning_rate=1e-2
+)
+BEST = replace(
+    SEGMENTATION,
+    patch=2,
+    standardised=True,
+    augmentation="strong",
+    cross_entropy=True,
+    schedule="cosine",
+)
 XRAYS = np.stack([resize_image(xray(number), (SIZE, SIZE)) for number in range(12)])
 MASKS = np.stack([resize_mask(lung_mask(number) // 255, (SIZE, SIZE)) for number in range(12)])
 LABELS = np.arange(12) % 2
@@ -38,12 +51,12 @@ def train_detector(folder: Path, seed: int = 5, epochs: int = EPOCHS):
     return model, train(model, learn, Batches(XRAYS, LABELS, CHECK, 4), epochs, folder)
 
 
-def train_segmenter(folder: Path, seed: int = 5):
+def train_segmenter(folder: Path, settings: SegmentationSettings = SEGMENTATION, seed: int = 5):
     """Train a tiny U-Net and return it with its history."""
     make_reproducible(seed)
-    model = build_unet(SEGMENTATION)
-    compile_segmenter(model, SEGMENTATION)
-    learn = Batches(XRAYS, MASKS, LEARN, 4, shuffle_seed=seed)
+    model = build_unet(settings)
+    learn = Batches(XRAYS, MASKS, LEARN, 4, shuffle_seed=seed, augmentation=settings.augmentation)
+    compile_segmenter(model, settings, len(learn))
     return model, train(model, learn, Batches(XRAYS, MASKS, CHECK, 4), EPOCHS, folder)
 
 
@@ -54,6 +67,18 @@ def detector(tmp_path_factory):
     return *train_detector(folder), folder
 
 
+def train_best(folder: Path):
+    """Train a tiny network of the kind of the recipe `best`."""
+    return train_segmenter(folder, BEST)
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory):
+    """A trained network of the best kind, its history and its folder."""
+    folder = tmp_path_factory.mktemp("best")
+    return *train_best(folder), folder
+
+
 @pytest.fixture(scope="module")
 def segmenter(tmp_path_factory):
     """A trained U-Net, its history and its folder."""
@@ -61,10 +86,13 @@ def segmenter(tmp_path_factory):
     return *train_segmenter(folder), folder
 
 
-@pytest.mark.parametrize("part", ["detector", "segmenter"])
+TRAINERS = {"detector": train_detector, "segmenter": train_segmenter, "best": train_best}
+
+
+@pytest.mark.parametrize("part", TRAINERS)
 def test_equal_seeds_give_equal_histories_and_weights(part, request, tmp_path):
     first, history, folder = request.getfixturevalue(part)
-    second, again = {"detector": train_detector, "segmenter": train_segmenter}[part](tmp_path)
+    second, again = TRAINERS[part](tmp_path)
     pd.testing.assert_frame_equal(history, again, check_exact=True)
     assert (folder / "history.csv").read_bytes() == (tmp_path / "history.csv").read_bytes()
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
@@ -204,3 +232,35 @@ def test_the_line_of_an_epoch():
     assert describe_epoch(row, 45) == (
         "epoch  3/45  accuracy 0.500  loss 0.693  validation accuracy 0.750  validation loss 0.600"
     )
+
+
+def test_a_network_made_of_the_trained_one_takes_its_place(best, tmp_path):
+    model, _, folder = best
+    shutil.copy(folder / "model.keras", tmp_path)
+    replace_model(look_twice(model), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.keras"]
+    found = load_model(tmp_path / "model.keras")
+    assert found.name == "unet_twice"
+    xrays = XRAYS[CHECK][..., None].astype("float32") / 255
+    expected, answer = (
+        keras.ops.convert_to_numpy(net(xrays)) for net in (look_twice(model), found)
+    )
+    np.testing.assert_allclose(answer, expected, atol=1e-6)
+
+
+def test_the_schedule_rises_for_a_tenth_and_ends_at_nothing():
+    settings = replace(BEST, learning_rate=1e-2, epochs=10)
+    model = build_unet(settings)
+    compile_segmenter(model, settings, 20)
+    rate = [float(model.optimizer._learning_rate(step)) for step in range(201)]
+    assert rate[20] == pytest.approx(1e-2) == max(rate)
+    assert rate[:21] == sorted(rate[:21])
+    assert rate[20:] == sorted(rate[20:], reverse=True)
+    assert rate[0] == pytest.approx(5e-4)
+    assert rate[-1] == pytest.approx(0, abs=1e-8)
+
+
+def test_the_constant_schedule_is_the_learning_rate():
+    model = build_unet(SEGMENTATION)
+    compile_segmenter(model, SEGMENTATION, 20)
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-2)

@@ -1,0 +1,127 @@
+"""Scores: how well predicted masks fit the true ones, image by image and on average."""
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from helpers.backend import keras
+from helpers.cleaning import draw_lungs
+from helpers.data_sets import DataSet
+from helpers.distances import DISTANCES, measure_distances
+from helpers.images import read_mask, resize_image
+from helpers.intervals import Estimate, estimate_mean
+from helpers.metrics import dice, dice_loss, iou, threshold
+from helpers.workers import read_all
+
+OVERLAPS = ["iou", "dice", "dice_loss"]
+UNCLEANED = "dice_uncleaned"
+SCORES = [*OVERLAPS, *DISTANCES, UNCLEANED]
+WORST_SHARE = 0.01
+FEWEST_WORST, MOST_WORST = 4, 12  # of a gallery that shows something, and that can be read
+HEADS = {
+    "iou": "IoU",
+    "dice": "Dice coefficient",
+    "dice_loss": "Dice loss",
+    "hausdorff_95": "95 % Hausdorff (pixels)",
+    "average_surface_distance": "surface distance (pixels)",
+    "surface_dice": "surface Dice",
+}
+DIGITS = {name: 2 if "pixels" in head else 3 for name, head in HEADS.items()}
+
+
+def score_masks(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
+    """Return `file`, `class` and the scores of SCORES of each X-ray, at its mask's own size.
+
+    The network's probabilities are resized to the mask, not the mask to the network: a
+    score at 128 pixels would hide what the small input lost. IoU, Dice and the distances are of
+    the mask that `cleaning.draw_lungs` makes of them, `dice_uncleaned` is of the mask before it
+    was cleaned, and Dice loss, 1 - soft Dice, of the probabilities.
+
+    Args:
+        data_set: where the masks are.
+        rows: the index's rows to score.
+        probabilities: float32, (rows, image_size, image_size).
+    """
+    pairs = list(zip(rows["mask"], probabilities, strict=True))
+    scores = read_all(
+        lambda pair: _score(read_mask(data_set.root / pair[0]), pair[1]), pairs, "scoring"
+    )
+    table = pd.DataFrame(scores, columns=SCORES).round(6)
+    table.insert(0, "file", rows["file"].to_list())
+    table.insert(1, "class", rows["class"].to_list())
+    return table
+
+
+def _score(true: np.ndarray, probability: np.ndarray) -> dict[str, float]:
+    """Return the scores of one image."""
+    predicted = draw_lungs(probability, true.shape)
+    resized = resize_image(probability, true.shape)
+    overlaps = {
+        "iou": iou(_batch(true), _batch(predicted)),
+        "dice": dice(_batch(true), _batch(predicted)),
+        "dice_loss": dice_loss(_batch(true), _batch(resized)),
+        UNCLEANED: dice(_batch(true), threshold(_batch(resized))),
+    }
+    values = {name: float(keras.ops.convert_to_numpy(v)[0]) for name, v in overlaps.items()}
+    return values | measure_distances(true, predicted)
+
+
+def _batch(image: np.ndarray) -> np.ndarray:
+    return image[None, ..., None]
+
+
+def mean_scores(scores: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
+    """Return the mean of each score over all images, then class by class (`dice/COVID`).
+
+    `cleaning_gain` is the mean of what cleaning the masks added to an image's Dice. Where one of
+    the two masks is empty there is no distance, and the mean is over the others.
+
+    Args:
+        scores: as `score_masks` returns them.
+        groups: the group of each row, with the same index.
+    """
+    scores = scores.assign(cleaning_gain=scores["dice"] - scores[UNCLEANED])
+    parts = {"": scores} | {f"/{name}": part for name, part in scores.groupby("class")}
+    return {
+        f"{name}{suffix}": estimate_mean(part[name], groups[part.index])
+        for suffix, part in parts.items()
+        for name in [*SCORES, "cleaning_gain"]
+    }
+
+
+def score_table(figures: dict[str, Estimate]) -> pd.DataFrame:
+    """Return `mean_scores` as a table to read: a row a class, each mean with its interval."""
+    classes = [name.removeprefix("dice/") for name in figures if name.startswith("dice/")]
+    suffixes = {"all": "", **{name: f"/{name}" for name in classes}}
+    rows = {
+        row: {head: _show(figures[name + suffix], DIGITS[name]) for name, head in HEADS.items()}
+        | {"X-rays": figures["dice" + suffix].n}
+        for row, suffix in suffixes.items()
+    }
+    return pd.DataFrame(rows).T
+
+
+def _show(figure: Estimate, digits: int) -> str:
+    """Return a mean with its interval as text."""
+    if figure.value is None:
+        return "-"
+    interval = "" if figure.low is None else f" [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
+    return f"{figure.value:.{digits}f}{interval}"
+
+
+def ranked_cases(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
+    """Return the `count` best, median and worst rows by Dice; ties go by file name."""
+    ordered = scores.sort_values(["dice", "file"], ascending=[False, True])
+    middle = max(0, (len(ordered) - count) // 2)
+    return {
+        "best": ordered.head(count),
+        "median": ordered.iloc[middle : middle + count],
+        "worst": ordered.tail(count).iloc[::-1],
+    }
+
+
+def worst_cases(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the worst one per cent of the rows by Dice, the worst first: 4 to 12 of them."""
+    count = math.ceil(WORST_SHARE * len(scores))
+    return ranked_cases(scores, min(max(count, FEWEST_WORST), MOST_WORST))["worst"]
