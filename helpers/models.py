@@ -73,7 +73,7 @@ def look_twice(model: keras.Model) -> keras.Model:
     """
     inputs = keras.Input(model.input_shape[1:], name="xray")
     # Anew, without the loss that it was compiled with: a loaded network must not ask for that.
-    look = keras.Model(model.inputs, model.outputs, name=model.name)
+    look = keras.Model(model.input, model.output, name=model.name)
     mirrored = keras.ops.flip(look(keras.ops.flip(inputs, axis=2)), axis=2)
     outputs = layers.Average(dtype="float32", name="mean_probability")([look(inputs), mirrored])
     return keras.Model(inputs, outputs, name="unet_twice")
