@@ -37,7 +37,7 @@ def train_briefly() -> keras.Model:
     settings = RECIPES["demo"].segmentation
     keras.utils.set_random_seed(0)
     model = build_unet(settings)
-    compile_segmenter(model, settings)
+    compile_segmenter(model, settings, steps=8)
     pairs = [draw_xray(name, seed) for seed in range(8) for name in CLASS_NAMES]
     images = np.stack([resize_image(image, SIZE) for image, _ in pairs])
     masks = np.stack([resize_mask(mask // 255, SIZE) for _, mask in pairs])

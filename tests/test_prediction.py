@@ -13,9 +13,9 @@ from helpers.images import read_mask, read_xray, resize_image
 from helpers.inputs import find_xrays
 from helpers.models import build_detector, build_unet
 from helpers.prediction import BATCH, COLUMNS, load_networks, predict_files
-from helpers.recipes import Settings
+from helpers.recipes import SegmentationSettings, Settings
 
-SETTINGS = Settings(32, filters=(2,), epochs=1, batch_size=4, learning_rate=1e-2)
+SETTINGS = SegmentationSettings(32, filters=(2,), epochs=1, batch_size=4, learning_rate=1e-2)
 BRIGHT, DARK = 200, 40
 
 
