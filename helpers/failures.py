@@ -46,7 +46,8 @@ def likely_reason(image: np.ndarray, true: np.ndarray, predicted: np.ndarray) ->
     if missed + taken < SMALL_ERROR * true.sum():
         return "hardly any difference"
     if missed > MUCH_MORE * taken:
-        return "misses dense lung" if _is_denser(image, true, predicted) else "misses lung"
+        dense = _is_denser(image, true, predicted)
+        return "misses a dense part: opacity, or heart?" if dense else "misses a part"
     if taken > MUCH_MORE * missed:
         return "takes in what is no lung"
     return "the edges differ"
