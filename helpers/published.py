@@ -52,13 +52,19 @@ WORKS = [
 COLUMNS = ["work", "X-rays", "IoU", "Dice", "comparable?"]
 
 
-def published_table(name: str, figures: dict[str, Estimate]) -> pd.DataFrame:
+def published_table(label: str, figures: dict[str, Estimate]) -> pd.DataFrame:
     """Return the published figures below those of a run, as a table to read.
 
     Args:
-        name: of the run's data.
+        label: what the run's X-rays are, as `DataSet.label` says it.
         figures: as `scores.mean_scores` returns them.
     """
     overlap = (f"{figures[score].value:.3f}" for score in ("iou", "dice"))
-    ours = ("this run", f"{figures['dice'].n:,} of {name}", *overlap, "one split, one seed")
-    return pd.DataFrame([ours, *WORKS], columns=COLUMNS).set_index("work")
+    ours = ("this run", f"{figures['dice'].n:,}, {label}", *overlap, "one split, one seed")
+    return pd.DataFrame([ours, *WORKS], columns=COLUMNS)
+
+
+def published_html(label: str, figures: dict[str, Estimate]) -> str:
+    """Return `published_table` for a notebook, its texts whole."""
+    table = published_table(label, figures).to_html(index=False, border=0, justify="left")
+    return table.replace("<td>", '<td style="text-align: left">')
