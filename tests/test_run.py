@@ -10,6 +10,7 @@ from helpers.chain import run_chain
 from helpers.command import main
 from helpers.folders import runs_root
 from helpers.results import MADE
+from helpers.scores import SCORES
 
 # One epoch on small images: the chain is tested here, not what the networks learn.
 QUICK = ["-p", "epochs", "1", "-p", "image_size", "32"]
@@ -43,7 +44,7 @@ def test_tables_have_the_columns_of_the_contract(quick_run):
     columns = {
         "split.csv": ["file", "class", "group", "split", "hash"],
         "detection/predictions.csv": ["file", "class", "split", "label", "probability"],
-        "segmentation/scores.csv": ["file", "class", "iou", "dice", "dice_loss"],
+        "segmentation/scores.csv": ["file", "class", *SCORES],
     }
     for name, expected in columns.items():
         assert list(pd.read_csv(quick_run / name).columns) == expected
