@@ -249,7 +249,7 @@ def test_a_size_that_the_network_cannot_take_is_refused_before_anything_runs(
     parameters = SHARED + "image_size: int = None\n"
     for name in ("03_detect", "04_last"):
         write_notebook(notebooks / f"{name}.ipynb", parameters, "")
-    with refused(f"image_size = {size}", "this network halves", "give a multiple"):
+    with refused(f"image_size = {size}", "this network shrinks", "give a multiple"):
         run(only=[number], given={"image_size": size})
     assert not runs.exists()
 
