@@ -16,6 +16,7 @@ from helpers.masks import tell_conventions
 from helpers.metadata import confounding_finding, match_metadata, read_metadata, source_table
 from helpers.pairs import pair_files
 from helpers.scan import Scan, scan
+from helpers.tables import as_html
 
 EXAMPLES = 3
 # Findings that stop a run, unless they are allowed by name.
@@ -159,8 +160,7 @@ def findings_table(audit: dict) -> pd.DataFrame:
 
 def findings_html(audit: dict) -> str:
     """Return the findings as a table for a notebook, its texts whole and escaped."""
-    table = findings_table(audit).to_html(index=False, border=0, justify="left")
-    return table.replace("<td>", '<td style="text-align: left">')
+    return as_html(findings_table(audit))
 
 
 def _examples(found: dict) -> str:

@@ -3,6 +3,7 @@
 import pandas as pd
 
 from helpers.intervals import Estimate
+from helpers.tables import as_html
 
 # Work, X-rays, IoU, Dice, and what is and is not comparable; figures as the authors give them.
 WORKS = [
@@ -66,5 +67,4 @@ def published_table(label: str, figures: dict[str, Estimate]) -> pd.DataFrame:
 
 def published_html(label: str, figures: dict[str, Estimate]) -> str:
     """Return `published_table` for a notebook, its texts whole."""
-    table = published_table(label, figures).to_html(index=False, border=0, justify="left")
-    return table.replace("<td>", '<td style="text-align: left">')
+    return as_html(published_table(label, figures))
