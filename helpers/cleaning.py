@@ -26,7 +26,7 @@ def draw_lungs(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def clean_mask(mask: np.ndarray) -> np.ndarray:
     """Return a predicted mask with its two largest regions only, and without holes in them.
 
-    A second region of less than a tenth of the first is left out, too.
+    A second region of less than a tenth of the first is left out, too; holes count as filled.
 
     Args:
         mask: zeros and ones, uint8 (height, width), one is lung.
@@ -34,12 +34,17 @@ def clean_mask(mask: np.ndarray) -> np.ndarray:
     Returns:
         the same dtype and shape; a mask without lung stays as it is.
     """
-    _, labels = cv2.connectedComponents(mask)
-    areas = np.bincount(labels.ravel())[1:]  # OpenCV's own count takes thrice the time
-    cleaned = np.zeros_like(mask)
-    for region in np.argsort(-areas, kind="stable")[:LUNGS]:
-        if areas[region] >= SPECK_SHARE * areas.max():
-            lung = (labels == region + 1).view(np.uint8)
-            outline, _ = cv2.findContours(lung, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(cleaned, outline, -1, 1, cv2.FILLED)
-    return cleaned
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    areas = np.array([_count_pixels(outline) for outline in outlines])
+    largest = np.argsort(-areas, kind="stable")[:LUNGS]
+    lungs = [outlines[i] for i in largest if areas[i] >= SPECK_SHARE * areas.max()]
+    return cv2.drawContours(np.zeros_like(mask), lungs, -1, 1, cv2.FILLED)
+
+
+def _count_pixels(outline: np.ndarray) -> int:
+    """Return how many pixels are on and within an outline.
+
+    By Pick's theorem: the area is that of a polygon through the centres of the outer pixels. A
+    single pixel has an outline of one point, not of none, and is rounded down.
+    """
+    return int(cv2.contourArea(outline) + len(outline) / 2 + 1)

@@ -27,8 +27,12 @@ from helpers.pictures import PREDICTED_COLOUR
 from helpers.training import load_model
 from helpers.workers import work_ahead
 
-BATCH = 16  # X-rays predicted together, while as many are read and as many are written
+BATCH = 16  # X-rays that a thread reads, predicts together and writes
+# Each with a batch in memory. More than cores: while one waits for a file or for the slowest part
+# of a layer, another works.
+THREADS = min(8, 2 * (os.cpu_count() or 1))
 LONGEST_SIDE = 65500  # of a JPEG, in pixels
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]  # half as large as at OpenCV's 95, and as good to look at
 BLOCK = 1000  # predictions judged together
 COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
 
@@ -91,8 +95,7 @@ def load_networks(run_folder: Path) -> list[keras.Model]:
 def predict_files(networks: list[keras.Model], files: list[Path], folder: Path) -> pd.DataFrame:
     """Write masks, overlays and the table of predictions of X-rays; return the table.
 
-    A few batches are in memory at a time: one in the networks, the next being read, the last
-    being written. A file that cannot be decoded gets a line on standard error and no mask.
+    A file that cannot be decoded gets a line on standard error and no mask.
 
     Args:
         networks: the segmenter, and the detector if there is one.
@@ -106,11 +109,12 @@ def predict_files(networks: list[keras.Model], files: list[Path], folder: Path) 
         CovidLungsError: the folder cannot be written to, or an X-ray would be overwritten.
     """
     refuse_overwriting(files, [folder / MASKS, folder / OVERLAYS])
-    with open_outputs(folder) as outputs, ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        read = partial(_read, [network.input_shape[1:3] for network in networks])
-        xrays = work_ahead(pool, read, files, BATCH)
-        answers = chain.from_iterable(_ask(networks, batch) for batch in _in_blocks(xrays, BATCH))
-        predicted = work_ahead(pool, partial(_write, outputs), answers, BATCH)
+    for network in networks:
+        network.make_predict_function()  # once, before several threads ask for it
+    with open_outputs(folder) as outputs, ThreadPoolExecutor(THREADS) as pool:
+        work = partial(_predict_batch, networks, outputs)
+        batches = work_ahead(pool, work, _in_blocks(files, BATCH), THREADS)
+        predicted = chain.from_iterable(batches)
         bar = tqdm(predicted, "predicting", total=len(files), unit="file", disable=None)
         blocks = [_judge(block) for block in _in_blocks(map(_tell, bar), BLOCK)]
         table = pd.concat(blocks, ignore_index=True)
@@ -126,6 +130,21 @@ def _in_blocks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield block
 
 
+def _predict_batch(
+    networks: list[keras.Model], outputs: Outputs, files: list[Path]
+) -> list[Predicted]:
+    """Write masks and overlays of a batch of X-rays and return what is to be said of each."""
+    sizes = [network.input_shape[1:3] for network in networks]
+    xrays = [_read(sizes, file) for file in files]
+    inputs = zip(*(xray.inputs for xray in xrays), strict=True)
+    answers = [
+        predict(network, np.stack(images)) for network, images in zip(networks, inputs, strict=True)
+    ]
+    covid = answers[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
+    rows = zip(xrays, answers[0], covid.tolist(), strict=True)
+    return [_write(outputs, *row) for row in rows]
+
+
 def _read(sizes: list[tuple[int, int]], file: Path) -> Xray:
     """Return an X-ray, ready for networks of these input sizes."""
     try:
@@ -136,21 +155,10 @@ def _read(sizes: list[tuple[int, int]], file: Path) -> Xray:
     return Xray(file, image, [resize_image(image, size) for size in sizes])
 
 
-def _ask(
-    networks: list[keras.Model], xrays: list[Xray]
-) -> Iterator[tuple[Xray, np.ndarray, float]]:
-    """Yield each X-ray with its probabilities of lung, (height, width), and of COVID."""
-    inputs = zip(*(xray.inputs for xray in xrays), strict=True)
-    answers = [
-        predict(network, np.stack(images)) for network, images in zip(networks, inputs, strict=True)
-    ]
-    covid = answers[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
-    yield from zip(xrays, answers[0], covid.tolist(), strict=True)
-
-
-def _write(outputs: Outputs, answer: tuple[Xray, np.ndarray, float]) -> Predicted:
+def _write(
+    outputs: Outputs, xray: Xray, lung_probability: np.ndarray, covid_probability: float
+) -> Predicted:
     """Write mask and overlay of an X-ray and return what is to be said of it."""
-    xray, lung_probability, covid_probability = answer
     file, stem = xray.file.as_posix(), xray.file.stem
     mask_name, overlay_name = f"{MASKS}/{stem}.png", f"{OVERLAYS}/{stem}.jpg"
     if xray.image is None:  # what an earlier prediction drew is no mask of this file
@@ -162,7 +170,7 @@ def _write(outputs: Outputs, answer: tuple[Xray, np.ndarray, float]) -> Predicte
     if max(mask.shape) <= LONGEST_SIDE:
         overlay = draw_outlines(xray.image, (mask, PREDICTED_COLOUR[::-1]))  # OpenCV: blue first
         # Only to be looked at: as a PNG it takes eight times as long to encode.
-        outputs.write(overlay_name, cv2.imencode(".jpg", overlay)[1])
+        outputs.write(overlay_name, cv2.imencode(".jpg", overlay, JPEG)[1])
     share = float(mask.mean())
     reason = "" if share else "no lung was found"
     return Predicted(file, covid_probability, share, reason, shrink_mask(mask))

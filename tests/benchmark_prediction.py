@@ -1,6 +1,6 @@
 """X-rays a second that `covid-lungs predict` draws, beside the bare network and a naive loop.
 
-`uv run python -m tests.benchmark_prediction --count 512`
+`uv run python -m tests.benchmark_prediction --count 2048`
 The network is the demo recipe's U-Net at 128 pixels, trained for seconds: random weights draw
 noise, whose endless outline takes longer than any lung's.
 """
@@ -77,7 +77,7 @@ def speed(act: Callable, *arguments, count: int) -> float:
 def main() -> None:
     """Time files to masks, batches in memory, and one image at a time; print their ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=512)
+    parser.add_argument("--count", type=int, default=2048)
     count = parser.parse_args().count
     model = train_briefly()
     with tempfile.TemporaryDirectory() as folder:

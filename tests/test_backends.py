@@ -35,11 +35,27 @@ losses = [float(model.train_on_batch(*batches[step % 3])[0]) for step in range(6
 print(json.dumps(losses))
 """
 
+THREADS = """
+import json
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from helpers.evaluation import predict
+from helpers.models import build_detector
+from helpers.recipes import Settings
 
-def train_on(backend: str) -> list[float]:
-    """Return the losses of a few steps on a backend, in a process of its own."""
+model = build_detector(Settings(24, (2, 2, 2), epochs=1, batch_size=4, learning_rate=1e-3))
+xrays = np.random.default_rng(0).integers(0, 256, (16, 24, 24), dtype="uint8")
+alone = predict(model, xrays)
+with ThreadPoolExecutor(8) as pool:
+    answers = list(pool.map(lambda _: predict(model, xrays), range(500)))
+print(json.dumps([float(np.abs(answer - alone).max()) for answer in answers]))
+"""
+
+
+def run_on(backend: str, program: str) -> list[float]:
+    """Return the numbers that a program prints on a backend, in a process of its own."""
     done = subprocess.run(
-        [sys.executable, "-c", STEPS],
+        [sys.executable, "-c", program],
         env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
         cwd=Path(__file__).parents[1],
         capture_output=True,
@@ -50,6 +66,13 @@ def train_on(backend: str) -> list[float]:
 
 
 def test_training_loses_the_same_on_both_backends():
-    with_tensorflow, with_jax = train_on("tensorflow"), train_on("jax")
+    with_tensorflow, with_jax = run_on("tensorflow", STEPS), run_on("jax", STEPS)
     assert with_tensorflow == pytest.approx(with_jax, abs=1e-4)
     assert with_tensorflow[-1] < with_tensorflow[0], "something was learnt"
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_several_threads_may_ask_one_network(backend):
+    differences = run_on(backend, THREADS)
+    assert len(differences) == 500
+    assert max(differences) == 0

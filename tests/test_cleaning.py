@@ -25,10 +25,14 @@ def draw(*rows: str) -> np.ndarray:
         (draw("###.#####", "#.#.#...#", "###.#####"), draw("###.#####", "###.#####", "###.#####")),
         (draw("##########.#"), draw("##########.#")),
         (draw("###########.#"), draw("###########..")),
+        (
+            draw("#####..#", "#...#..#", "#.#.#..#", "#...#...", "#####..."),
+            draw("#####..#", "#####..#", "#####..#", "#####...", "#####..."),
+        ),
         (draw("....", "...."), draw("....", "....")),
         (draw("####", "####"), draw("####", "####")),
     ],
-    ids=["two lungs", "a speck", "holes", "a tenth", "less than a tenth", "empty", "full"],
+    ids=["two", "a speck", "holes", "a tenth", "less than a tenth", "island", "empty", "full"],
 )
 def test_two_regions_without_holes_are_kept(before, after):
     np.testing.assert_array_equal(clean_mask(before), after)
@@ -45,4 +49,7 @@ def test_what_is_left_is_at_most_two_of_the_regions_filled(mask):
     assert count <= 2
     np.testing.assert_array_equal(binary_fill_holes(cleaned), cleaned)
     np.testing.assert_array_equal(clean_mask(cleaned), cleaned)
-    assert not cleaned[~binary_fill_holes(mask)].any()
+    filled = binary_fill_holes(mask)
+    assert not cleaned[~filled].any()
+    areas = np.sort(np.bincount(label(filled, eight)[0].ravel())[1:])[::-1][:2]
+    assert cleaned.sum() == sum(area for area in areas if area >= 0.1 * areas[0])
