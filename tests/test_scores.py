@@ -54,7 +54,7 @@ def test_scores_agree_with_scikit_learn_and_are_of_the_cleaned_mask(data_set, ro
         assert row.dice == pytest.approx(f1_score(true.ravel(), said.ravel()), abs=1e-6)
         assert row.dice_uncleaned == pytest.approx(f1_score(true.ravel(), raw.ravel()), abs=1e-6)
         shared, total = (true * guess.astype(float)).sum(), true.sum() + guess.sum(dtype=float)
-        assert row.dice_loss == pytest.approx(1 - (2 * shared + 1) / (total + 1), abs=1.5e-6)
+        assert row.dice_loss == pytest.approx(1 - (2 * shared + 1) / (total + 1), abs=1e-6)
         for name, value in measure_distances(true, said).items():
             assert getattr(row, name) == pytest.approx(value, abs=1e-6)
 
