@@ -1,6 +1,7 @@
 """Synthetic chest X-rays: the demo data set, drawn by this program; of no patient."""
 
 from helpers.synthetic.copies import Changes, Copy, plan_copies
+from helpers.synthetic.shortcuts import SHORTCUTS, plan_shortcuts
 from helpers.synthetic.xrays import (
     CLASS_NAMES,
     DEMO_COUNTS,
@@ -13,11 +14,13 @@ from helpers.synthetic.xrays import (
 __all__ = [
     "CLASS_NAMES",
     "DEMO_COUNTS",
+    "SHORTCUTS",
     "SYNTHETIC_MARKER",
     "Changes",
     "Copy",
     "draw_xray",
     "image_seed",
     "plan_copies",
+    "plan_shortcuts",
     "write_data_set",
 ]

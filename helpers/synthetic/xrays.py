@@ -16,6 +16,7 @@ import pandas as pd
 from helpers.synthetic import anatomy, film, findings, skeleton
 from helpers.synthetic.canvas import as_layer, draw_noise, empty_board, fill_shapes, soften
 from helpers.synthetic.copies import Copy, change, plan_copies
+from helpers.synthetic.shortcuts import SHORTCUTS, plan_shortcuts
 
 DEMO_COUNTS = {"COVID": 160, "Normal": 120, "Lung_Opacity": 60, "Viral Pneumonia": 60}
 CLASS_NAMES = tuple(DEMO_COUNTS)
@@ -107,7 +108,12 @@ def develop(density: np.ndarray, pose: film.Pose, rng: np.random.Generator) -> n
 
 
 def write_data_set(
-    folder: Path, counts: dict[str, int] = DEMO_COUNTS, seed: int = 0, copies: float = 0.05
+    folder: Path,
+    counts: dict[str, int] = DEMO_COUNTS,
+    seed: int = 0,
+    copies: float = 0.05,
+    shortcut: str | None = None,
+    agreement: float = 0.95,
 ) -> None:
     """Write synthetic X-rays and masks in the layout of the COVID-19 Radiography Database.
 
@@ -118,21 +124,27 @@ def write_data_set(
             seed.
         copies: share of each class that are copies of others of it, as `plan_copies` plans them
             with the `image_seed` of number 0; the real database holds copies too.
+        shortcut: one of SHORTCUTS, which originals show as `plan_shortcuts` plans it and copies
+            take over before they are changed; None plants nothing.
+        agreement: share of each class's originals whose shortcut agrees with their class.
 
     Raises:
-        ValueError: for a class that is not in CLASS_NAMES, or a share that is none.
+        ValueError: for a class that is not in CLASS_NAMES, a shortcut that is not in SHORTCUTS,
+            or a share that is none.
     """
-    for class_name in counts:
+    plans = {}
+    for class_name, count in counts.items():
         check_class(class_name)
-    plans = {
-        class_name: plan_copies(count, copies, image_seed(class_name, seed, 0))
-        for class_name, count in counts.items()
-    }
+        class_seed = image_seed(class_name, seed, 0)
+        copied = plan_copies(count, copies, class_seed)
+        originals = count - len(copied)
+        planted = plan_shortcuts(shortcut, class_name, originals, agreement, class_seed)
+        plans[class_name] = copied, planted
     for class_name, count in counts.items():
         for kind in ("images", "masks"):
             (folder / class_name / kind).mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor(max_workers=2) as pool:
-            write = partial(write_pair, folder, class_name, seed, plans[class_name])
+            write = partial(write_pair, folder, class_name, seed, *plans[class_name])
             list(pool.map(write, range(1, count + 1)))
         metadata_table(class_name, count).to_excel(
             folder / f"{class_name}.metadata.xlsx", index=False
@@ -142,12 +154,19 @@ def write_data_set(
 
 
 def write_pair(
-    folder: Path, class_name: str, seed: int, plan: dict[int, Copy], number: int
+    folder: Path,
+    class_name: str,
+    seed: int,
+    copied: dict[int, Copy],
+    planted: dict[int, str],
+    number: int,
 ) -> None:
     """Write X-ray and mask `<class>-<number>.png`; the mask has three equal channels."""
-    copy = plan.get(number)
+    copy = copied.get(number)
     drawn = copy.original if copy else number
     image, mask = draw_xray(class_name, image_seed(class_name, seed, drawn))
+    if drawn in planted:
+        image = SHORTCUTS[planted[drawn]](image)
     if copy and copy.changes:
         image, mask = change(image, mask, copy.changes)
     name = f"{class_name}-{number}.png"
