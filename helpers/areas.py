@@ -37,8 +37,8 @@ def _by_probability(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the weight of positives and of negatives at each distinct probability, ascending."""
     order = np.argsort(probability, kind="stable")
-    ordered = probability[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] > ordered[:-1]])
-    both = np.add.reduceat(weights[:, order], starts, axis=1)
-    positives = np.add.reduceat((weights * label)[:, order], starts, axis=1)
-    return positives, both - positives
+    probability, label, weights = probability[order], label[order], weights[:, order]
+    starts = np.flatnonzero(np.r_[True, probability[1:] > probability[:-1]])
+    parts = weights * label, weights * (1 - label)
+    positives, negatives = (np.add.reduceat(part, starts, axis=1) for part in parts)
+    return positives, negatives

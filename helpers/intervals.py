@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 from scipy.stats import bootstrap, norm
 
 CONFIDENCE = 0.95
@@ -98,18 +99,20 @@ def _wilson(share: float, draws: float) -> tuple[float, float]:
     middle = (share + z**2 / (2 * draws)) / (1 + z**2 / draws)
     half = z / (1 + z**2 / draws) * np.sqrt(share * (1 - share) / draws + (z / (2 * draws)) ** 2)
     # Rounding must not leave a share of 0 or 1 outside of its own interval.
-    return min(share, float(middle - half)), max(share, float(middle + half))
+    low, high = min(share, float(middle - half)), max(share, float(middle + half))
+    return max(low, 0.0), min(high, 1.0)
 
 
 def estimate_statistic(
     statistic: Statistic, label: pd.Series, probability: pd.Series, groups: pd.Series
 ) -> Estimate:
-    """Return a statistic of a detector's answers and its bootstrap interval.
+    """Return a statistic between 0 and 1 of a detector's answers and its bootstrap interval.
 
     Whole groups are resampled, as in `estimate_mean`; resamples in which a class is missing are
-    left out. Without both classes there is no figure. There is no interval for a single group,
-    nor where all resamples agree, such as after a perfect ranking: that the bootstrap sees no
-    spread does not mean that there is none.
+    left out. The interval is 1.96 standard deviations of the resamples to either side on the
+    logit scale, which ends at 0 and 1 too: in simulations it held the truth more often than the
+    percentile interval, near 1 above all. Without both classes there is no figure; a single
+    group has no interval, nor has a perfect figure, since no resample differs from it.
 
     Args:
         statistic: what to compute; called with weights that say how often an X-ray was drawn.
@@ -130,9 +133,12 @@ def estimate_statistic(
         weights = _times_drawn(rng, len(names))[:, numbers]
         complete = (weights @ answers[0] > 0) & (weights @ (1 - answers[0]) > 0)
         values.append(statistic(*answers, weights[complete]))
-    tails = [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)]
-    low, high = (float(end) for end in np.percentile(np.concatenate(values), tails))
-    return Estimate(value, count, low, high) if low < high else Estimate(value, count)
+    spread = float(np.concatenate(values).std(ddof=1))
+    if not spread:
+        return Estimate(value, count)
+    half = norm.ppf((1 + CONFIDENCE) / 2) * spread / (value * (1 - value))
+    low, high = expit(logit(value) + np.array([-half, half]))
+    return Estimate(value, count, float(low), float(high))
 
 
 def _times_drawn(rng: np.random.Generator, groups: int) -> np.ndarray:
