@@ -5,10 +5,14 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.metrics import auc, confusion_matrix, roc_curve
+from sklearn.metrics import precision_recall_curve, roc_curve
 
+from helpers.calibration import apply_temperature, reliability_table
 from helpers.data_sets import DataSet
+from helpers.detection import confusion_by_class
+from helpers.intervals import Estimate
 from helpers.recipes import THRESHOLD
 from helpers.splits import FRACTIONS
 
@@ -105,24 +109,100 @@ def draw_history(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
     return figure
 
 
-def draw_detection(predictions: pd.DataFrame) -> Figure:
-    """Draw the confusion matrix at a probability of 0.5 and the ROC curve, on the test split."""
+def draw_detection(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> Figure:
+    """Draw the test split's ROC and precision-recall curve, with 0.5 and the chosen threshold.
+
+    Args:
+        predictions: as `detection.detection_predictions` returns them.
+        figures: as `detection.detection_metrics` returns them.
+    """
     test = predictions[predictions["split"] == "test"]
-    figure, (left, right) = _new(columns=2, height=3.8)
-    counts = confusion_matrix(test["label"], test["probability"] > THRESHOLD, labels=[0, 1])
-    left.imshow(counts, cmap="Blues", vmin=0, vmax=counts.max() * 1.3)
-    for (row, column), count in np.ndenumerate(counts):
-        left.text(column, row, f"{count:,}", ha="center", va="center", fontsize=16)
-    names = ["not COVID", "COVID"]
-    left.set(xticks=[0, 1], yticks=[0, 1], xticklabels=names, yticklabels=names)
-    left.set(xlabel="the network says", ylabel="the label says", title="Confusion matrix")
-    false_positive_rate, true_positive_rate, _ = roc_curve(test["label"], test["probability"])
-    area = auc(false_positive_rate, true_positive_rate)
-    right.plot([0, 1], [0, 1], ":", color=GREY, label="guessing: 0.5")
-    right.plot(false_positive_rate, true_positive_rate, color=BLUE, label=f"area {area:.3f}")
-    right.set(xlabel="1 - specificity", ylabel="sensitivity", title="ROC curve", aspect="equal")
-    right.legend(loc="lower right", frameon=False)
+    figure, (left, right) = _new(columns=2, height=4.6)
+    alarms, found, _ = roc_curve(test["label"], test["probability"])
+    precision, recall, _ = precision_recall_curve(test["label"], test["probability"])
+    share = test["label"].mean()
+    left.plot([0, 1], [0, 1], ":", color=GREY, label="guessing")
+    left.plot(alarms, found, color=BLUE)
+    left.set(xlabel="1 − specificity", ylabel="sensitivity")
+    right.plot([0, 1], [share, share], ":", color=GREY)
+    right.plot(recall, precision, color=BLUE, drawstyle="steps-post")
+    right.set(xlabel="sensitivity (recall)", ylabel="precision")
+    _mark_thresholds(left, right, test, figures["threshold"].value)
+    titles = {"ROC": figures["auroc"], "precision-recall": figures["average_precision"]}
+    for axis, (title, area) in zip((left, right), titles.items(), strict=True):
+        axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), box_aspect=1)
+        axis.set_title(f"{title}: area {area.text(3)}", fontsize=11)
+    left.legend(loc="lower right", fontsize=9, frameon=False)
     return figure
+
+
+def _mark_thresholds(left: Axes, right: Axes, test: pd.DataFrame, chosen: float) -> None:
+    """Mark 0.5 and the chosen threshold on a ROC and a precision-recall curve."""
+    for threshold, name, marker, filling in (
+        (THRESHOLD, f"threshold {THRESHOLD}", "o", "white"),
+        (chosen, f"chosen on validation: {chosen:.3g}", "D", ORANGE),
+    ):
+        called = test["probability"] > threshold
+        alarms, found = (called[test["label"] == label].mean() for label in (0, 1))
+        style = {"color": ORANGE, "ls": "none", "ms": 8, "mew": 2, "mfc": filling}
+        left.plot(alarms, found, marker, label=name, **style)
+        right.plot(found, test["label"][called].mean(), marker, **style)
+
+
+def draw_confusion(predictions: pd.DataFrame, threshold: float) -> Figure:
+    """Draw what the test X-rays of each true class are called, at 0.5 and at a threshold."""
+    tables = [confusion_by_class(predictions, limit) for limit in (THRESHOLD, threshold)]
+    figure, axes = _new(columns=2, height=1.7 + 0.5 * len(tables[0]))
+    titles = f"COVID if above {THRESHOLD}", f"COVID if above {threshold:.3g}, as chosen"
+    for axis, counts, title in zip(axes, tables, titles, strict=True):
+        shares = counts.div(counts.sum(axis=1), axis=0)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1.5, aspect="auto")
+        for (row, column), count in np.ndenumerate(counts.to_numpy()):
+            text = f"{count:,} ({shares.iloc[row, column]:.1%})"
+            axis.text(column, row, text, ha="center", va="center")
+        axis.set_xticks([0, 1], counts.columns)
+        axis.set(xlabel="the network says")
+        axis.set_title(title, fontsize=11)
+        axis.set_yticks(range(len(counts)), counts.index if axis is axes[0] else [])
+    axes[0].set_ylabel("the label says")
+    return figure
+
+
+def draw_reliability(
+    predictions: pd.DataFrame, groups: pd.Series, figures: dict[str, Estimate]
+) -> Figure:
+    """Draw the share of COVID among test X-rays of like probability, before and after scaling.
+
+    Args:
+        predictions: as `detection.detection_predictions` returns them.
+        groups: the group of each row, with the same index.
+        figures: as `detection.detection_metrics` returns them.
+    """
+    test = predictions[predictions["split"] == "test"]
+    figure, axes = _new(columns=2, height=4.9)
+    temperature = figures["temperature"].value
+    scaled = apply_temperature(test["probability"], temperature)
+    for axis, probability, name, title in (
+        (axes[0], test["probability"], "calibration_error", "as the network says"),
+        (axes[1], scaled, "calibration_error_scaled", f"at temperature {temperature:.2f}"),
+    ):
+        _draw_bins(axis, reliability_table(test["label"], probability, groups))
+        error, chance = (figures[name + suffix].value for suffix in ("", "_by_chance"))
+        axis.set_title(f"{title}\nerror {error:.3f}, by chance {chance:.3f}", fontsize=11)
+    axes[0].set_ylabel("share that is COVID")
+    return figure
+
+
+def _draw_bins(axis: Axes, bins: pd.DataFrame) -> None:
+    """Draw bins as points with their intervals, each with its number of X-rays."""
+    axis.plot([0, 1], [0, 1], ":", color=GREY)
+    reach = bins["share"] - bins["low"], bins["high"] - bins["share"]
+    axis.errorbar(bins["probability"], bins["share"], reach, fmt="o", ms=4, color=BLUE)
+    for row in bins.itertuples():
+        place = row.probability, row.share
+        axis.annotate(row.n, place, (5, 3), textcoords="offset points", fontsize=8)
+    limits = (-0.03, 1.06)
+    axis.set(xlabel="probability of COVID", xlim=limits, ylim=limits, box_aspect=1)
 
 
 def draw_probabilities(predictions: pd.DataFrame) -> Figure:

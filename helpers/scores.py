@@ -102,19 +102,11 @@ def score_table(figures: dict[str, Estimate]) -> pd.DataFrame:
     classes = [name.removeprefix("dice/") for name in figures if name.startswith("dice/")]
     suffixes = {"all": "", **{name: f"/{name}" for name in classes}}
     rows = {
-        row: {head: _show(figures[name + suffix], DIGITS[name]) for name, head in HEADS.items()}
+        row: {head: figures[name + suffix].text(DIGITS[name]) for name, head in HEADS.items()}
         | {"X-rays": figures["dice" + suffix].n}
         for row, suffix in suffixes.items()
     }
     return pd.DataFrame(rows).T
-
-
-def _show(figure: Estimate, digits: int) -> str:
-    """Return a mean with its interval as text."""
-    if figure.value is None:
-        return "-"
-    interval = "" if figure.low is None else f" [{figure.low:.{digits}f}, {figure.high:.{digits}f}]"
-    return f"{figure.value:.{digits}f}{interval}"
 
 
 def ranked_cases(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 
-from helpers import arrays, evaluation, models, training
+from helpers import arrays, detection, models, training
 from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.data_sets import find_data
@@ -41,7 +41,7 @@ def main() -> None:
         chosen = index.iloc[np.sort(rows[: settings.batch_size * (options.steps + 1)])]
         images = arrays.prepare_images(data_set, chosen, settings.image_size)
         if name == "detector":
-            model, targets = models.build_detector(settings), evaluation.covid_labels(chosen)
+            model, targets = models.build_detector(settings), detection.covid_labels(chosen)
             training.compile_detector(model, settings)
         else:
             model = models.build_unet(settings)

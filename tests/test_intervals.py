@@ -3,8 +3,11 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.stats import binomtest, norm
+from sklearn.metrics import roc_auc_score
 
-from helpers.intervals import Estimate, estimate_mean
+from helpers.areas import auroc
+from helpers.intervals import Estimate, estimate_mean, estimate_share, estimate_statistic
 
 
 def each_alone(values: list[float]) -> Estimate:
@@ -69,3 +72,136 @@ def test_the_interval_holds_the_truth_in_about_95_of_100_studies():
         found = estimate_mean(pd.Series(patients + rng.normal(0, 0.2, 60)), groups)
         held += found.low <= 0 <= found.high
     assert 0.88 <= held / 200 <= 0.98
+
+
+def alone(count: int) -> pd.Series:
+    """Return a group for each X-ray."""
+    return pd.Series(range(count), dtype=str)
+
+
+def width(estimate: Estimate) -> float:
+    return estimate.high - estimate.low
+
+
+def detector(count: int, rng: np.random.Generator, gap: float = 1.5) -> pd.DataFrame:
+    """Return a detector's answers, three in ten X-rays with COVID, `gap` apart from the others."""
+    table = pd.DataFrame({"label": (rng.random(count) < 0.3).astype(int)})
+    return table.assign(probability=norm.cdf(rng.normal(gap * table["label"])))
+
+
+def auroc_of(table: pd.DataFrame, groups: pd.Series) -> Estimate:
+    return estimate_statistic(auroc, table["label"], table["probability"], groups)
+
+
+@settings(max_examples=100, deadline=None)
+@given(count=st.integers(1, 500), data=st.data())
+def test_the_interval_of_a_share_is_wilson_s(count, data):
+    right = data.draw(st.integers(0, count))
+    found = estimate_share(pd.Series([True] * right + [False] * (count - right)), alone(count))
+    low, high = binomtest(right, count).proportion_ci(method="wilson")
+    assert found.n == count
+    expected = pytest.approx((right / count, low, high), rel=0, abs=1e-9)
+    assert (found.value, found.low, found.high) == expected
+
+
+def test_no_share_has_no_width():
+    """All right is not certainty: of ten, the truth may be 72 %."""
+    found = estimate_share(pd.Series([True] * 10), alone(10))
+    assert (found.value, found.high) == (1, 1)
+    assert found.low == pytest.approx(0.7225, abs=1e-4)
+    assert estimate_share(pd.Series([False] * 10), alone(10)).high == pytest.approx(
+        0.2775, abs=1e-4
+    )
+
+
+def test_the_share_of_no_xray_is_unknown():
+    assert estimate_share(pd.Series([], dtype=bool), alone(0)) == Estimate(None, 0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(2, 4))
+def test_copies_add_xrays_but_no_certainty(successes, copies):
+    once = pd.Series(successes)
+    many, groups = (pd.concat([part] * copies) for part in (once, alone(len(once))))
+    many, groups = (part.reset_index(drop=True) for part in (many, groups))
+    single, grouped = estimate_share(once, alone(len(once))), estimate_share(many, groups)
+    assert grouped.n == copies * single.n
+    assert (grouped.low, grouped.high) == pytest.approx((single.low, single.high))
+    assert width(estimate_share(many, alone(len(many)))) < width(grouped)
+
+
+def test_the_copies_of_an_area_are_drawn_together():
+    once = detector(100, np.random.default_rng(2))
+    twice = pd.concat([once, once], ignore_index=True)
+    single, grouped = (
+        auroc_of(once, alone(100)),
+        auroc_of(twice, pd.concat([alone(100)] * 2, ignore_index=True)),
+    )
+    assert (grouped.value, grouped.low, grouped.high) == pytest.approx(
+        (single.value, single.low, single.high)
+    )
+    assert width(auroc_of(twice, alone(200))) < 0.8 * width(grouped)
+
+
+@pytest.mark.parametrize("count", [200, 400])
+@pytest.mark.parametrize("share", [0.6, 0.7, 0.8, 0.9, 0.97])
+def test_95_of_100_intervals_hold_the_true_share(count, share):
+    counts = np.random.default_rng(3).binomial(count, share, size=20_000)
+    numbers, studies = np.unique(counts, return_counts=True)
+    rows, groups = alone(count).index, alone(count)
+    found = [estimate_share(pd.Series(rows < number), groups) for number in numbers]
+    held = [estimate.low <= share <= estimate.high for estimate in found]
+    assert 0.93 <= np.average(held, weights=studies) <= 0.97
+
+
+@pytest.mark.parametrize("count", [200, 400])
+@pytest.mark.parametrize("gap", [1.5, 3.0], ids=["0.856", "0.983"])
+def test_95_of_100_intervals_hold_the_true_area(count, gap, monkeypatch):
+    monkeypatch.setattr("helpers.intervals.RESAMPLES", 200)
+    rng, groups, truth = np.random.default_rng(4), alone(count), norm.cdf(gap / np.sqrt(2))
+    found = [auroc_of(detector(count, rng, gap), groups) for _ in range(800)]
+    assert 0.93 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.97
+
+
+def test_resamples_of_one_class_are_left_out():
+    """Of five X-rays drawn, one in three times none has COVID: that is no figure."""
+    table = pd.DataFrame({"label": [1, 0, 0, 0, 0], "probability": [0.6, 0.7, 0.5, 0.4, 0.2]})
+    found = auroc_of(table, alone(5))
+    assert found.value == pytest.approx(3 / 4)
+    assert 0 < found.low < 0.75 < found.high < 1
+
+
+@pytest.mark.parametrize(
+    ("label", "groups", "expected"),
+    [
+        ([], [], Estimate(None, 0)),
+        ([1, 1, 1], list("abc"), Estimate(None, 0)),
+        ([0, 0, 0], list("abc"), Estimate(None, 0)),
+        ([1, 0, 1], list("aaa"), Estimate(0.5, 3)),
+        ([1, 0, 0], list("abc"), Estimate(1, 3)),  # a perfect ranking varies in no resample
+    ],
+)
+def test_where_there_is_no_area_or_no_interval(label, groups, expected):
+    table = pd.DataFrame({"label": label, "probability": [0.9, 0.8, 0.1][: len(label)]})
+    assert auroc_of(table, pd.Series(groups, dtype=str)) == expected
+
+
+def test_an_area_does_not_depend_on_the_order_of_the_index():
+    table = detector(60, np.random.default_rng(5))
+    groups = pd.Series(np.arange(60) // 2).astype(str)
+    found = auroc_of(table, groups[::-1])
+    assert found == auroc_of(table, groups)
+    assert found.value == pytest.approx(roc_auc_score(table["label"], table["probability"]))
+    assert found.low < found.value < found.high
+
+
+@pytest.mark.parametrize(
+    ("estimate", "text"),
+    [
+        (Estimate(0.9876, 40, 0.91, 1.0), "0.988 [0.910, 1.000]"),
+        (Estimate(0.9876, 1), "0.988"),
+        (Estimate(None, 0), "-"),
+    ],
+)
+def test_an_estimate_as_text(estimate, text):
+    assert estimate.text(3) == text

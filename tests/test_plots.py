@@ -7,6 +7,7 @@ from PIL import Image
 
 from helpers import plots
 from helpers.data_sets import DataSet
+from helpers.detection import detection_metrics
 from helpers.splits import read_split
 
 pytestmark = pytest.mark.usefixtures("figures", "runs")
@@ -21,13 +22,15 @@ HISTORY = pd.DataFrame(
 )
 PREDICTIONS = pd.DataFrame(
     {
-        "file": list("abcdef"),
-        "class": ["COVID", "COVID", "Normal", "Normal", "Normal", "Normal"],
-        "split": ["test"] * 5 + ["train"],
-        "label": [1, 1, 0, 0, 0, 0],
-        "probability": [0.9, 0.3, 0.8, 0.1, 0.2, 0.99],
+        "file": list("abcdefgh"),
+        "class": ["COVID", "COVID", "Normal", "Normal", "Normal", "Normal", "COVID", "Normal"],
+        "split": ["test"] * 5 + ["train", "validation", "validation"],
+        "label": [1, 1, 0, 0, 0, 0, 1, 0],
+        "probability": [0.9, 0.3, 0.8, 0.1, 0.2, 0.99, 0.85, 0.82],
     }
 )
+GROUPS = PREDICTIONS["file"]
+METRICS = detection_metrics(PREDICTIONS, GROUPS)
 SCORES = pd.DataFrame({"class": ["COVID", "Normal", "Normal"], "dice": [0.8, 0.9, 0.7]})
 SOURCES = pd.DataFrame(
     {"COVID": [1200, 0, 7], "Normal": [0, 34, 0]}, index=["a.org", "b.edu", "unknown"]
@@ -36,7 +39,9 @@ FIGURES = {
     "counts": lambda: plots.draw_counts({"COVID": 1200, "Normal": 34}),
     "sources": lambda: plots.draw_sources(SOURCES),
     "history": lambda: plots.draw_history(HISTORY, {"accuracy": "accuracy", "loss": "log loss"}),
-    "detection": lambda: plots.draw_detection(PREDICTIONS),
+    "detection": lambda: plots.draw_detection(PREDICTIONS, METRICS),
+    "confusion": lambda: plots.draw_confusion(PREDICTIONS, 0.835),
+    "reliability": lambda: plots.draw_reliability(PREDICTIONS, GROUPS, METRICS),
     "probabilities": lambda: plots.draw_probabilities(PREDICTIONS),
     "scores": lambda: plots.draw_scores(SCORES),
 }
@@ -64,6 +69,18 @@ def test_equal_figures_are_equal_byte_for_byte(name, tmp_path):
     first, second = (tmp_path / place / "figures" / f"{name}.png" for place in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()
     assert Image.open(first).info.keys() <= {"dpi"}, "neither date nor version"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_figure_is_cut_off_or_wider_than_a_notebook(name):
+    figure = FIGURES[name]()
+    figure.canvas.draw()
+    (left, bottom), (right, top) = figure.get_tightbbox().get_points()
+    width, height = figure.get_size_inches()
+    assert width <= 8
+    assert min(left, bottom) >= 0
+    assert right <= width
+    assert top <= height
 
 
 def test_the_label_changes_the_picture(tmp_path):
@@ -124,13 +141,72 @@ def test_learning_curves_mark_the_kept_epoch():
         assert list(kept.get_xdata()) == [2, 2], "of the lowest validation loss"
 
 
-def test_the_confusion_matrix_and_the_curve_are_those_of_the_test_split():
-    left, right = plots.draw_detection(PREDICTIONS).axes
-    cells = {tuple(map(int, text.get_position())): text.get_text() for text in left.texts}
-    # (said, true): two healthy passed, one taken for ill; one ill missed, one found.
-    assert cells == {(0, 0): "2", (1, 0): "1", (0, 1): "1", (1, 1): "1"}
+def points(axis) -> dict[str, tuple[float, float]]:
+    """Return the places of the marked thresholds by their marker."""
+    lines = [line for line in axis.lines if line.get_marker() in "oD"]
+    return {line.get_marker(): (*line.get_xdata(), *line.get_ydata()) for line in lines}
+
+
+def test_the_curves_are_those_of_the_test_split_with_both_thresholds_marked():
+    left, right = plots.draw_detection(PREDICTIONS, METRICS).axes
     # Of the six pairs of ill and healthy only 0.3 below 0.8 is ranked wrongly.
-    assert "area 0.833" in texts(right)
+    assert left.get_title() == f"ROC: area {METRICS['auroc'].text(3)}"
+    assert left.get_title().startswith("ROC: area 0.833 [")
+    assert right.get_title() == f"precision-recall: area {METRICS['average_precision'].text(3)}"
+    # Above 0.5 one of two ill and one of three healthy, above 0.835 one of two and none.
+    assert points(left) == {"o": pytest.approx((1 / 3, 1 / 2)), "D": (0, 1 / 2)}
+    assert points(right) == {"o": (1 / 2, 1 / 2), "D": (1 / 2, 1)}
+    assert "chosen on validation: 0.835" in texts(left)
+
+
+def test_the_area_below_each_curve_is_the_one_written_above():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"label": rng.integers(0, 2, 60), "split": ["test"] * 50 + ["train"] * 10})
+    table["probability"] = (0.3 * table["label"] + rng.random(60)).round(1) / 2
+    figures = detection_metrics(table, table.index.to_series().astype(str))
+    for axis, name in zip(
+        plots.draw_detection(table, figures).axes, ("auroc", "average_precision"), strict=True
+    ):
+        curve = axis.lines[1]
+        x, y = curve.get_data()
+        steps = curve.get_drawstyle() == "steps-post"
+        area = np.sum(-np.diff(x) * y[:-1]) if steps else np.trapezoid(y, x)
+        assert area == pytest.approx(figures[name].value, abs=1e-9)
+
+
+def test_each_class_has_its_counts_and_shares_at_both_thresholds():
+    for axis, expected in zip(
+        plots.draw_confusion(PREDICTIONS, 0.835).axes,
+        (
+            ["1 (50.0%)", "1 (50.0%)", "1 (33.3%)", "2 (66.7%)"],
+            ["1 (50.0%)", "1 (50.0%)", "0 (0.0%)", "3 (100.0%)"],
+        ),
+        strict=True,
+    ):
+        # Row by row: the classes COVID and Normal, called COVID or not.
+        places = [(0, 0), (1, 0), (0, 1), (1, 1)]
+        cells = {text.get_position(): text.get_text() for text in axis.texts}
+        assert cells == dict(zip(places, expected, strict=True))
+        assert [label.get_text() for label in axis.get_xticklabels()] == ["COVID", "not COVID"]
+    left, right = plots.draw_confusion(PREDICTIONS, 0.835).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["COVID", "Normal"]
+    assert right.get_title() == "COVID if above 0.835, as chosen"
+
+
+def test_each_bin_of_the_reliability_diagram_has_its_number_of_xrays():
+    figures = METRICS | {"temperature": METRICS["temperature"]._replace(value=2.0)}
+    left, right = plots.draw_reliability(PREDICTIONS, GROUPS, figures).axes
+    before, after = ([round(text.xy[0], 3) for text in axis.texts] for axis in (left, right))
+    assert before == [0.1, 0.2, 0.3, 0.8, 0.9]
+    assert after == [0.25, 0.364, 0.667, 0.75], "the odds' square roots; two share a bin"
+    assert [text.xy[1] for text in left.texts] == [0, 0, 1, 0, 1]
+    assert [text.get_text() for text in left.texts] == ["1"] * 5
+    assert [text.get_text() for text in right.texts] == ["1", "2", "1", "1"]
+    error, chance = (
+        METRICS[name].value for name in ("calibration_error", "calibration_error_by_chance")
+    )
+    assert left.get_title() == f"as the network says\nerror {error:.3f}, by chance {chance:.3f}"
+    assert right.get_title().startswith("at temperature 2.00\n")
 
 
 def test_every_test_xray_is_a_dot_in_its_class_s_row():
