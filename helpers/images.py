@@ -160,15 +160,15 @@ def fingerprint(pixels: np.ndarray) -> str:
 def draw_outlines(
     image: np.ndarray, *outlines: tuple[np.ndarray, tuple[int, int, int]]
 ) -> np.ndarray:
-    """Return an RGB copy of a grey image with the outlines of masks drawn on it.
+    """Return an RGB copy of an image with the outlines of masks drawn on it.
 
     Args:
-        image: uint8, (height, width).
+        image: uint8, grey (height, width) or RGB (height, width, 3).
         outlines: pairs of a 0/1 mask of any size and an RGB colour.
     """
-    canvas = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
+    canvas = image.copy() if image.ndim == 3 else cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     for mask, colour in outlines:
-        mask = resize_mask(mask.astype(np.uint8), image.shape)
+        mask = resize_mask(mask.astype(np.uint8), canvas.shape[:2])
         contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
         # Smoothed lines would look the same and take four times as long.
         cv2.drawContours(canvas, contours, -1, colour, thickness=2)

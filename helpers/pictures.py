@@ -14,6 +14,7 @@ from helpers.data_sets import DataSet
 from helpers.images import draw_outlines, read_mask, read_xray, resize_image
 
 TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
+HEAT_COLOURS = plt.get_cmap("inferno")  # perceptually uniform, and without the outline's green
 
 
 def pick_examples(
@@ -151,4 +152,28 @@ def draw_probability(data_set: DataSet, row: pd.Series, probability: np.ndarray)
     enlarged = resize_image(probability, image.shape)
     shown = axes[0, 1].imshow(enlarged, cmap="viridis", vmin=0, vmax=1)
     figure.colorbar(shown, ax=axes[0, 1], label="probability of lung")
+    return figure
+
+
+def draw_heat(
+    data_set: DataSet, rows: pd.DataFrame, heat: np.ndarray, captions: list[str]
+) -> Figure:
+    """Draw each X-ray, and below it once more under its heat with the lungs' outline.
+
+    Args:
+        data_set: where the files are.
+        rows: the index's rows to draw.
+        heat: float32, (rows, height, width), 0..1, as `grad_cam.grad_cam` returns it.
+        captions: the words above each X-ray.
+    """
+    columns = []
+    for row, cells in zip(rows.itertuples(), heat, strict=True):
+        image, mask = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
+        colours = HEAT_COLOURS(resize_image(cells, image.shape))[..., :3] * 255
+        mixed = cv2.addWeighted(cv2.merge([image] * 3), 0.5, colours.astype(np.uint8), 0.5, 0)
+        columns.append([image, draw_outlines(mixed, (mask, TRUE_COLOUR))])
+    figure, axes = _grid(list(zip(*columns, strict=True)))
+    for axis, caption in zip(axes[0], captions, strict=True):
+        axis.set_title(caption, fontsize=9)
+    _name_rows(axes, ["X-ray", "under its heat,\nyellow the most;\nlungs green"])
     return figure

@@ -359,3 +359,6 @@ def test_an_outline_marks_the_border_and_nothing_else():
     assert not changed[:8].any(), "so does the outside"
     assert drawn[10, 20].tolist() == [0, 230, 160]
     assert (image == 90).all(), "the X-ray itself is not drawn upon"
+    coloured = np.stack([image] * 3, axis=-1)
+    np.testing.assert_array_equal(draw_outlines(coloured, (mask, (0, 230, 160))), drawn)
+    assert (coloured == 90).all(), "nor is one in colours"

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import pictures, plots
-from helpers.images import read_mask, read_xray
+from helpers.images import draw_outlines, read_mask, read_xray
 from helpers.index import build_index
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -74,6 +74,24 @@ def test_predictions_are_thresholded_at_the_mask_s_size(data_set, rows):
     for column, mask in enumerate(masks):
         np.testing.assert_array_equal(found[3 + column], mask * 255)
         np.testing.assert_array_equal(found[6 + column], mask * 255)
+
+
+def test_heat_lies_on_its_xray_under_the_lungs_outline(data_set, rows):
+    heat = np.zeros((3, 8, 8), np.float32)
+    heat[1, :, 4:] = 1
+    figure = pictures.draw_heat(data_set, rows, heat, ["a", "b", "c"])
+    found = shown(figure)
+    for column, row in enumerate(rows.itertuples()):
+        xray, lungs = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
+        np.testing.assert_array_equal(found[column], xray)
+        outline = (draw_outlines(xray, (lungs, pictures.TRUE_COLOUR)) != xray[..., None]).any(-1)
+        assert (found[3 + column][outline] == pictures.TRUE_COLOUR).all()
+        found[3 + column] = np.where(outline[..., None], 0, found[3 + column]).astype(int)
+    dark, half = found[3], found[4]
+    assert (np.ptp(dark, axis=-1) <= 4).all(), "without heat an X-ray stays grey"
+    assert np.ptp(half[:, 24:], axis=-1).max() > 40, "yellow where the heat is"
+    assert np.ptp(half[:, :12], axis=-1).max() <= 4, "and nowhere else"
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c", "", "", ""]
 
 
 def test_edge_filters_answer_to_their_own_edges(data_set, rows):
