@@ -26,7 +26,7 @@ def grad_cam(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
     Returns:
         float32, (N, height, width), 0..1. The maximum of each X-ray is 1, or 0 if nothing in it
-        speaks for COVID.
+        speaks for COVID, whatever the network answers.
 
     Raises:
         ValueError: the model is none of this kind.

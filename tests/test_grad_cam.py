@@ -11,7 +11,7 @@ from helpers import grad_cam as module
 from helpers.batches import scale
 from helpers.grad_cam import energy_in_lungs, grad_cam
 from helpers.models import build_detector, build_unet
-from helpers.recipes import SegmentationSettings, Settings
+from helpers.recipes import RECIPES, SegmentationSettings
 
 SHAPE = (88, 96)
 # The first row and column of each: near the border, and not so near that heat must be cut off.
@@ -20,6 +20,7 @@ SIDE = 8
 
 BACKENDS = """
 import json, sys
+
 sys.path.append("tests")
 from test_grad_cam import answer_all
 print(json.dumps(answer_all()))
@@ -86,21 +87,20 @@ def look_for_squares_and_stripes(model: keras.Model) -> None:
         layer.set_weights([kernel, np.zeros(2)])
 
 
-def random_detector() -> keras.Sequential:
-    """Return a detector with weights that do not depend on the backend."""
-    model = build_detector(Settings(48, (3, 4, 5), epochs=1, batch_size=1, learning_rate=1e-3))
-    generator = np.random.default_rng(0)
-    model.set_weights([generator.normal(0, 0.2, each.shape) for each in model.get_weights()])
-    return model
+def draw_weights(model: keras.Model, seed: int) -> None:
+    """Give a model weights by chance, the same on every backend; more speak for than against."""
+    generator = np.random.default_rng(seed)
+    model.set_weights([generator.normal(0.1, 0.5, each.shape) for each in model.get_weights()])
 
 
 def answer_all() -> list[float]:
-    """Return the heat of three networks as one list."""
+    """Return as one list the heat of the known networks, and of one with weights by chance."""
     images = np.stack([draw(square) for square in SQUARES])
-    noise = np.random.default_rng(1).integers(0, 256, (3, 48, 48), dtype=np.uint8)
-    heats = [grad_cam(known_sequential(), images), grad_cam(known_functional(), images)]
-    heats.append(grad_cam(random_detector(), noise))
-    return np.concatenate([heat.ravel() for heat in heats]).tolist()
+    chance = known_sequential()
+    draw_weights(chance, seed=2)
+    heats = [grad_cam(model, images) for model in (known_sequential(), known_functional(), chance)]
+    assert np.ptp(heats[-1], axis=(1, 2)).min() > 0.5, "by chance there is heat of all strengths"
+    return np.concatenate(heats, axis=None).tolist()
 
 
 def reload(model: keras.Model, folder) -> keras.Model:
@@ -153,10 +153,20 @@ def test_an_xray_s_heat_does_not_depend_on_the_others(known, monkeypatch):
     np.testing.assert_allclose(together, alone, atol=1e-6)
 
 
+def test_the_recipes_detector_has_heat():
+    model = build_detector(RECIPES["demo"].detection)
+    draw_weights(model, seed=0)
+    images = np.random.default_rng(0).integers(0, 256, (2, 128, 128), dtype=np.uint8)
+    heat = grad_cam(model, images)
+    assert heat.shape == images.shape
+    assert np.isfinite(heat).all()
+    assert heat.max(axis=(1, 2)).tolist() == [1, 1]
+
+
 def test_with_averages_it_is_the_class_activation_map():
     """Zhou et al. 2016: what Grad-CAM generalises, and what needs no gradient."""
     inputs = keras.Input((20, 12, 1))
-    features = layers.Conv2D(6, 3, padding="same", activation="relu")(inputs)
+    features = layers.Activation("relu")(layers.Conv2D(6, 3, padding="same")(inputs))
     pooled = layers.GlobalAveragePooling2D()(features)
     model = keras.Model(inputs, layers.Activation("sigmoid")(layers.Dense(1)(pooled)))
     generator = np.random.default_rng(0)
@@ -168,6 +178,21 @@ def test_with_averages_it_is_the_class_activation_map():
     expected = np.maximum(features @ model.get_weights()[2][:, 0], 0)
     expected /= expected.max(axis=(1, 2), keepdims=True)
     np.testing.assert_allclose(grad_cam(model, images), expected, atol=1e-5)
+
+
+def test_the_last_convolution_counts():
+    model = keras.Sequential([keras.Input((24, 24, 1))])
+    for _ in range(2):
+        model.add(layers.Conv2D(1, 9, padding="same", activation="relu"))
+        kernel = np.zeros((9, 9, 1, 1))
+        kernel[0, 8] = 1  # takes what is four above and four to the right
+        model.layers[-1].set_weights([kernel, np.zeros(1)])
+    model.add(layers.GlobalAveragePooling2D())
+    model.add(layers.Dense(1, kernel_initializer="ones", activation="sigmoid"))
+    image = np.zeros((1, 24, 24), np.uint8)
+    image[0, 6, 17] = 255
+    heat = grad_cam(model, image)[0]
+    assert np.argwhere(heat).tolist() == [[6 + 8, 17 - 8]]
 
 
 def test_the_network_stays_as_it_was(known, tmp_path):
@@ -192,6 +217,16 @@ def no_convolution() -> keras.Model:
     return keras.Sequential([keras.Input((24, 24, 1)), layers.Flatten(), layers.Dense(1)])
 
 
+def two_answers() -> keras.Model:
+    features = [layers.Conv2D(2, 3), layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    return keras.Sequential([keras.Input((24, 24, 1)), *features])
+
+
+def with_gaps() -> keras.Model:
+    features = [layers.Conv2D(2, 3, dilation_rate=2), layers.Flatten(), layers.Dense(1)]
+    return keras.Sequential([keras.Input((24, 24, 1)), *features])
+
+
 def answers_each_pixel() -> keras.Model:
     return build_unet(SegmentationSettings(24, (2,), epochs=1, batch_size=1, learning_rate=1e-3))
 
@@ -203,7 +238,10 @@ def branches() -> keras.Model:
     return keras.Model(inputs, layers.Dense(1)(features))
 
 
-@pytest.mark.parametrize("build", [no_convolution, answers_each_pixel, branches])
+OTHERS = [no_convolution, two_answers, with_gaps, answers_each_pixel, branches]
+
+
+@pytest.mark.parametrize("build", OTHERS)
 def test_another_kind_of_network_is_refused(build):
     with pytest.raises(ValueError, match="Grad-CAM needs"):
         grad_cam(build(), np.zeros((1, 24, 24), np.uint8))
