@@ -57,11 +57,13 @@ class Batches(keras.utils.PyDataset):
         return scale(images), targets.astype("float32")[..., None]
 
     def _augment(
-        self, row: int, image: np.ndarray, mask: np.ndarray
+        self, row: int, image: np.ndarray, target: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return an X-ray and its mask as this epoch shows them."""
+        """Return an X-ray and its mask as this epoch shows them; a label stays what it is."""
         generator = np.random.default_rng((self.shuffle_seed, self.epoch, row))
-        return augment(image, mask, self.strength, generator)
+        if target.ndim == 0:
+            return augment(image, np.zeros_like(image), self.strength, generator)[0], target
+        return augment(image, target, self.strength, generator)
 
     def start_epoch(self, epoch: int) -> None:
         """Draw an epoch's order: computed from its number, so that training can be resumed.

@@ -19,6 +19,9 @@ class Settings:
         epochs: passes over the training split.
         batch_size: X-rays a step.
         learning_rate: of Adam.
+        standardised: whether each X-ray's grey values are brought to mean 0 and variance 1.
+        augmentation: a name in `augmentation.STRENGTHS`, or `none`.
+        schedule: `constant`, or `cosine`: up for the first tenth of the steps, then down to 0.
     """
 
     image_size: int
@@ -26,6 +29,9 @@ class Settings:
     epochs: int
     batch_size: int
     learning_rate: float
+    standardised: bool = False
+    augmentation: str = "none"
+    schedule: str = "constant"
 
     def override(self, **changes: int | None) -> "Settings":
         """Return these settings with changes; None means: as the recipe says.
@@ -61,24 +67,30 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class DetectionSettings(Settings):
+    """The numbers of the detector's training.
+
+    Attributes:
+        pooled: whether the mean of each feature over the picture is judged, with normalised
+            convolutions before it, instead of every place of the picture by itself.
+    """
+
+    pooled: bool = False
+
+
+@dataclass(frozen=True)
 class SegmentationSettings(Settings):
     """The numbers of the U-Net's training.
 
     Attributes:
         patch: pixels a side that the first convolution makes one of, and the last step one again.
-        standardised: whether each X-ray's grey values are brought to mean 0 and variance 1.
-        augmentation: a name in `augmentation.STRENGTHS`, or `none`.
         cross_entropy: whether binary cross-entropy is added to the Dice loss.
-        schedule: `constant`, or `cosine`: up for the first tenth of the steps, then down to 0.
         look_twice: whether the trained network also sees each X-ray's mirror image.
         mixed_precision: whether to calculate in 16 bits where the machine does that faster.
     """
 
     patch: int = 1
-    standardised: bool = False
-    augmentation: str = "none"
     cross_entropy: bool = False
-    schedule: str = "constant"
     look_twice: bool = False
     mixed_precision: bool = False
 
@@ -90,25 +102,31 @@ class SegmentationSettings(Settings):
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings for the detector and for the segmenter."""
+    """Settings for the detector, for the segmenter, and for the detector on views of X-rays."""
 
-    detection: Settings
+    detection: DetectionSettings
     segmentation: SegmentationSettings
+    shortcuts: DetectionSettings = DetectionSettings(
+        image_size=96, filters=(16, 32, 16), epochs=15, batch_size=8, learning_rate=1e-3
+    )
 
 
 RECIPES = {
     # Minutes on two CPU cores.
     "demo": Recipe(
-        detection=Settings(
+        detection=DetectionSettings(
             image_size=128, filters=(16, 32, 16), epochs=12, batch_size=8, learning_rate=1e-3
         ),
         segmentation=SegmentationSettings(
             image_size=128, filters=(8, 16, 32, 64), epochs=5, batch_size=4, learning_rate=2e-3
         ),
+        shortcuts=DetectionSettings(
+            image_size=96, filters=(16, 32, 16), epochs=10, batch_size=8, learning_rate=1e-3
+        ),
     ),
     # The work that this project reproduces; it names no learning rate for the detector: Adam's own.
     "original": Recipe(
-        detection=Settings(
+        detection=DetectionSettings(
             image_size=256, filters=(16, 32, 16), epochs=45, batch_size=6, learning_rate=1e-3
         ),
         segmentation=SegmentationSettings(
@@ -117,7 +135,7 @@ RECIPES = {
     ),
     # What we would train today; chosen on the validation split of 566 real X-rays.
     "best": Recipe(
-        detection=Settings(
+        detection=DetectionSettings(
             image_size=128, filters=(16, 32, 16), epochs=20, batch_size=8, learning_rate=1e-3
         ),
         segmentation=SegmentationSettings(

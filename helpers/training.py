@@ -16,7 +16,7 @@ from helpers.metrics import (
     thresholded_iou,
 )
 from helpers.precision import compiles, look_at_machine
-from helpers.recipes import SegmentationSettings, Settings
+from helpers.recipes import DetectionSettings, SegmentationSettings, Settings
 
 # Share of the steps over which a schedule raises the learning rate, until the normalisation has
 # seen enough for its full height.
@@ -36,9 +36,15 @@ def make_reproducible(seed: int) -> None:
         tensorflow.config.experimental.enable_op_determinism()
 
 
-def compile_detector(model: keras.Model, settings: Settings) -> None:
-    """Compile for binary cross-entropy (log loss) with Adam, watching accuracy."""
-    optimizer = keras.optimizers.Adam(settings.learning_rate)
+def compile_detector(model: keras.Model, settings: DetectionSettings, steps: int) -> None:
+    """Compile for binary cross-entropy (log loss) with Adam, watching accuracy.
+
+    Args:
+        model: the CNN.
+        settings: name the learning rate and its schedule.
+        steps: of one epoch.
+    """
+    optimizer = keras.optimizers.Adam(_learning_rate(settings, steps * settings.epochs))
     model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
 
 
@@ -59,7 +65,7 @@ def compile_segmenter(model: keras.Model, settings: SegmentationSettings, steps:
     model.compile(optimizer, loss, metrics=watched, jit_compile=compiles(look_at_machine()))
 
 
-def _learning_rate(settings: SegmentationSettings, steps: int):
+def _learning_rate(settings: Settings, steps: int):
     """Return the learning rate, or its schedule over that many steps."""
     if settings.schedule == "constant":
         return settings.learning_rate
@@ -76,10 +82,10 @@ def _learning_rate(settings: SegmentationSettings, steps: int):
 class Recorder(keras.callbacks.Callback):
     """Gives each epoch its order, then its row in a file and its line for the reader."""
 
-    def __init__(self, batches: Batches, epochs: int, path: Path):
+    def __init__(self, batches: Batches, epochs: int, path: Path, say: bool):
         """Record the training on these batches, of that many epochs, in a file."""
         super().__init__()
-        self.batches, self.epochs, self.path = batches, epochs, path
+        self.batches, self.epochs, self.path, self.say = batches, epochs, path, say
         self.rows: list[dict] = []
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
@@ -87,21 +93,28 @@ class Recorder(keras.callbacks.Callback):
         self.batches.start_epoch(epoch)
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
-        """Write and print what an epoch came to."""
+        """Write what an epoch came to, and print it if it is to be said."""
         figures = {name: round(logs[name], 6) for name in sorted(logs)}
         self.rows.append({"epoch": epoch + 1, **figures})
         pd.DataFrame(self.rows).to_csv(self.path, index=False, lineterminator="\n")
-        print(describe_epoch(self.rows[-1], self.epochs), flush=True)
+        if self.say:
+            print(describe_epoch(self.rows[-1], self.epochs), flush=True)
 
 
 def train(
-    model: keras.Model, training: Batches, validation: Batches, epochs: int, folder: Path
+    model: keras.Model,
+    training: Batches,
+    validation: Batches,
+    epochs: int,
+    folder: Path,
+    say: bool = True,
 ) -> pd.DataFrame:
     """Fit a compiled model and leave the weights of its best epoch in it.
 
     The best epoch is that of the lowest loss on the validation split. `model.keras` and
     `history.csv` appear in `folder` together, at the end; until then an earlier model stays, with
-    its figures. Figures of an earlier model are removed with it.
+    its figures. Figures of an earlier model are removed with it. Each epoch is a printed line,
+    unless `say` is False.
 
     Returns:
         a row an epoch: `epoch` from 1, then the loss and metrics on training and validation.
@@ -111,7 +124,7 @@ def train(
     """
     path, unfinished = folder / "model.keras", folder / "unfinished.keras"
     unfinished.unlink(missing_ok=True)  # that of an earlier training must not pass for this one's
-    recorder = Recorder(training, epochs, folder / "unfinished.csv")
+    recorder = Recorder(training, epochs, folder / "unfinished.csv", say)
     best = _keep_best(unfinished)
     model.fit(
         training,

@@ -42,7 +42,7 @@ def main() -> None:
         images = arrays.prepare_images(data_set, chosen, settings.image_size)
         if name == "detector":
             model, targets = models.build_detector(settings), detection.covid_labels(chosen)
-            training.compile_detector(model, settings)
+            training.compile_detector(model, settings, options.steps)
         else:
             model = models.build_unet(settings)
             targets = arrays.prepare_masks(data_set, chosen, settings.image_size)

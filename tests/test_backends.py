@@ -41,9 +41,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from helpers.evaluation import predict
 from helpers.models import build_detector
-from helpers.recipes import Settings
+from helpers.recipes import DetectionSettings
 
-model = build_detector(Settings(24, (2, 2, 2), epochs=1, batch_size=4, learning_rate=1e-3))
+model = build_detector(DetectionSettings(24, (2, 2, 2), epochs=1, batch_size=4, learning_rate=1e-3))
 xrays = np.random.default_rng(0).integers(0, 256, (16, 24, 24), dtype="uint8")
 alone = predict(model, xrays)
 with ThreadPoolExecutor(8) as pool:

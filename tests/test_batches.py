@@ -79,6 +79,18 @@ def test_augmentation_depends_on_seed_epoch_and_row_only():
     assert first.keys().isdisjoint(scale(xray).tobytes() for xray in xrays)
 
 
+def test_an_augmented_xray_keeps_its_label():
+    grey = np.array([0, 60, 120, 180, 240], np.uint8)
+    xrays = np.broadcast_to(grey[:, None, None], (5, 24, 24))
+    batches = Batches(xrays, grey, np.arange(5), 5, shuffle_seed=1, augmentation="light")
+    images, labels = batches[0]
+    assert (images.shape, labels.shape) == ((5, 24, 24, 1), (5, 1))
+    middle = 255 * images[:, 12, 12, 0]
+    assert np.argsort(middle).tolist() == np.argsort(labels[:, 0]).tolist()
+    assert sorted(labels[:, 0]) == grey.tolist()
+    assert np.abs(middle - labels[:, 0]).max() > 1, "nothing was changed"
+
+
 def test_epochs_and_seeds_differ_in_their_order():
     orders = []
     for seed in (0, 1, 7):

@@ -7,14 +7,22 @@ import pytest
 from keras import layers
 
 from helpers.models import build_detector, build_unet, look_twice
-from helpers.recipes import RECIPES, SegmentationSettings
+from helpers.recipes import RECIPES, DetectionSettings, SegmentationSettings
 
 TINY = SegmentationSettings(
     image_size=32, filters=(8, 8, 4), epochs=1, batch_size=2, learning_rate=1e-3
 )
+PLAIN = DetectionSettings(
+    image_size=32, filters=(8, 8, 4), epochs=1, batch_size=2, learning_rate=1e-3
+)
+POOLED = replace(PLAIN, pooled=True, standardised=True)
 ORIGINAL = RECIPES["original"]
 XRAYS = np.random.default_rng(0).random((3, 32, 32, 1), dtype=np.float32)
-MODELS = {"detector": (build_detector, (3, 1)), "U-Net": (build_unet, (3, 32, 32, 1))}
+MODELS = {
+    "detector": (build_detector, PLAIN, (3, 1)),
+    "pooled detector": (build_detector, POOLED, (3, 1)),
+    "U-Net": (build_unet, TINY, (3, 32, 32, 1)),
+}
 
 
 def convolution(filters: int, inputs: int, side: int = 3, bias: bool = True) -> int:
@@ -46,7 +54,7 @@ def unet_weights(filters: tuple[int, ...]) -> int:
     return down + up + convolution(1, filters[0], side=1)
 
 
-@pytest.mark.parametrize("settings", [TINY, RECIPES["demo"].detection, ORIGINAL.detection])
+@pytest.mark.parametrize("settings", [PLAIN, RECIPES["demo"].detection, ORIGINAL.detection])
 def test_the_detector_s_weights_by_formula(settings):
     weights = build_detector(settings).count_params()
     assert weights == detector_weights(settings.image_size, settings.filters)
@@ -67,6 +75,20 @@ def test_the_original_detector_is_the_one_described():
     assert 3.6e6 < model.count_params() < 3.8e6
 
 
+def test_the_pooled_detector_judges_what_there_is_and_not_where():
+    keras.utils.set_random_seed(2)
+    model = build_detector(replace(POOLED, image_size=64, filters=(8, 8)))
+    spots = np.zeros((2, 64, 64, 1), np.float32)
+    # Far from the edges, and moved by a multiple of what the poolings make one of.
+    spots[0, 24:28, 24:28] = spots[1, 32:36, 36:40] = 1
+    first, second = keras.ops.convert_to_numpy(model(spots))
+    assert first == pytest.approx(second, abs=1e-6)
+    brighter = keras.ops.convert_to_numpy(model(0.3 + 0.5 * spots))
+    assert brighter[0] == pytest.approx(first, abs=1e-3), "standardised: exposure tells nothing"
+    empty = keras.ops.convert_to_numpy(model(np.zeros_like(spots)))
+    assert abs(empty[0] - first) > 1e-4
+
+
 def test_the_original_unet_is_the_one_described():
     model = build_unet(ORIGINAL.segmentation)
     filters = {layer.filters for layer in model.layers if isinstance(layer, layers.Conv2D)}
@@ -77,10 +99,10 @@ def test_the_original_unet_is_the_one_described():
 
 @pytest.mark.parametrize("name", MODELS)
 def test_outputs_are_probabilities(name):
-    build, shape = MODELS[name]
+    build, settings, shape = MODELS[name]
     keras.utils.set_random_seed(1)
     # Input far out of range drives a network that is not bound to 0..1 out of it.
-    probabilities = keras.ops.convert_to_numpy(build(TINY)(XRAYS * 1000 - 500))
+    probabilities = keras.ops.convert_to_numpy(build(settings)(XRAYS * 1000 - 500))
     assert probabilities.shape == shape
     assert probabilities.dtype == np.float32
     assert ((probabilities >= 0) & (probabilities <= 1)).all()
@@ -89,7 +111,8 @@ def test_outputs_are_probabilities(name):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_xray_s_answer_does_not_depend_on_its_batch(name):
-    model = MODELS[name][0](TINY)
+    build, settings, _ = MODELS[name]
+    model = build(settings)
     together, alone = (keras.ops.convert_to_numpy(model(part)) for part in (XRAYS, XRAYS[1:2]))
     np.testing.assert_allclose(together[1:2], alone, atol=1e-6)
 

@@ -13,7 +13,7 @@ from helpers.images import read_mask, read_xray, resize_image
 from helpers.inputs import find_xrays
 from helpers.models import build_detector, build_unet
 from helpers.prediction import BATCH, COLUMNS, load_networks, predict_files
-from helpers.recipes import SegmentationSettings, Settings
+from helpers.recipes import DetectionSettings, SegmentationSettings
 
 SETTINGS = SegmentationSettings(32, filters=(2,), epochs=1, batch_size=4, learning_rate=1e-2)
 BRIGHT, DARK = 200, 40
@@ -37,7 +37,7 @@ def seer():
 @pytest.fixture(scope="module")
 def detector():
     keras.utils.set_random_seed(3)
-    return build_detector(Settings(24, (2, 2, 2), 1, 4, 1e-2))
+    return build_detector(DetectionSettings(24, (2, 2, 2), 1, 4, 1e-2))
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.errors import CovidLungsError
-from helpers.recipes import RECIPES, SegmentationSettings, Settings, find_recipe
+from helpers.recipes import RECIPES, DetectionSettings, SegmentationSettings, Settings, find_recipe
 
 TINY = Settings(image_size=64, filters=(4, 8), epochs=3, batch_size=2, learning_rate=1e-3)
 
 
 def test_the_original_recipe_is_that_of_the_original_work():
     recipe = find_recipe("original")
-    assert recipe.detection == Settings(256, (16, 32, 16), 45, 6, 1e-3)
+    assert recipe.detection == DetectionSettings(256, (16, 32, 16), 45, 6, 1e-3)
     assert recipe.segmentation == SegmentationSettings(512, (64, 128, 256, 512), 10, 2, 1e-4)
 
 

@@ -12,7 +12,7 @@ from helpers.batches import Batches
 from helpers.images import resize_image, resize_mask
 from helpers.metrics import dice, dice_loss, iou, threshold
 from helpers.models import build_detector, build_unet, look_twice
-from helpers.recipes import SegmentationSettings, Settings
+from helpers.recipes import DetectionSettings, SegmentationSettings
 from helpers.training import (
     compile_detector,
     compile_segmenter,
@@ -24,7 +24,9 @@ from helpers.training import (
 )
 
 SIZE, EPOCHS = 32, 2
-DETECTION = Settings(SIZE, filters=(2, 4, 2), epochs=EPOCHS, batch_size=4, learning_rate=1e-2)
+DETECTION = DetectionSettings(
+    SIZE, filters=(2, 4, 2), epochs=EPOCHS, batch_size=4, learning_rate=1e-2
+)
 SEGMENTATION = SegmentationSettings(
     SIZE, filters=(2,), epochs=EPOCHS, batch_size=4, learning_rate=1e-2
 )
@@ -46,7 +48,7 @@ def train_detector(folder: Path, seed: int = 5, epochs: int = EPOCHS):
     """Train a tiny detector and return it with its history."""
     make_reproducible(seed)
     model = build_detector(DETECTION)
-    compile_detector(model, DETECTION)
+    compile_detector(model, DETECTION, steps=4)
     learn = Batches(XRAYS, LABELS, LEARN, 4, shuffle_seed=seed)
     return model, train(model, learn, Batches(XRAYS, LABELS, CHECK, 4), epochs, folder)
 
@@ -150,7 +152,7 @@ class Noted(Batches):
 def test_each_epoch_learns_in_its_own_order(tmp_path):
     make_reproducible(5)
     model = build_detector(DETECTION)
-    compile_detector(model, DETECTION)
+    compile_detector(model, DETECTION, steps=4)
     learn = Noted(XRAYS, np.arange(12), LEARN, 4, shuffle_seed=5)
     learn.noted = []
     train(model, learn, Batches(XRAYS, LABELS, CHECK, 4), 3, tmp_path)
@@ -190,7 +192,7 @@ def train_on_brightness(folder: Path, answers: np.ndarray, epochs: int):
     """Train to tell bright X-rays from dark ones, validated against `answers`."""
     make_reproducible(5)
     model = build_detector(DETECTION)
-    compile_detector(model, DETECTION)
+    compile_detector(model, DETECTION, steps=4)
     learn = Batches(BRIGHT, LABELS, LEARN, 4, shuffle_seed=5)
     return model, train(model, learn, Batches(BRIGHT, answers, CHECK, 4), epochs, folder)
 
@@ -220,7 +222,7 @@ def test_a_loss_that_is_no_number_is_refused_and_no_older_model_used(runs):
     (folder / "model.keras").write_text("of an earlier training")
     make_reproducible(5)
     model = build_detector(DETECTION)
-    compile_detector(model, DETECTION)
+    compile_detector(model, DETECTION, steps=4)
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     learn, check = (Batches(XRAYS, LABELS, rows, 4) for rows in (LEARN, CHECK))
     with refused("runs/a/detection/model.keras", "was not a number", "Try another `seed`"):
