@@ -20,7 +20,7 @@ from helpers.recipes import Recipe, find_recipe
 SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
 OPTIONS = ("data", "run", "recipe", "groups", "allow")  # options of the command itself
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
-DETECTION_NOTEBOOK, SEGMENTATION_NOTEBOOK = "03", "04"
+DETECTION_NOTEBOOK, SEGMENTATION_NOTEBOOK, SHORTCUTS_NOTEBOOK = "03", "04", "06"
 LARGEST_SEED = 2**31 - 1
 
 
@@ -153,7 +153,8 @@ def run_chain(
     shared = {"data": data, "run": str(folder), "recipe": recipe}
     shared |= {"groups": groups, "allow": allow}
     for notebook in tqdm(notebooks, desc=f"run {folder.name}", unit="notebook", disable=None):
-        if notebook.name.startswith(DETECTION_NOTEBOOK) and not _has_detection(folder):
+        needs_covid = notebook.name[:2] in (DETECTION_NOTEBOOK, SHORTCUTS_NOTEBOOK)
+        if needs_covid and not _has_detection(folder):
             tqdm.write(f"{notebook.stem}: skipped, since it needs the class COVID and another.")
             continue
         _execute(notebook, folder, {**parameters, **shared})
@@ -168,6 +169,8 @@ def _check_settings(recipe: Recipe, notebooks: list[Path], parameters: dict) -> 
         recipe.detection.override(**changes)
     if SEGMENTATION_NOTEBOOK in numbers:
         recipe.segmentation.override(**changes)
+    if SHORTCUTS_NOTEBOOK in numbers:
+        recipe.shortcuts.override(**changes)
 
 
 def _has_detection(run_folder: Path) -> bool:

@@ -130,6 +130,20 @@ def _name_rows(axes: np.ndarray, names: list[str]) -> None:
         axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
 
 
+def draw_views(views: dict[str, np.ndarray], names: list[str]) -> Figure:
+    """Draw some views, uint8 (N, height, width) each, of N X-rays: a column a view, a row an X-ray.
+
+    Args:
+        views: under the name that is written above its column.
+        names: what is written at the left of each row.
+    """
+    figure, axes = _grid(list(zip(*views.values(), strict=True)))
+    for axis, name in zip(axes[0], views, strict=True):
+        axis.set_title(name.replace("_", " "), fontsize=9)
+    _name_rows(axes, names)
+    return figure
+
+
 def draw_filters(data_set: DataSet, row: pd.Series) -> Figure:
     """Draw an X-ray and what a vertical-edge and a horizontal-edge filter of 3x3 make of it."""
     image = read_xray(data_set.root / row["file"])

@@ -211,6 +211,37 @@ def draw_probabilities(predictions: pd.DataFrame) -> Figure:
     return _draw_dots(test, "probability", "probability of COVID", THRESHOLD)
 
 
+def draw_views(figures: dict[str, Estimate], names: list[str], what: str = "COVID") -> Figure:
+    """Draw how well something is told from each view: AUROCs with their intervals, a row a view.
+
+    Args:
+        figures: AUROCs by name, `auroc_<view>`.
+        names: the views, from top to bottom.
+        what: what is told.
+    """
+    figure, (axis,) = _new(height=1.2 + 0.42 * len(names))
+    for place, name in enumerate(reversed(names)):
+        found = figures[f"auroc_{name}"]
+        if found.value is None:
+            continue
+        if found.low is not None:
+            axis.plot([found.low, found.high], [place, place], color=BLUE, lw=2)
+        axis.plot(found.value, place, "o", color=BLUE)
+        axis.annotate(
+            f"{found.value:.3f}",
+            (found.value, place),
+            (0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=9,
+        )
+    axis.axvline(0.5, color=GREY, linestyle=":")
+    axis.text(0.5, len(names) - 0.45, "guessing", color="#555555", ha="center", fontsize=9)
+    axis.set(ylim=(-0.5, len(names) - 0.2), xlabel=f"AUROC of {what}, with 95 % interval")
+    axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in reversed(names)])
+    return figure
+
+
 def draw_scores(scores: pd.DataFrame) -> Figure:
     """Draw the Dice coefficient of every test image, class by class, with each class's median."""
     return _draw_dots(scores, "dice", "Dice coefficient", None)

@@ -8,13 +8,21 @@ import pandas as pd
 from helpers.folders import require, shown
 from helpers.intervals import Estimate
 
-NOTEBOOKS = {"detection": "03_detect_covid", "segmentation": "05_evaluate"}
+NOTEBOOKS = {
+    "detection": "03_detect_covid",
+    "segmentation": "05_evaluate",
+    "shortcuts": "06_audit_shortcuts",
+}
 HEADLINES = {
     "detection": {
         "accuracy": "COVID accuracy",
         "majority_accuracy": "(always naming the larger class)",
     },
     "segmentation": {"iou": "IoU", "dice": "Dice coefficient", "dice_loss": "Dice loss"},
+    "shortcuts": {
+        "auroc_whole": "COVID AUROC, whole X-ray",
+        "auroc_lungs_removed": "COVID AUROC, lungs removed",
+    },
 }
 # What a run leaves, in the order in which it is made.
 MADE = [
@@ -29,6 +37,7 @@ MADE = [
         f"segmentation/{name}"
         for name in ("model.keras", "history.csv", "scores.csv", "metrics.json")
     ),
+    *(f"shortcuts/{name}" for name in ("predictions.csv", "metrics.json", "verdict.json")),
     "figures/*.png",
     "notebooks/*.ipynb",
 ]

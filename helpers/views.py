@@ -11,7 +11,7 @@ VIEWS = {
     "whole": "the X-ray as it is",
     "lungs_only": "the lungs; all around them is black",
     "lungs_removed": "what lies around the lungs; they and a margin are black",
-    "border": "a frame along the edges; all inside it is black",
+    "border": "a frame along the edges, without lungs that reach into it",
     "mask_shape": "the shape of the lung mask, white; nothing of the X-ray",
 }
 MARGIN_SHARE = 1 / 24  # of the side that lungs grow by before they are removed: no rim stays
@@ -54,7 +54,8 @@ def _see(name: str, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:
     if name == "lungs_removed":
         return cv2.bitwise_and(xray, xray, mask=1 - grow_lungs(mask))
     if name == "border":
-        return cv2.bitwise_and(xray, xray, mask=draw_frame(xray.shape))
+        frame = draw_frame(xray.shape) & (1 - grow_lungs(mask))
+        return cv2.bitwise_and(xray, xray, mask=frame)
     return 255 * mask if name == "mask_shape" else xray
 
 

@@ -1,0 +1,66 @@
+"""Cross-fitting: a lung mask for every X-ray, from a U-Net that has not seen it."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
+
+from helpers import evaluation, models, precision, training
+from helpers.backend import keras
+from helpers.batches import Batches
+from helpers.cleaning import draw_lungs
+from helpers.recipes import SegmentationSettings
+
+FOLDS = 3  # networks; each draws the lungs of a third, having learnt from the others
+CHECKED = 8  # one of so many parts of what a network may see chooses its best epoch
+
+
+def draw_unseen(
+    xrays: np.ndarray,
+    masks: np.ndarray,
+    split: pd.DataFrame,
+    settings: SegmentationSettings,
+    seed: int,
+    folder: Path,
+) -> np.ndarray:
+    """Train a U-Net for each fold and return the masks that it draws of the others' X-rays.
+
+    Groups are never divided, so that no network has seen a copy or the same patient either.
+
+    Args:
+        xrays: uint8, (N, image_size, image_size).
+        masks: zeros and ones, uint8, of the same shape.
+        split: the X-rays' rows, with `class` and `group`.
+        settings: of the U-Net and its training.
+        seed: of the folds, the weights and the order.
+        folder: for the trained networks.
+
+    Returns:
+        zeros and ones, uint8, of the shape of `masks`.
+    """
+    drawn = np.empty(masks.shape, np.uint8)
+    policy = keras.config.dtype_policy()
+    for number, (seen, unseen) in enumerate(_divide(split, FOLDS, seed), start=1):
+        training.make_reproducible(seed)
+        precision.use_fastest(settings, precision.look_at_machine())
+        learnt, checked = next(_divide(split.iloc[seen], CHECKED, seed))
+        learn = Batches(
+            xrays, masks, seen[learnt], settings.batch_size, seed, settings.augmentation
+        )
+        check = Batches(xrays, masks, seen[checked], settings.batch_size)
+        model = models.build_unet(settings)
+        training.compile_segmenter(model, settings, len(learn))
+        (folder / f"fold-{number}").mkdir(parents=True, exist_ok=True)
+        training.train(model, learn, check, settings.epochs, folder / f"fold-{number}", say=False)
+        model = models.look_twice(model) if settings.look_twice else model
+        for row, found in zip(unseen, evaluation.predict(model, xrays[unseen]), strict=True):
+            drawn[row] = draw_lungs(found, masks.shape[1:])
+    keras.config.set_dtype_policy(policy)  # what follows may not be meant for 16 bits
+    return drawn
+
+
+def _divide(split: pd.DataFrame, parts: int, seed: int):
+    """Yield rows to keep and rows to leave out, part by part; classes alike, groups whole."""
+    folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
+    yield from folds.split(split, split["class"], split["group"])

@@ -1,0 +1,68 @@
+"""Whether the verdict of notebook 06 names planted shortcuts, and is quiet where there is none.
+
+`uv run python -m tests.campaign_shortcuts --seeds 20`
+
+For each seed four data sets of synthetic X-rays are drawn, COVID and Normal in equal numbers: one
+clean, whose classes differ in the lungs only, and one for each kind of planted shortcut, which
+goes with the class at a correlation of 0.9. Each is split, its three views without lungs are learnt
+at reduced size, and judged as the notebook does.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from helpers import arrays, detection, shortcuts, synthetic
+from helpers.data_sets import find_data
+from helpers.index import build_index
+from helpers.recipes import DetectionSettings
+from helpers.splits import assign_splits
+from helpers.views import make_view
+
+KINDS = (None, *synthetic.SHORTCUTS)
+PER_CLASS = 200
+SETTINGS = DetectionSettings(64, (16, 32, 16), epochs=8, batch_size=8, learning_rate=1e-3)
+
+
+def find_shortcut(folder: Path, kind: str | None, seed: int) -> shortcuts.Verdict:
+    """Return the verdict on a data set that is drawn into a folder with this shortcut, or none."""
+    counts = {"COVID": PER_CLASS, "Normal": PER_CLASS}
+    synthetic.write_data_set(folder / "data", counts, seed, copies=0, shortcut=kind)
+    data_set = find_data(str(folder / "data"))
+    index, _ = build_index(data_set)
+    split = index.assign(**assign_splits(index, seed)[["group", "split"]])
+    labels = detection.covid_labels(split)
+    xrays = arrays.prepare_images(data_set, split, SETTINGS.image_size)
+    masks = arrays.prepare_masks(data_set, split, SETTINGS.image_size)
+    predictions = split[["group", "split"]].assign(label=labels)
+    for name in shortcuts.OUTSIDE:
+        view = make_view(name, xrays, masks)
+        predictions[name] = shortcuts.train_view(view, labels, split, SETTINGS, seed, folder / name)
+    return shortcuts.judge(predictions, shortcuts.measure_views(predictions, shortcuts.OUTSIDE))
+
+
+def main() -> None:
+    """Print each verdict, then how many of each kind named a shortcut."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--first", type=int, default=1)
+    options = parser.parse_args()
+    named = dict.fromkeys(KINDS, 0)
+    start = time.perf_counter()
+    for seed in range(options.first, options.first + options.seeds):
+        for kind in KINDS:
+            with tempfile.TemporaryDirectory() as folder:
+                os.environ["COVID_LUNGS_CACHE"] = f"{folder}/cache"
+                verdict = find_shortcut(Path(folder), kind, seed)
+            named[kind] += bool(verdict.views)
+            p_values = ", ".join(f"{name} {p:.2g}" for name, p in verdict.p_values.items())
+            print(f"seed {seed} {kind or 'clean'}: {verdict.views or 'quiet'} ({p_values})")
+    for kind, count in named.items():
+        print(f"{kind or 'clean'}: a shortcut named in {count} of {options.seeds} data sets")
+    print(f"{(time.perf_counter() - start) / 60:.0f} min")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers import cross_fitting, evaluation
+from helpers.recipes import SegmentationSettings
+
+SETTINGS = SegmentationSettings(32, (4,), epochs=4, batch_size=4, learning_rate=1e-2)
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def chests():
+    """X-rays with a bright box of lung each, two of every group."""
+    generator = np.random.default_rng(0)
+    masks = np.zeros((COUNT, 32, 32), np.uint8)
+    for mask in masks:
+        top, left = generator.integers(2, 12, 2)
+        mask[top : top + 16, left : left + 16] = 1
+    xrays = (150 * masks + generator.integers(0, 60, masks.shape)).astype(np.uint8)
+    groups = [f"g{row // 2}" for row in range(COUNT)]
+    split = pd.DataFrame({"class": ["A", "A", "B", "B"] * (COUNT // 4), "group": groups})
+    return xrays, masks, split
+
+
+def test_masks_are_drawn_by_networks_that_saw_nothing_of_the_group(
+    chests, tmp_path, monkeypatch, capsys
+):
+    xrays, masks, split = chests
+    used, asked = [], []
+    make, ask = cross_fitting.Batches, evaluation.predict
+
+    def note_batches(images, targets, rows, *more):
+        used.append(set(rows))
+        return make(images, targets, rows, *more)
+
+    def note_asked(model, images):
+        asked.append(
+            {int(np.flatnonzero((xrays == image).all(axis=(1, 2)))[0]) for image in images}
+        )
+        return ask(model, images)
+
+    monkeypatch.setattr(cross_fitting, "Batches", note_batches)
+    monkeypatch.setattr(evaluation, "predict", note_asked)
+    drawn = cross_fitting.draw_unseen(xrays, masks, split, SETTINGS, 1, tmp_path)
+    assert (drawn.shape, drawn.dtype) == (masks.shape, np.uint8)
+    assert len(asked) == cross_fitting.FOLDS
+    assert sorted(row for rows in asked for row in rows) == list(range(COUNT))
+    for learnt, checked, unseen in zip(used[::2], used[1::2], asked, strict=True):
+        groups = [set(split["group"].iloc[list(rows)]) for rows in (learnt, checked, unseen)]
+        assert all(groups)
+        assert not (groups[0] & groups[1] or groups[0] & groups[2] or groups[1] & groups[2])
+    overlap = (drawn & masks).sum(axis=(1, 2)) / (drawn | masks).sum(axis=(1, 2))
+    assert np.median(overlap) > 0.6, "boxes by chance share a third"
+    assert capsys.readouterr().out == ""
