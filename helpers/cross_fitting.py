@@ -6,14 +6,35 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
-from helpers import evaluation, models, precision, training
+from helpers import arrays, evaluation, models, precision, training
 from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.cleaning import draw_lungs
+from helpers.data_sets import DataSet
+from helpers.images import resize_mask
 from helpers.recipes import SegmentationSettings
 
 FOLDS = 3  # networks; each draws the lungs of a third, having learnt from the others
 CHECKED = 8  # one of so many parts of what a network may see chooses its best epoch
+
+
+def draw_masks(
+    data_set: DataSet,
+    split: pd.DataFrame,
+    image_size: int,
+    settings: SegmentationSettings,
+    seed: int,
+    folder: Path,
+) -> np.ndarray:
+    """Return the masks that `draw_unseen` draws of a data set, at another size than the U-Net's.
+
+    Returns:
+        zeros and ones, uint8, (rows of the split, image_size, image_size).
+    """
+    xrays = arrays.prepare_images(data_set, split, settings.image_size)
+    masks = arrays.prepare_masks(data_set, split, settings.image_size)
+    drawn = draw_unseen(xrays, masks, split, settings, seed, folder)
+    return np.stack([resize_mask(mask, (image_size, image_size)) for mask in drawn])
 
 
 def draw_unseen(

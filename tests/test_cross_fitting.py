@@ -3,6 +3,8 @@ import pandas as pd
 import pytest
 
 from helpers import cross_fitting, evaluation
+from helpers.arrays import prepare_masks
+from helpers.index import build_index
 from helpers.recipes import SegmentationSettings
 
 SETTINGS = SegmentationSettings(32, (4,), epochs=4, batch_size=4, learning_rate=1e-2)
@@ -53,3 +55,12 @@ def test_masks_are_drawn_by_networks_that_saw_nothing_of_the_group(
     overlap = (drawn & masks).sum(axis=(1, 2)) / (drawn | masks).sum(axis=(1, 2))
     assert np.median(overlap) > 0.6, "boxes by chance share a third"
     assert capsys.readouterr().out == ""
+
+
+def test_masks_come_at_the_size_asked_for(data_set, monkeypatch, tmp_path):
+    index, _ = build_index(data_set)
+    monkeypatch.setattr(cross_fitting, "draw_unseen", lambda xrays, masks, *rest: masks)
+    found = cross_fitting.draw_masks(data_set, index, 48, SETTINGS, 1, tmp_path)
+    expected = prepare_masks(data_set, index, 32)
+    assert found.shape == (len(index), 48, 48)
+    np.testing.assert_array_equal(found[:, ::3, ::3], expected[:, ::2, ::2])
