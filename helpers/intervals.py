@@ -110,8 +110,8 @@ def estimate_statistic(
 
     Whole groups are resampled, as in `estimate_mean`; resamples in which a class is missing are
     left out. The interval is 1.96 standard deviations of the resamples to either side on the
-    logit scale, which ends at 0 and 1 too: in simulations it held the truth more often than the
-    percentile interval, near 1 above all. Without both classes there is no figure; a single
+    logit scale, which stays below 1: in simulations of figures near 1 it held the truth more often
+    than the percentile interval. Without both classes there is no figure; a single
     group has no interval, nor has a perfect figure, since no resample differs from it.
 
     Args:

@@ -14,7 +14,7 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from helpers.calibration import apply_temperature, calibration_error
+from helpers.calibration import apply_temperature, calibration_error, fit_temperature
 from helpers.detection import (
     choose_threshold,
     confusion_by_class,
@@ -160,6 +160,7 @@ def test_detection_agrees_with_scikit_learn(answers, seen):
         "average_precision": average_precision_score(labels, probabilities),
         "sensitivity_at_threshold": recall_score(labels, chosen),
         "specificity_at_threshold": recall_score(labels, chosen, pos_label=0),
+        "temperature": fit_temperature(validation["label"], validation["probability"]),
         "calibration_error": calibration_error(labels.to_numpy(), probabilities.to_numpy()),
         "calibration_error_scaled": calibration_error(labels.to_numpy(), scaled),
     }
@@ -241,16 +242,16 @@ def test_copies_widen_every_interval():
 
 def test_which_class_is_taken_for_covid():
     table = predictions_of([0, 0, 1, 0, 1, 0], [0.6, 0.1, 0.2, 0.9, 0.8, 0.99])
-    table["class"] = ["Normal", "Normal", "COVID", "Viral Pneumonia", "COVID", "Normal"]
+    table["class"] = ["Normal", "Normal", "COVID", "Bacteria", "COVID", "Normal"]
     table.loc[5, "split"] = "train"
     counts = confusion_by_class(table, 0.5)
     assert list(counts.columns) == ["COVID", "not COVID"]
     assert {name: tuple(row) for name, row in counts.iterrows()} == {
         "COVID": (1, 1),
         "Normal": (1, 1),
-        "Viral Pneumonia": (1, 0),
+        "Bacteria": (1, 0),
     }
-    assert list(counts.index) == ["COVID", "Normal", "Viral Pneumonia"]
+    assert list(counts.index) == ["COVID", "Bacteria", "Normal"]
     assert tuple(confusion_by_class(table, 0.7).loc["Normal"]) == (0, 2)
 
 
