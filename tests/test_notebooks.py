@@ -57,7 +57,11 @@ def test_parameters_cell_holds_typed_commented_literals_only(path):
 def test_papermill_sees_the_shared_parameters_and_their_types(path):
     parameters = papermill.inspect_notebook(path)
     assert list(parameters)[:4] == list(SHARED_PARAMETERS)
-    assert {details["inferred_type_name"] for details in parameters.values()} <= {"str", "int"}
+    assert {details["inferred_type_name"] for details in parameters.values()} <= {
+        "str",
+        "int",
+        "bool",
+    }
 
 
 def test_at_least_three_cells_are_compared_and_have_something_to_compare(path):

@@ -52,7 +52,12 @@ def test_written_figures_are_read_back_to_six_digits(run):
 
 
 @pytest.mark.parametrize(
-    ("part", "notebook"), [("detection", "03_detect_covid"), ("segmentation", "05_evaluate")]
+    ("part", "notebook"),
+    [
+        ("detection", "03_detect_covid"),
+        ("segmentation", "05_evaluate"),
+        ("shortcuts", "06_audit_shortcuts"),
+    ],
 )
 def test_missing_figures_name_their_notebook(run, part, notebook):
     with refused(f"runs/a/{part}/metrics.json", "not found", f"run {notebook} first"):

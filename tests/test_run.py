@@ -5,12 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from helpers.chain import run_chain
 from helpers.command import main
 from helpers.folders import runs_root
 from helpers.results import MADE
 from helpers.scores import SCORES
+from helpers.views import VIEWS
 
 # One epoch on small images: the chain is tested here, not what the networks learn.
 QUICK = ["-p", "epochs", "1", "-p", "image_size", "32"]
@@ -24,6 +26,9 @@ REPRODUCED = [
     "segmentation/history.csv",
     "segmentation/scores.csv",
     "segmentation/metrics.json",
+    "shortcuts/predictions.csv",
+    "shortcuts/metrics.json",
+    "shortcuts/verdict.json",
 ]
 
 
@@ -37,7 +42,7 @@ def test_run_leaves_every_file_of_the_contract(quick_run):
     for pattern in MADE:
         assert list(quick_run.glob(pattern)), pattern
     executed = sorted(path.stem[:2] for path in (quick_run / "notebooks").iterdir())
-    assert executed == ["01", "02", "03", "04", "05"]
+    assert executed == ["01", "02", "03", "04", "05", "06"]
 
 
 def test_tables_have_the_columns_of_the_contract(quick_run):
@@ -61,6 +66,20 @@ def test_metrics_are_those_of_the_tables(quick_run):
     right = (test["probability"] > 0.5) == (test["label"] == 1)
     metrics = json.loads((quick_run / "detection" / "metrics.json").read_text())
     assert metrics["accuracy"]["value"] == pytest.approx(right.mean(), abs=1e-6)
+
+
+def test_the_verdict_is_that_of_the_views(quick_run):
+    predictions = pd.read_csv(quick_run / "shortcuts" / "predictions.csv")
+    metrics = json.loads((quick_run / "shortcuts" / "metrics.json").read_text())
+    test = predictions[predictions["split"] == "test"]
+    assert list(metrics) == [f"auroc_{name}" for name in VIEWS]
+    for name in VIEWS:
+        area = roc_auc_score(test["label"], test[name])
+        assert metrics[f"auroc_{name}"]["value"] == pytest.approx(area, abs=1e-6)
+    verdict = json.loads((quick_run / "shortcuts" / "verdict.json").read_text())
+    assert verdict["shortcut"] == bool(verdict["views"])
+    assert set(verdict["views"]) <= set(verdict["p_values"]) < set(VIEWS)
+    assert verdict["text"].startswith("A shortcut" if verdict["shortcut"] else "No sign")
 
 
 def test_scores_are_of_the_test_split_only(quick_run):
@@ -102,7 +121,9 @@ def test_real_tuberculosis_data_are_segmented_and_detection_says_why_not(real_da
         only=[],
         start=None,
     )
-    assert "03_detect_covid: skipped" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "03_detect_covid: skipped" in said
+    assert "06_audit_shortcuts: skipped" in said
     assert len(pd.read_csv(folder / "index.csv")) == 566
     assert (folder / "segmentation" / "metrics.json").is_file()
     assert not (folder / "detection" / "metrics.json").exists()
