@@ -236,7 +236,7 @@ def draw_views(figures: dict[str, Estimate], names: list[str], what: str = "COVI
             fontsize=9,
         )
     axis.axvline(0.5, color=GREY, linestyle=":")
-    axis.text(0.5, len(names) - 0.45, "guessing", color="#555555", ha="center", fontsize=9)
+    axis.text(0.503, len(names) - 0.45, "guessing", color="#555555", fontsize=9)
     axis.set(ylim=(-0.5, len(names) - 0.2), xlabel=f"AUROC of {what}, with 95 % interval")
     axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in reversed(names)])
     return figure
