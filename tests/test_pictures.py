@@ -94,6 +94,17 @@ def test_heat_lies_on_its_xray_under_the_lungs_outline(data_set, rows):
     assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c", "", "", ""]
 
 
+def test_each_view_has_a_column_and_each_xray_a_row():
+    views = {
+        "whole": np.full((3, 8, 8), 9),
+        "lungs_only": np.arange(3)[:, None, None] * np.ones((8, 8)),
+    }
+    figure = pictures.draw_views(views, ["a", "b", "c"])
+    assert [int(image[0, 0]) for image in shown(figure)] == [9, 0, 9, 1, 9, 2]
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["whole", "lungs only"]
+    assert [axis.get_ylabel() for axis in figure.axes[::2]] == ["a", "b", "c"]
+
+
 def test_edge_filters_answer_to_their_own_edges(data_set, rows):
     _, vertical, horizontal = shown(pictures.draw_filters(data_set, rows.iloc[0]))
     assert not np.array_equal(vertical, horizontal)

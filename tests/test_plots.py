@@ -8,6 +8,7 @@ from PIL import Image
 from helpers import plots
 from helpers.data_sets import DataSet
 from helpers.detection import detection_metrics
+from helpers.intervals import Estimate
 from helpers.splits import read_split
 
 pytestmark = pytest.mark.usefixtures("figures", "runs")
@@ -35,6 +36,11 @@ SCORES = pd.DataFrame({"class": ["COVID", "Normal", "Normal"], "dice": [0.8, 0.9
 SOURCES = pd.DataFrame(
     {"COVID": [1200, 0, 7], "Normal": [0, 34, 0]}, index=["a.org", "b.edu", "unknown"]
 )
+VIEWS = {
+    "auroc_whole": Estimate(0.98, 8, 0.9, 0.995),
+    "auroc_mask_shape": Estimate(1.0, 8),
+    "auroc_border": Estimate(None, 0),
+}
 FIGURES = {
     "counts": lambda: plots.draw_counts({"COVID": 1200, "Normal": 34}),
     "sources": lambda: plots.draw_sources(SOURCES),
@@ -43,6 +49,7 @@ FIGURES = {
     "confusion": lambda: plots.draw_confusion(PREDICTIONS, 0.835),
     "reliability": lambda: plots.draw_reliability(PREDICTIONS, GROUPS, METRICS),
     "probabilities": lambda: plots.draw_probabilities(PREDICTIONS),
+    "views": lambda: plots.draw_views(VIEWS, ["whole", "mask_shape"]),
     "scores": lambda: plots.draw_scores(SCORES),
 }
 SYNTHETIC, REAL = (DataSet("tiny", None, synthetic) for synthetic in (True, False))
@@ -51,6 +58,22 @@ SYNTHETIC, REAL = (DataSet("tiny", None, synthetic) for synthetic in (True, Fals
 def texts(artist) -> list[str]:
     """Return every word in a figure."""
     return [text.get_text() for text in artist.findobj(plt.Text) if text.get_text()]
+
+
+def test_each_view_has_its_figure_and_its_interval():
+    figure = plots.draw_views(VIEWS, ["whole", "mask_shape", "border"], "source = a.org")
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [
+        "border",
+        "mask shape",
+        "whole",
+    ]
+    assert {"0.980", "1.000", "guessing"} <= set(texts(axis))
+    assert "source = a.org" in axis.get_xlabel()
+    bars = [line.get_xdata() for line in axis.lines if len(line.get_xdata()) == 2]
+    assert [0.9, 0.995] in [list(bar) for bar in bars]
+    dots = {(float(line.get_xdata()[0]), int(line.get_ydata()[0])) for line in axis.lines[:-1]}
+    assert {(0.98, 2), (1.0, 1)} <= dots
 
 
 @pytest.mark.parametrize("name", FIGURES)
