@@ -160,7 +160,7 @@ def judge(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> Verdict:
             f"{OUTSIDE[name]}."
             for name in views
         ]
-        text = "A shortcut: the class can be told without the lungs, from\n- " + "\n- ".join(told)
+        text = "A shortcut: the class can be told without the lungs, from\n\n- " + "\n- ".join(told)
         return Verdict(views, p_values, text)
     test = predictions[predictions["split"] == "test"].drop_duplicates(["group", "label"])
     ill = int((test["label"] == 1).sum())
