@@ -120,7 +120,9 @@ def test_an_xray_s_answer_does_not_depend_on_its_batch(name):
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_smallest_allowed_images_fit(recipe):
     """What a recipe accepts as `image_size` must not fail in a network."""
-    detector = build_detector(RECIPES[recipe].detection.override(image_size=24))
+    detection = RECIPES[recipe].detection
+    smallest = max(24, 2 * detection.coarsest_pixel)
+    detector = build_detector(detection.override(image_size=smallest))
     settings = RECIPES[recipe].segmentation
     unet = build_unet(settings.override(image_size=2 * settings.coarsest_pixel))
     assert detector.output_shape == (None, 1)

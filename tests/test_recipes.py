@@ -70,6 +70,9 @@ def test_the_table_shows_every_number():
         "epochs": "3",
         "batch size": "2",
         "learning rate": "0.001",
+        "standardised": "False",
+        "augmentation": "none",
+        "schedule": "constant",
     }
 
 
