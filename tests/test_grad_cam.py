@@ -163,6 +163,13 @@ def test_the_recipes_detector_has_heat():
     assert heat.max(axis=(1, 2)).tolist() == [1, 1]
 
 
+def test_a_detector_that_judges_means_has_heat():
+    keras.utils.set_random_seed(0)
+    model = build_detector(RECIPES["best"].detection)
+    images = np.random.default_rng(0).integers(0, 256, (2, 128, 128), dtype=np.uint8)
+    assert grad_cam(model, images).max(axis=(1, 2)).tolist() == [1, 1]
+
+
 def test_with_averages_it_is_the_class_activation_map():
     """Zhou et al. 2016: what Grad-CAM generalises, and what needs no gradient."""
     inputs = keras.Input((20, 12, 1))
