@@ -138,7 +138,8 @@ def test_classes_differ_inside_the_lungs_only(seed: int, disease: str) -> None:
     changed = difference(healthy, ill)
     assert changed[~lungs_at_xray_size(healthy_mask, 4)].max() == 0
     assert changed[~lungs_at_xray_size(healthy_mask, 1)].max() <= 20, "blur at the border"
-    assert changed[lungs_at_xray_size(healthy_mask, -3)].mean() > 1.5
+    # A single opacity may be small, but it must be seen.
+    assert np.percentile(changed[lungs_at_xray_size(healthy_mask, -3)], 99) > 10
 
 
 def test_covid_whitens_both_lungs_more_than_the_base_rate_of_noise() -> None:
