@@ -107,7 +107,13 @@ class Recipe:
     detection: DetectionSettings
     segmentation: SegmentationSettings
     shortcuts: DetectionSettings = DetectionSettings(
-        image_size=96, filters=(16, 32, 16), epochs=15, batch_size=8, learning_rate=1e-3
+        image_size=96,
+        filters=(8, 16, 32),
+        epochs=12,
+        batch_size=8,
+        learning_rate=3e-3,
+        schedule="cosine",
+        pooled=True,  # sees a step of brightness that a weight for every place does not
     )
 
 
@@ -121,7 +127,13 @@ RECIPES = {
             image_size=128, filters=(8, 16, 32, 64), epochs=5, batch_size=4, learning_rate=2e-3
         ),
         shortcuts=DetectionSettings(
-            image_size=96, filters=(16, 32, 16), epochs=10, batch_size=8, learning_rate=1e-3
+            image_size=64,
+            filters=(8, 16, 32),
+            epochs=8,
+            batch_size=8,
+            learning_rate=3e-3,
+            schedule="cosine",
+            pooled=True,
         ),
     ),
     # The work that this project reproduces; it names no learning rate for the detector: Adam's own.
