@@ -62,23 +62,37 @@ def draw_unseen(
     """
     drawn = np.empty(masks.shape, np.uint8)
     policy = keras.config.dtype_policy()
-    for number, (seen, unseen) in enumerate(_divide(split, FOLDS, seed), start=1):
-        training.make_reproducible(seed)
-        precision.use_fastest(settings, precision.look_at_machine())
-        learnt, checked = next(_divide(split.iloc[seen], CHECKED, seed))
-        learn = Batches(
-            xrays, masks, seen[learnt], settings.batch_size, seed, settings.augmentation
-        )
-        check = Batches(xrays, masks, seen[checked], settings.batch_size)
-        model = models.build_unet(settings)
-        training.compile_segmenter(model, settings, len(learn))
-        (folder / f"fold-{number}").mkdir(parents=True, exist_ok=True)
-        training.train(model, learn, check, settings.epochs, folder / f"fold-{number}", say=False)
-        model = models.look_twice(model) if settings.look_twice else model
-        for row, found in zip(unseen, evaluation.predict(model, xrays[unseen]), strict=True):
-            drawn[row] = draw_lungs(found, masks.shape[1:])
-    keras.config.set_dtype_policy(policy)  # what follows may not be meant for 16 bits
+    try:
+        for number, (seen, unseen) in enumerate(_divide(split, FOLDS, seed), start=1):
+            place = folder / f"fold-{number}"
+            model = _train_fold(xrays, masks, split, seen, settings, seed, place)
+            for row, found in zip(unseen, evaluation.predict(model, xrays[unseen]), strict=True):
+                drawn[row] = draw_lungs(found, masks.shape[1:])
+    finally:
+        keras.config.set_dtype_policy(policy)  # what follows may not be meant for 16 bits
     return drawn
+
+
+def _train_fold(
+    xrays: np.ndarray,
+    masks: np.ndarray,
+    split: pd.DataFrame,
+    seen: np.ndarray,
+    settings: SegmentationSettings,
+    seed: int,
+    folder: Path,
+) -> keras.Model:
+    """Return a U-Net trained on the rows of the X-rays that it may see."""
+    training.make_reproducible(seed)
+    precision.use_fastest(settings, precision.look_at_machine())
+    learnt, checked = next(_divide(split.iloc[seen], CHECKED, seed))
+    learn = Batches(xrays, masks, seen[learnt], settings.batch_size, seed, settings.augmentation)
+    check = Batches(xrays, masks, seen[checked], settings.batch_size)
+    model = models.build_unet(settings)
+    training.compile_segmenter(model, settings, len(learn))
+    folder.mkdir(parents=True, exist_ok=True)
+    training.train(model, learn, check, settings.epochs, folder, say=False)
+    return models.look_twice(model) if settings.look_twice else model
 
 
 def _divide(split: pd.DataFrame, parts: int, seed: int):

@@ -86,7 +86,7 @@ def column_labels(index: pd.DataFrame, column: str) -> tuple[np.ndarray, str]:
     values = index[column].fillna("").astype(str)
     if values.nunique() < 2:
         raise CovidLungsError(f"column {column!r}: all its values are equal. Choose another one.")
-    commonest = values.value_counts(sort=True).sort_index(kind="stable").idxmax()
+    commonest = values.mode()[0]  # of several that are commonest, the first by name
     return (values == commonest).to_numpy().astype("int64"), commonest
 
 
