@@ -16,6 +16,7 @@ from helpers.intervals import Estimate, estimate_share, estimate_statistic
 from helpers.recipes import THRESHOLD
 
 DIGITS = 6  # of the probabilities and of a threshold between them
+OF_ONE_CLASS = ("sensitivity", "specificity")
 FEWEST_WRONG, MOST_WRONG = 6, 18  # of a gallery that shows something, and that can be read
 
 
@@ -25,20 +26,24 @@ def covid_labels(split: pd.DataFrame) -> np.ndarray:
     Raises:
         CovidLungsError: the data set has no COVID, or nothing but COVID.
     """
-    labels = (split["class"] == POSITIVE_CLASS).to_numpy().astype("int64")
+    labels = _label(split)
     if labels.min() == labels.max():
         classes = ", ".join(sorted(split["class"].unique()))
         raise CovidLungsError(
             f"detection needs the class COVID and another; this data set has {classes}. "
-            "Skip notebook 03 and go on with 04_segment_lungs."
+            "Skip notebooks 03 and 06: 04_segment_lungs and 05_evaluate work without them."
         )
     return labels
+
+
+def _label(split: pd.DataFrame) -> np.ndarray:
+    return (split["class"] == POSITIVE_CLASS).to_numpy().astype("int64")
 
 
 def detection_predictions(split: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
     """Return `file`, `class`, `split`, `label` (1 is COVID) and `probability`, a row an X-ray."""
     table = split[["file", "class", "split"]].copy()
-    table["label"] = covid_labels(split)
+    table["label"] = _label(split)
     table["probability"] = np.round(probabilities.astype("float64"), DIGITS)
     return table
 
@@ -142,6 +147,24 @@ def confusion_by_class(predictions: pd.DataFrame, threshold: float) -> pd.DataFr
     called = (test["probability"] > threshold).groupby(test["class"])
     table = pd.DataFrame({"COVID": called.sum(), "not COVID": called.size() - called.sum()})
     return table.loc[names]
+
+
+def judge_sources(predictions: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """Return a row for each source ("unknown" for none): its test X-rays and how they were judged.
+
+    A source without COVID has no sensitivity, one with nothing else no specificity.
+
+    Args:
+        predictions: as `detection_predictions` returns them.
+        split: the same rows, with `source` and `group`.
+    """
+    test = predictions[predictions["split"] == "test"]
+    rows = {}
+    for name, part in test.groupby(split["source"].replace("", "unknown")):
+        shares = _shares(part, split["group"], THRESHOLD)
+        judged = {share: shares[share].text(3) for share in ("accuracy", *OF_ONE_CLASS)}
+        rows[name] = {"X-rays": len(part), "COVID": int(part["label"].sum())} | judged
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def most_wrong(predictions: pd.DataFrame) -> pd.DataFrame:

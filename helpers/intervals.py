@@ -141,6 +141,22 @@ def estimate_statistic(
     return Estimate(value, count, float(low), float(high))
 
 
+def subtract(first: Estimate, second: Estimate) -> Estimate:
+    """Return the difference of two figures of different X-rays, and its interval.
+
+    Found from the two intervals, which need not be symmetric: the square of each limit's distance
+    is the sum of theirs (Newcombe 1998; Zou and Donner 2008). `n` counts the X-rays of the second.
+    """
+    if first.value is None or second.value is None:
+        return Estimate(None, second.n)
+    value = first.value - second.value
+    if first.low is None or second.low is None:
+        return Estimate(value, second.n)
+    down = np.hypot(first.value - first.low, second.high - second.value)
+    up = np.hypot(first.high - first.value, second.value - second.low)
+    return Estimate(value, second.n, float(value - down), float(value + up))
+
+
 def _times_drawn(rng: np.random.Generator, groups: int) -> np.ndarray:
     """Return how often each group is drawn in a batch of resamples, float64, (BATCH, groups)."""
     drawn = rng.integers(groups, size=(BATCH, groups)) + groups * np.arange(BATCH)[:, None]

@@ -221,25 +221,42 @@ def draw_views(figures: dict[str, Estimate], names: list[str], what: str = "COVI
     """
     figure, (axis,) = _new(height=1.2 + 0.42 * len(names))
     for place, name in enumerate(reversed(names)):
-        found = figures[f"auroc_{name}"]
-        if found.value is None:
-            continue
-        if found.low is not None:
-            axis.plot([found.low, found.high], [place, place], color=BLUE, lw=2)
-        axis.plot(found.value, place, "o", color=BLUE)
-        axis.annotate(
-            f"{found.value:.3f}",
-            (found.value, place),
-            (0, 6),
-            textcoords="offset points",
-            ha="center",
-            fontsize=9,
-        )
+        _draw_estimate(axis, figures[f"auroc_{name}"], place, BLUE)
     axis.axvline(0.5, color=GREY, linestyle=":")
     axis.text(0.503, len(names) - 0.45, "guessing", color="#555555", fontsize=9)
     axis.set(ylim=(-0.5, len(names) - 0.2), xlabel=f"AUROC of {what}, with 95 % interval")
     axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in reversed(names)])
     return figure
+
+
+def draw_transfer(figures: dict[str, tuple[Estimate, Estimate]], elsewhere: str) -> Figure:
+    """Draw figures on the own test split, blue, and on X-rays from elsewhere, orange below.
+
+    Args:
+        figures: both by the name of the figure, from top to bottom.
+        elsewhere: the name of the other data set.
+    """
+    figure, (axis,) = _new(height=1.2 + 0.7 * len(figures))
+    for place, pair in enumerate(reversed(figures.values())):
+        for shift, found, colour in zip((0.15, -0.2), pair, (BLUE, ORANGE), strict=True):
+            _draw_estimate(axis, found, place + shift, colour)
+    names = dict(zip((BLUE, ORANGE), ("own test split", elsewhere), strict=True))
+    dots = [axis.plot([], [], "o-", color=colour, label=name)[0] for colour, name in names.items()]
+    figure.legend(handles=dots, loc="outside upper center", ncols=2, frameon=False)
+    axis.set(ylim=(-0.6, len(figures) - 0.3), xlabel="figure, with 95 % interval")
+    axis.set_yticks(range(len(figures)), list(reversed(figures)))
+    return figure
+
+
+def _draw_estimate(axis: Axes, found: Estimate, place: float, colour: str) -> None:
+    """Draw a figure as a dot with its value, and its interval as a bar, at a height."""
+    if found.value is None:
+        return
+    if found.low is not None:
+        axis.plot([found.low, found.high], [place, place], color=colour, lw=2)
+    axis.plot(found.value, place, "o", color=colour)
+    where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
+    axis.annotate(f"{found.value:.3f}", (found.value, place), (0, 6), **where)
 
 
 def draw_scores(scores: pd.DataFrame) -> Figure:

@@ -11,6 +11,7 @@ from helpers.intervals import Estimate
 NOTEBOOKS = {
     "detection": "03_detect_covid",
     "segmentation": "05_evaluate",
+    "external": "05_evaluate",
     "shortcuts": "06_audit_shortcuts",
 }
 HEADLINES = {
@@ -19,6 +20,10 @@ HEADLINES = {
         "majority_accuracy": "(always naming the larger class)",
     },
     "segmentation": {"iou": "IoU", "dice": "Dice coefficient", "dice_loss": "Dice loss"},
+    "external": {
+        "auroc": "COVID AUROC, X-rays from elsewhere",
+        "dice": "Dice coefficient, X-rays from elsewhere",
+    },
     "shortcuts": {
         "auroc_whole": "COVID AUROC, whole X-ray",
         "auroc_lungs_removed": "COVID AUROC, lungs removed",
@@ -37,6 +42,7 @@ MADE = [
         f"segmentation/{name}"
         for name in ("model.keras", "history.csv", "scores.csv", "metrics.json")
     ),
+    *(f"external/{name}" for name in ("predictions.csv", "scores.csv", "metrics.json")),
     *(f"shortcuts/{name}" for name in ("predictions.csv", "metrics.json", "verdict.json")),
     "figures/*.png",
     "notebooks/*.ipynb",
@@ -77,15 +83,21 @@ def read_metrics(folder: Path) -> dict[str, dict]:
 def headline_table(run_folder: Path) -> pd.DataFrame:
     """Return the headline figures on the test split that a run has so far, formatted."""
     rows = [
-        (label, f"{figures[name]['value']:.3f}", _interval(figures[name]), figures[name]["n"])
+        (label, _show(figures[name]["value"]), _interval(figures[name]), figures[name]["n"])
         for part, labels in HEADLINES.items()
         if (run_folder / part / "metrics.json").is_file()
         for figures in [read_metrics(run_folder / part)]
         for name, label in labels.items()
+        if name in figures
     ]
     return pd.DataFrame(
         rows, columns=["figure", "test split", "95 % interval", "X-rays"]
     ).set_index("figure")
+
+
+def _show(value: float | None) -> str:
+    """Return a figure as text."""
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _interval(figure: dict) -> str:

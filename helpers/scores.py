@@ -109,6 +109,18 @@ def score_table(figures: dict[str, Estimate]) -> pd.DataFrame:
     return pd.DataFrame(rows).T
 
 
+def score_sources(scores: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
+    """Return a table as `score_table` does, but a row for each source ("unknown" for none).
+
+    Args:
+        scores: as `score_masks` returns them.
+        split: the same rows, with `source` and `group`.
+    """
+    sources = split["source"].replace("", "unknown")
+    table = score_table(mean_scores(scores.assign(**{"class": sources}), split["group"]))
+    return table.iloc[1:]  # without the first row, which is of all
+
+
 def ranked_cases(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
     """Return the `count` best, median and worst rows by Dice; ties go by file name."""
     ordered = scores.sort_values(["dice", "file"], ascending=[False, True])

@@ -21,6 +21,7 @@ from helpers.detection import (
     covid_labels,
     detection_metrics,
     detection_predictions,
+    judge_sources,
     most_wrong,
 )
 from helpers.intervals import Estimate
@@ -65,8 +66,26 @@ def test_labels_are_one_for_covid():
 def test_a_data_set_without_covid_or_with_nothing_else_is_refused(classes):
     split = pd.DataFrame({"class": classes * 3})
     fault = f"this data set has {', '.join(classes)}"
-    with refused("detection needs the class COVID and another", fault, "Skip notebook 03"):
+    with refused("detection needs the class COVID and another", fault, "Skip notebooks 03 and 06"):
         covid_labels(split)
+
+
+def test_each_source_is_judged_by_itself():
+    predictions = pd.DataFrame(
+        {
+            "split": ["test"] * 5 + ["train"],
+            "label": [1, 1, 0, 0, 0, 1],
+            "probability": [0.9, 0.1, 0.2, 0.7, 0.3, 0.9],
+        }
+    )
+    split = pd.DataFrame({"source": ["b", "b", "a", "a", "", "c"], "group": list("uvwxyz")})
+    table = judge_sources(predictions, split)
+    assert list(table.index) == ["a", "b", "unknown"], "c has no test X-ray"
+    assert list(table["X-rays"]) == [2, 2, 1]
+    assert list(table["COVID"]) == [0, 2, 0]
+    assert list(table["accuracy"].str[:5]) == ["0.500", "0.500", "1.000"]
+    assert table.loc["a", "sensitivity"] == table.loc["b", "specificity"] == "-"
+    assert table.loc["b", "sensitivity"].startswith("0.500 [")
 
 
 def test_the_table_of_predictions():

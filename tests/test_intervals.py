@@ -7,7 +7,13 @@ from scipy.stats import binomtest, norm
 from sklearn.metrics import roc_auc_score
 
 from helpers.areas import auroc
-from helpers.intervals import Estimate, estimate_mean, estimate_share, estimate_statistic
+from helpers.intervals import (
+    Estimate,
+    estimate_mean,
+    estimate_share,
+    estimate_statistic,
+    subtract,
+)
 
 
 def each_alone(values: list[float]) -> Estimate:
@@ -205,3 +211,27 @@ def test_an_area_does_not_depend_on_the_order_of_the_index():
 )
 def test_an_estimate_as_text(estimate, text):
     assert estimate.text(3) == text
+
+
+def test_a_difference_of_shares_has_newcombe_s_interval():
+    # Newcombe 1998, Statistics in Medicine 17, table II, example (a), method 10.
+    first, second = (
+        estimate_share(pd.Series(range(n)) < k, pd.Series(range(n)))
+        for k, n in ((56, 70), (48, 80))
+    )
+    found = subtract(first, second)
+    assert (found.value, found.n) == (pytest.approx(0.2), 80)
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (Estimate(None, 0), Estimate(0.5, 4, 0.1, 0.9), Estimate(None, 4)),
+        (Estimate(0.5, 9, 0.4, 0.6), Estimate(None, 0), Estimate(None, 0)),
+        (Estimate(1.0, 9), Estimate(0.75, 4, 0.5, 0.9), Estimate(0.25, 4)),
+        (Estimate(1.0, 9, 0.9, 1.0), Estimate(0.75, 4), Estimate(0.25, 4)),
+    ],
+)
+def test_a_difference_has_what_both_figures_have(first, second, expected):
+    assert subtract(first, second) == expected

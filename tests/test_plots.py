@@ -50,7 +50,12 @@ FIGURES = {
     "reliability": lambda: plots.draw_reliability(PREDICTIONS, GROUPS, METRICS),
     "probabilities": lambda: plots.draw_probabilities(PREDICTIONS),
     "views": lambda: plots.draw_views(VIEWS, ["whole", "mask_shape"]),
+    "transfer": lambda: plots.draw_transfer(BOTH, "tiny"),
     "scores": lambda: plots.draw_scores(SCORES),
+}
+BOTH = {
+    "IoU": (Estimate(0.96, 40, 0.95, 0.97), Estimate(0.91, 90, 0.9, 0.92)),
+    "auroc": (Estimate(0.98, 40, 0.9, 0.99), Estimate(None, 0)),
 }
 SYNTHETIC, REAL = (DataSet("tiny", None, synthetic) for synthetic in (True, False))
 
@@ -58,6 +63,19 @@ SYNTHETIC, REAL = (DataSet("tiny", None, synthetic) for synthetic in (True, Fals
 def texts(artist) -> list[str]:
     """Return every word in a figure."""
     return [text.get_text() for text in artist.findobj(plt.Text) if text.get_text()]
+
+
+def test_own_and_external_figures_stand_one_above_the_other():
+    figure = plots.draw_transfer(BOTH, "another clinic")
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["auroc", "IoU"]
+    places = {
+        text: next(t.xy[1] for t in axis.texts if t.get_text() == text)
+        for text in ("0.960", "0.910", "0.980")
+    }
+    assert places["0.960"] > places["0.910"], "the own figure is above"
+    assert places["0.980"] < places["0.910"], "IoU comes first"
+    assert {"own test split", "another clinic"} <= set(texts(figure))
 
 
 def test_each_view_has_its_figure_and_its_interval():

@@ -16,6 +16,7 @@ from helpers.scores import (
     mean_scores,
     ranked_cases,
     score_masks,
+    score_sources,
     score_table,
     worst_cases,
 )
@@ -135,6 +136,15 @@ def test_the_table_of_scores():
     assert table.loc["Normal"].to_list() == ["0.500", "0.700", "0.200", "4.00", "1.00", "0.300", 2]
     assert table.loc["COVID", "IoU"] == "0.300 [0.200, 0.400]"
     assert table.loc["COVID", "95 % Hausdorff (pixels)"] == "8.50 [5.00, 12.00]"
+
+
+def test_the_table_of_sources():
+    split = pd.DataFrame({"source": ["b", "", "b", "a"], "group": GROUPS})
+    table = score_sources(TABLE, split)
+    assert list(table.index) == ["a", "b", "unknown"]
+    assert list(table["X-rays"]) == [1, 2, 1]
+    assert table.loc["b", "Dice coefficient"] == "0.600 [0.400, 0.800]"
+    assert table.loc["unknown", "IoU"] == "0.400"
 
 
 def test_a_class_without_a_distance_has_none_in_the_table():

@@ -1,0 +1,165 @@
+"""Transfer: how the trained networks do on X-rays from elsewhere, beside the run's own test."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers import arrays, evaluation, scores, training
+from helpers.data_sets import DataSet
+from helpers.detection import detection_metrics, detection_predictions
+from helpers.duplicates import THUMBNAIL_SIZE, find_copies
+from helpers.errors import CovidLungsError
+from helpers.folders import DETECTOR, SEGMENTER, require
+from helpers.groups import merge_groups
+from helpers.images import read_xray
+from helpers.intervals import Estimate, subtract
+from helpers.results import read_metrics, write_metrics
+from helpers.scores import HEADS
+
+# Figures of which a smaller one is a worse one.
+COMPARED = {
+    "detection": ["accuracy", "sensitivity", "specificity", "auroc"],
+    "segmentation": ["iou", "dice", "surface_dice"],
+}
+
+
+def leave_out_seen(
+    data_set: DataSet, index: pd.DataFrame, own: DataSet, own_index: pd.DataFrame
+) -> pd.DataFrame:
+    """Return the rows of an external index whose X-rays the run does not have, with their groups.
+
+    An X-ray that the run has too, or a copy of it, may be one that its networks learnt from.
+
+    Args:
+        data_set: the external data set.
+        index: its index.
+        own: the run's data set.
+        own_index: the run's index.
+
+    Returns:
+        The index with the column `group`, rows numbered anew.
+
+    Raises:
+        CovidLungsError: nothing is left.
+    """
+    sets = [(own, own_index), (data_set, index)]
+    thumbnails = [arrays.prepare_images(*part, THUMBNAIL_SIZE) for part in sets]
+    paths = [part.root / file for part, rows in sets for file in rows["file"]]
+    pairs = find_copies(np.concatenate(thumbnails), lambda row: read_xray(paths[row]))
+    first = len(own_index)
+    seen = {two - first for one, two in pairs if one < first <= two}
+    left = index.drop(index=list(seen)).reset_index(drop=True)
+    if left.empty:
+        raise CovidLungsError(
+            f"external {data_set.name!r}: the run has every X-ray of it, so that nothing is "
+            "external. Give X-rays from elsewhere."
+        )
+    return left.assign(group=merge_groups(left))
+
+
+def ask_detector(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> pd.DataFrame:
+    """Return what the run's detector answers, as `detection.detection_predictions` returns it."""
+    model = training.load_model(require(run_folder / DETECTOR, "03_detect_covid"))
+    images = arrays.prepare_images(data_set, index, model.input_shape[1])
+    probabilities = evaluation.predict(model, images)
+    return detection_predictions(index.assign(split="test"), probabilities)
+
+
+def ask_segmenter(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> pd.DataFrame:
+    """Return the scores of what the run's U-Net draws, as `scores.score_masks` returns them."""
+    model = training.load_model(require(run_folder / SEGMENTER, "04_segment_lungs"))
+    images = arrays.prepare_images(data_set, index, model.input_shape[1])
+    return scores.score_masks(data_set, index, evaluation.predict(model, images))
+
+
+def measure_detector(
+    run_folder: Path, predictions: pd.DataFrame, groups: pd.Series
+) -> dict[str, Estimate]:
+    """Return the figures of `detection.detection_metrics` on X-rays from elsewhere.
+
+    Threshold and temperature are those that the run's own validation split gives. Where the
+    X-rays lack a class, figures that need both have no value.
+    """
+    path = require(run_folder / "detection" / "predictions.csv", "03_detect_covid")
+    own = pd.read_csv(path, dtype={"class": str}, keep_default_na=False)
+    own = own[own["split"] == "validation"]
+    both = pd.concat([own, predictions], ignore_index=True)
+    return detection_metrics(both, pd.Series([*own["file"], *groups]))
+
+
+def measure_elsewhere(
+    run_folder: Path, data_set: DataSet, index: pd.DataFrame
+) -> dict[str, Estimate]:
+    """Ask a run's networks about X-rays from elsewhere, and keep answers and figures.
+
+    In the run folder's `external/`: `predictions.csv`, where the run has a detector, `scores.csv`,
+    and `metrics.json` with what this returns.
+
+    Args:
+        run_folder: with both networks tested.
+        data_set: the external one.
+        index: as `leave_out_seen` returns it.
+
+    Returns:
+        The detector's and the U-Net's figures, and `<name>_drop` of those that are compared.
+    """
+    folder, figures = run_folder / "external", {}
+    folder.mkdir(exist_ok=True)
+    if (run_folder / DETECTOR).is_file():
+        predictions = ask_detector(run_folder, data_set, index)
+        evaluation.write_table(folder / "predictions.csv", predictions)
+        there = measure_detector(run_folder, predictions, index["group"])
+        figures |= add_drops(run_folder, "detection", there)
+    table = ask_segmenter(run_folder, data_set, index)
+    evaluation.write_table(folder / "scores.csv", table)
+    there = scores.mean_scores(table, index["group"])
+    figures |= add_drops(run_folder, "segmentation", there)
+    write_metrics(folder, figures)
+    return figures
+
+
+def add_drops(run_folder: Path, part: str, figures: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Return external figures, and for those compared `<name>_drop`: by how much they are lower.
+
+    Args:
+        run_folder: with the run's own figures.
+        part: `detection` or `segmentation`.
+        figures: those on X-rays from elsewhere.
+    """
+    own = read_metrics(run_folder / part)
+    drops = {
+        f"{name}_drop": subtract(Estimate(**own[name]), figures[name]) for name in COMPARED[part]
+    }
+    return figures | drops
+
+
+def compare(
+    run_folder: Path, figures: dict[str, Estimate]
+) -> dict[str, tuple[Estimate, Estimate, Estimate]]:
+    """Return by their words a run's own figures, those from elsewhere, and by how much they drop.
+
+    Args:
+        run_folder: with the run's own figures.
+        figures: as `measure_elsewhere` returns them.
+    """
+    return {
+        HEADS.get(name, name): (
+            Estimate(**read_metrics(run_folder / part)[name]),
+            figures[name],
+            figures[f"{name}_drop"],
+        )
+        for part, names in COMPARED.items()
+        for name in names
+        if f"{name}_drop" in figures
+    }
+
+
+def transfer_table(compared: dict[str, tuple[Estimate, Estimate, Estimate]]) -> pd.DataFrame:
+    """Return what `compare` returns as a table to read."""
+    rows = {
+        name: [figure.text(3) for figure in figures] + [figures[1].n]
+        for name, figures in compared.items()
+    }
+    columns = ["own test split", "elsewhere", "drop", "X-rays elsewhere"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
