@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from helpers import arrays, detection, shortcuts, synthetic
+from helpers.backend import keras
 from helpers.data_sets import find_data
 from helpers.index import build_index
 from helpers.recipes import find_recipe
@@ -71,6 +72,7 @@ def main() -> None:
     start = time.perf_counter()
     for seed in range(options.first, options.first + options.seeds):
         learnt = {}
+        keras.utils.clear_session()  # else what earlier networks leave fills the memory
         for kind in KINDS:
             with tempfile.TemporaryDirectory() as folder:
                 os.environ["COVID_LUNGS_CACHE"] = f"{folder}/cache"
