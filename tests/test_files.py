@@ -10,7 +10,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pytest
 from builders import make_data_set, make_run, refused
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from helpers.evaluation import write_table
@@ -91,6 +91,7 @@ def test_a_reader_sees_a_whole_text_at_any_time(tmp_path_factory, texts, times):
 
 
 @given(text=st.text())
+@example("a\r\nb\n")
 def test_a_text_keeps_its_characters_and_line_ends(tmp_path_factory, text):
     path = write_whole(tmp_path_factory.getbasetemp() / "text.csv", text)
     assert path.read_bytes().decode() == text
