@@ -90,6 +90,7 @@ def test_a_reader_sees_a_whole_text_at_any_time(tmp_path_factory, texts, times):
     assert files(path.parent) == {str(path): contents[-1]}
 
 
+@settings(deadline=None)  # a busy disk may be slow
 @given(text=st.text())
 @example("a\r\nb\n")
 def test_a_text_keeps_its_characters_and_line_ends(tmp_path_factory, text):

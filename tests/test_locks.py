@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from builders import refused
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import locks
@@ -252,6 +252,7 @@ def test_the_record_of_a_run_that_took_over_is_left_alone(tmp_path, monkeypatch)
 
 
 @posix
+@settings(deadline=None)
 @given(content=st.binary() | st.sampled_from([b"[]", b"{}", b"7", b'{"host": []}']))
 def test_any_record_is_survived(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("run")
