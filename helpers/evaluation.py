@@ -9,6 +9,7 @@ import pandas as pd
 
 from helpers.backend import keras
 from helpers.batches import scale
+from helpers.files import write_whole
 
 # Keras on JAX keeps what it computes with on the model, so that threads must take turns.
 _TURN = nullcontext() if keras.backend.backend() == "tensorflow" else Lock()
@@ -32,5 +33,4 @@ def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
 
 def write_table(path: Path, table: pd.DataFrame) -> Path:
     """Write predictions or scores as CSV, byte for byte equal on every system; return the path."""
-    path.write_text(table.to_csv(index=False, lineterminator="\n"), encoding="utf-8", newline="\n")
-    return path
+    return write_whole(path, table.to_csv(index=False, lineterminator="\n"))

@@ -8,6 +8,7 @@ import pandas as pd
 from helpers.audit import examine, refuse_unusable
 from helpers.data_sets import PUBLISHED_COUNTS, DataSet
 from helpers.errors import CovidLungsError
+from helpers.files import write_whole
 from helpers.folders import require, shown
 from helpers.recall import recall
 
@@ -73,14 +74,14 @@ def write_index(run_folder: Path, index: pd.DataFrame, audit: dict) -> None:
     """
     path = run_folder / "index.csv"
     text = index.to_csv(index=False, lineterminator="\n")
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+    if path.exists() and path.read_text(encoding="utf-8", errors="replace") != text:
         raise CovidLungsError(
             f"{shown(run_folder)} holds a run on other data, or on an earlier state of these: "
             "choose another name with `run`, or remove that folder if you no longer need it."
         )
-    path.write_text(text, encoding="utf-8", newline="\n")
     audit_text = json.dumps(audit, indent=2, ensure_ascii=False) + "\n"
-    (run_folder / "audit.json").write_text(audit_text, encoding="utf-8", newline="\n")
+    write_whole(run_folder / "audit.json", audit_text)
+    write_whole(path, text)  # last, since the notebooks that follow ask for it
 
 
 def read_index(run_folder: Path, data_set: DataSet) -> pd.DataFrame:

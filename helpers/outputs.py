@@ -1,15 +1,14 @@
 """Outputs: the files of a prediction, each written whole or not at all."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import get_ident
 
-from helpers.errors import CovidLungsError
+from helpers.files import partial_folder, refusing
 
 MASKS, OVERLAYS, TABLE = "masks", "overlays", "predictions.csv"
+CHOICE = "--out"  # where another folder is chosen
 
 
 class Outputs:
@@ -30,7 +29,7 @@ class Outputs:
             CovidLungsError: it cannot be written.
         """
         path = self.partial / str(get_ident())
-        with refusing(self.folder / name):
+        with refusing(self.folder / name, CHOICE):
             path.write_bytes(content)
             path.replace(self.folder / name)
 
@@ -40,7 +39,7 @@ class Outputs:
         Raises:
             CovidLungsError: it cannot be removed.
         """
-        with refusing(self.folder / name):
+        with refusing(self.folder / name, CHOICE):
             (self.folder / name).unlink(missing_ok=True)
 
 
@@ -51,23 +50,9 @@ def open_outputs(folder: Path) -> Iterator[Outputs]:
     Raises:
         CovidLungsError: it cannot be made or written to.
     """
-    with refusing(folder):
-        for name in (MASKS, OVERLAYS):
-            (folder / name).mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-    try:
+    with ExitStack() as stack:
+        with refusing(folder, CHOICE):
+            for name in (MASKS, OVERLAYS):
+                (folder / name).mkdir(parents=True, exist_ok=True)
+            partial = stack.enter_context(partial_folder(folder))
         yield Outputs(folder, partial)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-
-
-@contextmanager
-def refusing(path: Path) -> Iterator[None]:
-    """Turn the system's errors about a path into one for users."""
-    try:
-        yield
-    except OSError as error:
-        raise CovidLungsError(
-            f"{path}: cannot be written ({error.strerror}). Make room, mend the permissions, or "
-            "choose another folder with --out."
-        ) from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers.files import write_whole
 from helpers.folders import require, shown
 from helpers.intervals import Estimate
 
@@ -61,9 +62,7 @@ def write_metrics(folder: Path, figures: dict[str, Estimate]) -> Path:
         }
         for name, figure in figures.items()
     }
-    path = folder / "metrics.json"
-    path.write_text(json.dumps(table, indent=2) + "\n", encoding="utf-8", newline="\n")
-    return path
+    return write_whole(folder / "metrics.json", json.dumps(table, indent=2) + "\n")
 
 
 def _round(figure: float | None) -> float | None:

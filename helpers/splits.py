@@ -9,6 +9,7 @@ import pandas as pd
 
 from helpers.data_sets import DataSet
 from helpers.errors import CovidLungsError
+from helpers.files import write_whole
 from helpers.folders import require, shown
 from helpers.groups import merge_groups
 from helpers.index import read_index
@@ -110,8 +111,7 @@ def write_split(run_folder: Path, split: pd.DataFrame) -> Path:
             "or other data would change. Choose another name with `run`, or remove that folder if "
             "you no longer need it."
         )
-    path.write_text(text, encoding="utf-8", newline="\n")
-    return path
+    return write_whole(path, text)
 
 
 def read_split(run_folder: Path, data_set: DataSet) -> pd.DataFrame:

@@ -121,6 +121,7 @@ def test_a_probability_is_enlarged_to_its_xray(data_set, rows):
 def test_pictures_are_equal_byte_for_byte(data_set, rows, tmp_path):
     for place in ("first", "second"):
         figure = pictures.draw_masks(data_set, rows)
+        (tmp_path / place).mkdir()
         plots.finish(figure, tmp_path / place, "masks", data_set)
         plt.close(figure)
     first, second = (tmp_path / place / "figures/masks.png" for place in ("first", "second"))

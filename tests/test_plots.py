@@ -106,6 +106,7 @@ def test_every_figure_says_what_it_was_made_from(name, data_set, tmp_path):
 @pytest.mark.parametrize("name", FIGURES)
 def test_equal_figures_are_equal_byte_for_byte(name, tmp_path):
     for place in ("first", "second"):
+        (tmp_path / place).mkdir()
         plots.finish(FIGURES[name](), tmp_path / place, name, REAL)
     first, second = (tmp_path / place / "figures" / f"{name}.png" for place in ("first", "second"))
     assert first.read_bytes() == second.read_bytes()

@@ -1,0 +1,104 @@
+"""Files: each is written whole or not at all, whatever happens meanwhile."""
+
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from helpers.colab import WHAT_TO_CLICK, on_drive
+from helpers.errors import CovidLungsError
+from helpers.folders import shown
+
+PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whole yet
+LEFT_BEHIND = 3600  # seconds without a change: whoever fills a hidden folder has ended
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE}
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file in place of an older one and return its path; text is written as UTF-8.
+
+    A reader finds the old content or the new, never a part, even after a kill or a power cut.
+
+    Raises:
+        CovidLungsError: it cannot be written; an older one stays as it was.
+    """
+    with replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; the file takes the place of `path` when the block ends well.
+
+    Its name and ending are those of `path`, for writers that choose the format by the ending. The
+    block should do nothing but write there, since any error of the system is taken for one of
+    writing. The folder of `path` must be there: one that vanished with its drive must not be made
+    anew below.
+
+    Raises:
+        CovidLungsError: it cannot be written; an older one stays as it was.
+    """
+    with refusing(path), partial_folder(path.parent) as folder:
+        partial = folder / path.name
+        yield partial
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())  # else a power cut may leave the name without the content
+        partial.replace(path)
+
+
+@contextmanager
+def partial_folder(folder: Path) -> Iterator[Path]:
+    """Give a new hidden folder in `folder`, on the same disk, and remove it at the end."""
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def clear_partial(run_folder: Path) -> None:
+    """Remove the hidden folders that killed writers left in a run folder and its parts.
+
+    Those that changed lately stay: a prediction may be filling one.
+    """
+    for pattern in (f"{PARTIAL}*", f"*/{PARTIAL}*"):
+        for folder in run_folder.glob(pattern):
+            if time.time() - folder.stat().st_mtime > LEFT_BEHIND:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def refusing(path: Path, choice: str = "`run`") -> Iterator[None]:
+    """Turn the system's errors about a path into one for users.
+
+    Args:
+        path: what is written in the block.
+        choice: the parameter or option with which a user chooses another folder.
+
+    Raises:
+        CovidLungsError: the block could not write.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise CovidLungsError(
+            f"{shown(path)}: cannot be written ({error.strerror or error}). "
+            f"{_remedy(path, error)}, or choose another folder with {choice}. What was there stays."
+        ) from error
+
+
+def _remedy(path: Path, error: OSError) -> str:
+    """Return what helps against an error of the system."""
+    if error.errno in NO_ROOM:
+        return "Make room on its disk"
+    if error.errno not in GONE:
+        return "Mend the permissions, or close the program that has it open"
+    if on_drive(path):
+        return f"Google Drive went away: run the cell that mounts it again and {WHAT_TO_CLICK}"
+    return "Its folder is gone: reconnect the drive that it was on"
