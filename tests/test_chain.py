@@ -2,27 +2,20 @@ import ast
 
 import nbformat
 import pytest
-from builders import make_run, refused
+from builders import make_run, refused, write_notebook
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import chain
-from helpers.chain import check_parameters, find_notebooks, run_chain
+from helpers.chain import Request, check_parameters, run_chain
 from helpers.errors import CovidLungsError
+from helpers.notebooks import Parameter, find_notebooks
 
 pytestmark = pytest.mark.usefixtures("runs")
 SHARED = 'data: str = "demo"\nrun: str = None\nrecipe: str = "demo"\nseed: int = 7\n'
 OWN = "epochs: int = None\nrate: float = 0.5\nquick: bool = False\ntitle: str = None\n"
 # A notebook that leaves what it was given, in the folder that it was given.
 NOTE = "from pathlib import Path\n(Path(run) / '{}.txt').write_text(repr((data, recipe, seed)))"
-
-
-def write_notebook(path, parameters: str, code: str) -> None:
-    cells = [nbformat.v4.new_code_cell(source) for source in (parameters, code)]
-    cells[0].metadata.tags = ["parameters"]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    path.parent.mkdir(exist_ok=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
 
 
 @pytest.fixture
@@ -32,14 +25,13 @@ def notebooks(tmp_path, monkeypatch):
     for name in ("00_before", "01_first", "03_detect", "04_last", "07_after"):
         parameters = SHARED + OWN if name == "03_detect" else SHARED
         write_notebook(folder / f"{name}.ipynb", parameters, NOTE.format(name[:2]))
-    monkeypatch.setattr(chain, "_folder", lambda: folder)
+    monkeypatch.setattr("helpers.notebooks._folder", lambda: folder)
     return folder
 
 
 def run(**changes):
     """Run the chain with everything as the command's defaults say, but for the changes."""
-    usual = {"data": "demo", "recipe": "demo", "run": "a", "given": {}, "only": [], "start": None}
-    return run_chain(**{**usual, **changes})
+    return run_chain(Request(**{"run": "a", **changes}))
 
 
 def numbers(only: list[str], start: str | None = None) -> list[str]:
@@ -75,13 +67,13 @@ def test_a_choice_that_leaves_nothing_is_refused(notebooks):
 
 
 def test_a_folder_without_notebooks_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(chain, "_folder", lambda: tmp_path)
+    monkeypatch.setattr("helpers.notebooks._folder", lambda: tmp_path)
     with refused(str(tmp_path), "holds no notebooks", "restore them with git"):
         find_notebooks([], None)
 
 
 def test_without_a_clone_the_command_says_that_it_needs_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(chain, "project_root", lambda: tmp_path)
+    monkeypatch.setattr("helpers.notebooks.project_root", lambda: tmp_path)
     with refused("notebooks", "not found", "inside a clone of the project"):
         find_notebooks([], None)
 
@@ -148,7 +140,7 @@ def test_an_option_given_as_a_parameter_is_not_ignored(notebooks, name):
 @settings(max_examples=100, deadline=None)
 @given(text=st.text("0123456789.-eNTrue[]{}(),:'\"x \n", max_size=12))
 def test_any_text_is_a_value_or_refused(text):
-    declared = {"inferred_type_name": "int", "default": "None"}
+    declared = Parameter("int", None)
     try:
         value = chain._parse("epochs", text, declared)
     except CovidLungsError as error:
@@ -167,6 +159,7 @@ REFUSALS = {
     "start": {"start": "09"},
     "groups": {"groups": "no/such.csv"},
     "allow": {"allow": "mostly_unusable,speed"},
+    "timeout": {"timeout": "-1"},
 }
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from helpers.chain import run_chain
+from helpers.chain import Request, run_chain
 from helpers.command import main
 from helpers.folders import runs_root
 from helpers.results import MADE
@@ -105,7 +105,7 @@ def test_another_seed_gives_another_split_and_other_weights(quick_run):
 def test_a_failing_cell_ends_the_run_with_notebook_error_and_remedy(capsys):
     assert main(["run", "--run", "unmade", "--from", "02"]) == 1
     message = capsys.readouterr().err
-    assert message.startswith("covid-lungs: 02_split_data stopped:")
+    assert message.startswith("covid-lungs: 02_split_data stopped at cell ")
     folder = runs_root() / "unmade"
     assert f"{folder}/index.csv not found: run 01_get_data first" in message
     assert f"{folder}/notebooks/02_split_data.ipynb" in message
@@ -113,14 +113,8 @@ def test_a_failing_cell_ends_the_run_with_notebook_error_and_remedy(capsys):
 
 def test_real_tuberculosis_data_are_segmented_and_detection_says_why_not(real_data, capsys):
     archive = str(real_data / "shenzhen.zip")
-    folder = run_chain(
-        data=archive,
-        recipe="demo",
-        run="shenzhen",
-        given={"epochs": "1", "image_size": "32"},
-        only=[],
-        start=None,
-    )
+    given = {"epochs": "1", "image_size": "32"}
+    folder = run_chain(Request(data=archive, run="shenzhen", given=given))
     said = capsys.readouterr().out
     assert "03_detect_covid: skipped" in said
     assert "06_audit_shortcuts: skipped" in said
