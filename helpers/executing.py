@@ -18,6 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from helpers.errors import CovidLungsError
 from helpers.folders import shown
 
+KERNEL = "python3"  # of the environment that this command runs in
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError")
 LESS_MEMORY = "Try a smaller image_size or batch_size, or close other programs."
@@ -61,7 +62,7 @@ def execute(
             partial,
             parameters=parameters,
             cwd=notebook.parent,
-            kernel_name="python3",
+            kernel_name=KERNEL,
             kernel_manager_class=QuietKernelManager,
             shutdown_kernel="immediate",
             execution_timeout=timeout,

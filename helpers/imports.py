@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent
@@ -14,7 +15,7 @@ def used_helpers(code: str) -> list[Path]:
     Code that cannot be parsed may import anything, and so uses all of them.
     """
     found: set[Path] = set()
-    waiting = _imported(code)
+    waiting = set(_imported(code))
     while waiting:
         path = waiting.pop()
         if path not in found:
@@ -23,19 +24,20 @@ def used_helpers(code: str) -> list[Path]:
     return sorted(found)
 
 
-def _imported(code: str) -> set[Path]:
+@cache  # the notebooks share most of their helpers
+def _imported(code: str) -> frozenset[Path]:
     """Return the files that code imports itself, inside its functions too."""
     try:
         tree = ast.parse(MAGIC.sub(r"\1pass", code))
     except SyntaxError:
-        return set(PACKAGE.rglob("*.py"))
+        return frozenset(PACKAGE.rglob("*.py"))
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return {path for name in names for path in _files(name)}
+    return frozenset(path for name in names for path in _files(name))
 
 
 def _files(name: str) -> list[Path]:
