@@ -23,7 +23,6 @@ OPTIONS = ("data", "run", "recipe", "groups", "allow")  # options of the command
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 # The part of a recipe, and of the run folder, that a notebook trains.
 TRAINS = {"03": "detection", "04": "segmentation", "06": "shortcuts"}
-TRAINING = ("unfinished", "training.json")  # what tells the folder of a training
 NEEDS_COVID = ("03", "06")
 LARGEST_SEED = 2**31 - 1
 LONGEST_TIMEOUT = 999_999  # seconds, eleven days
@@ -114,13 +113,13 @@ def _say(line: str) -> None:
 
 def _forget(folder: Path, notebooks: list[Path]) -> None:
     """Let notebooks count as never run, and each training of theirs start anew."""
-    parts = [folder / TRAINS.get(notebook.name[:2], "nothing") for notebook in notebooks]
-    trained = {path.parent for part in parts for name in TRAINING for path in part.rglob(name)}
+    parts = [TRAINS[notebook.name[:2]] for notebook in notebooks if notebook.name[:2] in TRAINS]
+    trained = [folder / part for part in parts if any((folder / part).rglob("*"))]
     if trained:
         from helpers.training import forget  # here, since Keras takes seconds to import
 
-        for training in sorted(trained):
-            forget(training)
+        for part in trained:
+            forget(part)
     freshness.forget(notebooks, folder)
 
 

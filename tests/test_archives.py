@@ -98,6 +98,7 @@ def test_every_file_is_unpacked(archive, tmp_path):
     folder = unpack(archive, tmp_path / "out" / "xrays")
     assert files_below(folder) == FILES
     assert names_below(tmp_path / "out") == ["xrays"]
+    assert capfd.readouterr().err == "", "no bar where nobody looks"
 
 
 def test_what_was_unpacked_before_is_kept(archive, tmp_path, monkeypatch):
@@ -595,7 +596,7 @@ def on_drive(drive, archive) -> Path:
     return archive.rename(drive.folder / "xrays.zip")
 
 
-def test_an_archive_on_drive_is_copied_once_and_the_copy_removed(on_drive, drive, tmp_path):
+def test_an_archive_on_drive_is_copied_once_and_the_copy_removed(on_drive, drive, tmp_path, capfd):
     assert files_below(unpack(on_drive, tmp_path / "out" / "xrays")) == FILES
     size = on_drive.stat().st_size
     assert drive.read == [(start, min(start + 64, size)) for start in range(0, size, 64)] + [
