@@ -133,36 +133,53 @@ def test_no_progress_bar_is_kept_in_an_executed_notebook(run):
     assert [output.output_type for output in outputs(run(*codes))] == ["execute_result"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_ends_command_and_kernel_at_once(tmp_path, number):
-    told = tmp_path / "kernel"
-    code = f"import os, time\nopen({str(told)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)"
-    write_notebook(
-        tmp_path / "notebooks" / "01_first.ipynb", "data: str = None\nrun: str = None\n", code
-    )
+def start_command(folder, code: str) -> subprocess.Popen:
+    """Start `covid-lungs run --run a` on a chain of one notebook with one cell."""
+    write_notebook(folder / "notebooks" / "01_first.ipynb", "data: str = ''\nrun: str = ''\n", code)
     script = (
         "import sys, pathlib, helpers.notebooks, helpers.command\n"
-        f"helpers.notebooks._folder = lambda: pathlib.Path({str(tmp_path / 'notebooks')!r})\n"
+        f"helpers.notebooks._folder = lambda: pathlib.Path({str(folder / 'notebooks')!r})\n"
         "sys.exit(helpers.command.main(['run', '--run', 'a']))"
     )
-    environment = {**os.environ, "COVID_LUNGS_RUNS": str(tmp_path / "runs")}
-    command = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-c", script],
         cwd=project_root(),
-        env=environment,
+        env={**os.environ, "COVID_LUNGS_RUNS": str(folder / "runs")},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
-    wait_until(lambda: told.is_file() and told.read_text())
-    begun = time.monotonic()
-    command.send_signal(number)
-    _, said = command.communicate(timeout=30)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_command_and_kernel_at_once(tmp_path, number):
+    told = tmp_path / "kernel"
+    deaf = (
+        "import os, pathlib, signal\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        f"pathlib.Path({str(told)!r}).write_text(str(os.getpid()))\n"
+        "sum(range(10**13))  # answers nobody"
+    )
+    with start_command(tmp_path, deaf) as command:
+        wait_until(lambda: told.is_file() and told.read_text())
+        begun = time.monotonic()
+        command.send_signal(number)
+        _, said = command.communicate(timeout=30)
     assert time.monotonic() - begun < 5
     assert command.returncode == 130
     assert said == "covid-lungs: stopped. To go on: covid-lungs run --run a\n"
     wait_until(lambda: not alive(int(told.read_text())))
     left = [path.name for path in (tmp_path / "runs" / "a" / "notebooks").glob("*.ipynb")]
     assert left == [], "what has not ended has no name yet"
+
+
+def test_a_log_has_a_line_for_each_step_and_nothing_else(tmp_path):
+    with start_command(tmp_path, "import os; os._exit(1)") as command:
+        output, said = command.communicate(timeout=60)
+    assert command.returncode == 1
+    assert output == "01_first: runs (it has not finished here yet)\n"
+    assert said.startswith("covid-lungs: 01_first stopped at cell 3 (import os; os._exit(1)): its")
+    assert len(said.splitlines()) == 2
 
 
 def wait_until(holds, seconds: float = 30) -> None:

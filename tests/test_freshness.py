@@ -20,7 +20,9 @@ from helpers.freshness import (
 from helpers.notebooks import find_notebooks, read_code
 
 NUMBERS = ("01", "02", "03", "04", "05", "06")
-PARAMETERS = 'data: str = "demo"\nrun: str = None\nseed: int = 7\nepochs: int = None\n'
+PARAMETERS = (
+    'data: str = "demo"\nrun: str = None\nseed: int = 7\nsize: int = 5\nepochs: int = None\n'
+)
 NEVER = "it has not finished here yet"
 FILES = sorted({name for table in (READS, MAKES) for names in table.values() for name in names})
 FILES = [name for name in FILES if "*" not in name] + [
@@ -140,7 +142,7 @@ def test_a_file_of_ones_own_in_the_run_folder_changes_nothing(chain):
 
 
 def test_a_parameter_makes_stale_and_its_default_given_does_not(chain):
-    chain.parameters["epochs"] = None
+    chain.parameters |= {"epochs": None, "size": 5}
     assert chain.stale() == {}
     chain.parameters["epochs"] = 2
     chain.finish("04")
@@ -239,7 +241,11 @@ def test_a_file_that_cannot_be_read_has_a_remedy(chain, monkeypatch):
 
 def test_the_tables_name_what_the_notebooks_read():
     """Each file that a notebook's code names is in its table."""
-    calls = {"read_index": ("index.csv",), "read_split": ("index.csv", "split.csv")}
+    calls = {
+        "read_index": ("index.csv",),
+        "read_split": ("index.csv", "split.csv"),
+        "headline_table": ("detection/metrics.json",),
+    }
     for notebook in find_notebooks([], None):
         code, number = "\n".join(read_code(notebook)), notebook.name[:2]
         for call, files in calls.items():
