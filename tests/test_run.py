@@ -1,6 +1,7 @@
 """The whole chain, small: what a run leaves, that equal runs are equal, and real X-rays."""
 
 import json
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -10,7 +11,7 @@ from sklearn.metrics import roc_auc_score
 from helpers.chain import Request, run_chain
 from helpers.command import main
 from helpers.folders import runs_root
-from helpers.results import MADE
+from helpers.results import MADE, describe_run
 from helpers.scores import SCORES
 from helpers.views import VIEWS
 
@@ -93,6 +94,19 @@ def test_equal_runs_give_equal_files(quick_run):
     for name in REPRODUCED:
         again = (runs_root() / "again" / name).read_bytes()
         assert again == (quick_run / name).read_bytes(), name
+
+
+def test_a_second_run_runs_nothing_and_ends_with_the_same_figures(quick_run, capsys):
+    before = {path: path.stat().st_mtime_ns for path in quick_run.rglob("*")}
+    begun = time.monotonic()
+    assert main(["run", "--run", "quick", *QUICK]) == 0
+    assert time.monotonic() - begun < 5
+    assert {path: path.stat().st_mtime_ns for path in quick_run.rglob("*")} == before
+    steps, figures = capsys.readouterr().out.split("\n\n", 1)
+    assert [line.split(": ")[1] for line in steps.splitlines()] == [
+        "up to date, not run again (--force runs it in any case)"
+    ] * 6
+    assert "\n" + figures == describe_run(quick_run) + "\n"
 
 
 def test_another_seed_gives_another_split_and_other_weights(quick_run):
