@@ -96,7 +96,8 @@ def _copy(archive: Path, copy: Path) -> Path:
         size = archive.stat().st_size
     done = copy.stat().st_size if copy.exists() else 0
     _require_room(archive, copy.parent, size - done)
-    bar = tqdm(desc=f"copying {archive.name}", total=size, initial=done, unit="B", unit_scale=True)
+    name, unit = f"copying {archive.name}", {"unit": "B", "unit_scale": True}
+    bar = tqdm(desc=name, total=size, initial=done, disable=None, **unit)
     with bar, copy.open("ab") as target:
         for chunk in _read_chunks(archive, done):
             target.write(chunk)

@@ -1,71 +1,147 @@
-"""The chain: the notebooks in order, executed by papermill into a run folder."""
+"""The chain: the notebooks in order, each brought up to date in one run folder."""
 
 import ast
-import subprocess
+import re
+import sys
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import papermill
-from jupyter_client import AsyncKernelManager
-from nbclient.exceptions import DeadKernelError
-from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
+from helpers import freshness
 from helpers.audit import check_allowed
 from helpers.data_sets import POSITIVE_CLASS, find_path
 from helpers.errors import CovidLungsError
-from helpers.folders import find_run, project_root, shown
-from helpers.recipes import Recipe, find_recipe
+from helpers.folders import find_run
+from helpers.notebooks import Parameter, find_notebooks, read_parameters
+from helpers.recipes import find_recipe
 
 SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
 OPTIONS = ("data", "run", "recipe", "groups", "allow")  # options of the command itself
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
-DETECTION_NOTEBOOK, SEGMENTATION_NOTEBOOK, SHORTCUTS_NOTEBOOK = "03", "04", "06"
+# The part of a recipe, and of the run folder, that a notebook trains.
+TRAINS = {"03": "detection", "04": "segmentation", "06": "shortcuts"}
+NEEDS_COVID = ("03", "06")
 LARGEST_SEED = 2**31 - 1
+LONGEST_TIMEOUT = 999_999  # seconds, eleven days
 
 
-class QuietKernelManager(AsyncKernelManager):
-    """Starts kernels that write nothing on the terminal: the executed notebook has it all."""
+@dataclass(frozen=True)
+class Request:
+    """What a run is asked for, as the command line says it.
 
-    async def start_kernel(self, **options: object) -> None:
-        """Start a kernel with its own standard error dropped, so that progress bars stay whole."""
-        await super().start_kernel(stderr=subprocess.DEVNULL, **options)
-
-
-def find_notebooks(only: list[str], start: str | None) -> list[Path]:
-    """Return the notebooks of the chain in order, from 01 to 06.
-
-    Args:
-        only: two-digit numbers to keep; empty keeps all.
+    Attributes:
+        data: the data set's source.
+        recipe: the recipe's name.
+        run: the run's name or folder, or None for the default.
+        given: parameters of the notebooks, as text.
+        only: two-digit numbers of the notebooks to run; empty runs all.
         start: the first number to run, or None.
+        groups: the path of a groups file, or None.
+        allow: findings of the audit that shall not stop the run, separated by commas.
+        force: run what is up to date, too, and train anew.
+        timeout: seconds that a cell may take, as text, or None for no limit.
+    """
+
+    data: str = "demo"
+    recipe: str = "demo"
+    run: str | None = None
+    given: dict[str, str] = field(default_factory=dict)
+    only: list[str] = field(default_factory=list)
+    start: str | None = None
+    groups: str | None = None
+    allow: str = ""
+    force: bool = False
+    timeout: str | None = None
+
+
+def run_chain(request: Request) -> Path:
+    """Bring the notebooks up to date, in order, and return the run folder.
+
+    Everything that can be checked beforehand is, so that no night is lost to a typing error. A
+    notebook is run only if what it used or made is not what it was.
 
     Raises:
-        CovidLungsError: a number that no notebook has, or no notebooks at all.
+        CovidLungsError: bad input, or a cell of a notebook failed.
     """
-    notebooks = {path.name[:2]: path for path in sorted(_folder().glob("0[1-6]_*.ipynb"))}
-    if not notebooks:
-        raise CovidLungsError(f"{_folder()} holds no notebooks 01 to 06: restore them with git.")
-    for number in [*only, *([start] if start else [])]:
-        if number not in notebooks:
-            raise CovidLungsError(f"notebook {number!r}: choose one of {', '.join(notebooks)}.")
-    chosen = [number for number in notebooks if not only or number in only]
-    chosen = [number for number in chosen if start is None or number >= start]
-    if not chosen:
-        raise CovidLungsError(
-            f"no notebook is left to run: --only {' --only '.join(only)} comes before "
-            f"--from {start}. Leave one of them out."
-        )
-    return [notebooks[number] for number in chosen]
-
-
-def _folder() -> Path:
-    """Return the notebooks' folder, which a checkout has and an installed package does not."""
-    folder = project_root() / "notebooks"
-    if not folder.is_dir():
-        raise CovidLungsError(
-            f"{folder} not found: run this command inside a clone of the project."
-        )
+    notebooks = find_notebooks(request.only, request.start)
+    timeout, parameters = parse_timeout(request.timeout), _check(request, notebooks)
+    folder = find_run(request.run, parameters["data"], request.recipe)
+    parameters["run"] = str(folder)
+    sources = freshness.describe_sources(parameters)
+    if request.force:
+        _forget(folder, notebooks)
+    for notebook in tqdm(notebooks, desc=f"run {folder.name}", unit="notebook", disable=None):
+        if notebook.name[:2] in NEEDS_COVID and not _has_detection(folder):
+            _say(f"{notebook.stem}: skipped, since it needs the class COVID and another.")
+        else:
+            _bring_up_to_date(notebook, folder, parameters, sources, timeout)
     return folder
+
+
+def _bring_up_to_date(
+    notebook: Path,
+    folder: Path,
+    parameters: dict[str, object],
+    sources: dict[str, str],
+    timeout: int | None,
+) -> None:
+    """Run a notebook if what it used or made is not what it was."""
+    known = read_parameters(notebook)
+    own = {name: value for name, value in parameters.items() if name in known}
+    inputs = freshness.describe_inputs(notebook, folder, own, sources)
+    reason = freshness.why_stale(notebook, folder, inputs)
+    if reason is None:
+        _say(f"{notebook.stem}: up to date, not run again (--force runs it in any case)")
+        return
+    from helpers.executing import execute  # here, since it takes a second to import
+
+    _say(f"{notebook.stem}: runs ({reason})")
+    begun = time.monotonic()
+    execute(notebook, folder / "notebooks" / notebook.name, own, timeout)
+    freshness.record(notebook, folder, inputs)
+    _say(f"{notebook.stem}: finished in {time.monotonic() - begun:.0f} s")
+
+
+def _say(line: str) -> None:
+    """Write a line at once, above the progress bars of a terminal."""
+    tqdm.write(line)
+    sys.stdout.flush()
+
+
+def _forget(folder: Path, notebooks: list[Path]) -> None:
+    """Let notebooks count as never run, and each training of theirs start anew."""
+    parts = [TRAINS[notebook.name[:2]] for notebook in notebooks if notebook.name[:2] in TRAINS]
+    trained = [folder / part for part in parts if any((folder / part).rglob("*"))]
+    if trained:
+        from helpers.training import forget  # here, since Keras takes seconds to import
+
+        for part in trained:
+            forget(part)
+    freshness.forget(notebooks, folder)
+
+
+def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
+    """Return the parameters of all notebooks but `run`, after a check of each.
+
+    Raises:
+        CovidLungsError: one that no notebook takes.
+    """
+    recipe, data, groups = find_recipe(request.recipe), request.data, request.groups
+    if data not in ("demo", "kaggle"):
+        data = str(find_path(data))
+    if groups is not None:
+        groups = str(find_path(groups, "groups", "Give a .csv with the columns file and group."))
+    check_allowed(request.allow)
+    parameters = check_parameters(notebooks, request.given)
+    changes = {name: parameters.get(name) for name in ("epochs", "batch_size", "image_size")}
+    for notebook in notebooks:
+        if part := TRAINS.get(notebook.name[:2]):
+            getattr(recipe, part).override(**changes)  # refuses what its network cannot take
+    shared = {"data": data, "recipe": request.recipe, "groups": groups, "allow": request.allow}
+    return parameters | shared
 
 
 def check_parameters(notebooks: list[Path], given: dict[str, str]) -> dict[str, object]:
@@ -76,9 +152,9 @@ def check_parameters(notebooks: list[Path], given: dict[str, str]) -> dict[str, 
     Raises:
         CovidLungsError: a name that no notebook has, or a value of another type.
     """
-    known: dict[str, dict] = {}
+    known: dict[str, Parameter] = {}
     for path in notebooks:
-        known |= papermill.inspect_notebook(path)
+        known |= read_parameters(path)
     values = {}
     for name, text in given.items():
         if name in OPTIONS:
@@ -93,16 +169,16 @@ def check_parameters(notebooks: list[Path], given: dict[str, str]) -> dict[str, 
     return values
 
 
-def _parse(name: str, text: str, declared: dict) -> object:
+def _parse(name: str, text: str, declared: Parameter) -> object:
     """Return the value of a parameter's text, which must be of the type the notebook declares."""
-    type_name, default = declared["inferred_type_name"], declared["default"]
+    type_name = declared.type_name
     if type_name == "str":
         return text
     try:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError):
         value = text
-    if value is None and default == "None":
+    if value is None and declared.default is None:
         return value
     if not isinstance(value, TYPES[type_name]) or isinstance(value, bool) != (type_name == "bool"):
         raise CovidLungsError(f"parameter {name} = {text!r}: give a value of type {type_name}.")
@@ -113,64 +189,19 @@ def _parse(name: str, text: str, declared: dict) -> object:
     return value
 
 
-def run_chain(
-    data: str,
-    recipe: str,
-    run: str | None,
-    given: dict[str, str],
-    only: list[str],
-    start: str | None,
-    groups: str | None = None,
-    allow: str = "",
-) -> Path:
-    """Run the notebooks in order and return the run folder.
-
-    Everything that can be checked beforehand is, so that no night is lost to a typing error.
-
-    Args:
-        data: the data set's source.
-        recipe: the recipe's name.
-        run: the run's name or folder, or None for the default.
-        given: parameters of the notebooks, as text.
-        only: two-digit numbers of the notebooks to run; empty runs all.
-        start: the first number to run, or None.
-        groups: the path of a groups file, or None.
-        allow: findings of the audit that shall not stop the run, separated by commas.
+def parse_timeout(text: str | None) -> int | None:
+    """Return the seconds that a cell may take; None is no limit.
 
     Raises:
-        CovidLungsError: bad input, or a cell of a notebook failed.
+        CovidLungsError: no whole number of seconds from 1 to LONGEST_TIMEOUT.
     """
-    notebooks = find_notebooks(only, start)
-    chosen = find_recipe(recipe)
-    if data not in ("demo", "kaggle"):
-        data = str(find_path(data))
-    if groups is not None:
-        groups = str(find_path(groups, "groups", "Give a .csv with the columns file and group."))
-    check_allowed(allow)
-    parameters = check_parameters(notebooks, given)
-    _check_settings(chosen, notebooks, parameters)
-    folder = find_run(run, data, recipe)
-    shared = {"data": data, "run": str(folder), "recipe": recipe}
-    shared |= {"groups": groups, "allow": allow}
-    for notebook in tqdm(notebooks, desc=f"run {folder.name}", unit="notebook", disable=None):
-        needs_covid = notebook.name[:2] in (DETECTION_NOTEBOOK, SHORTCUTS_NOTEBOOK)
-        if needs_covid and not _has_detection(folder):
-            tqdm.write(f"{notebook.stem}: skipped, since it needs the class COVID and another.")
-            continue
-        _execute(notebook, folder, {**parameters, **shared})
-    return folder
-
-
-def _check_settings(recipe: Recipe, notebooks: list[Path], parameters: dict) -> None:
-    """Let the settings of the networks to be trained refuse what does not fit them."""
-    numbers = [notebook.name[:2] for notebook in notebooks]
-    changes = {name: parameters.get(name) for name in ("epochs", "batch_size", "image_size")}
-    if DETECTION_NOTEBOOK in numbers:
-        recipe.detection.override(**changes)
-    if SEGMENTATION_NOTEBOOK in numbers:
-        recipe.segmentation.override(**changes)
-    if SHORTCUTS_NOTEBOOK in numbers:
-        recipe.shortcuts.override(**changes)
+    if text is None:
+        return None
+    if not re.fullmatch("[1-9][0-9]{0,5}", text):
+        raise CovidLungsError(
+            f"--timeout {text}: give whole seconds from 1 to {LONGEST_TIMEOUT}, or leave it out."
+        )
+    return int(text)
 
 
 def _has_detection(run_folder: Path) -> bool:
@@ -180,29 +211,3 @@ def _has_detection(run_folder: Path) -> bool:
         return True
     classes = set(pd.read_csv(index, usecols=["class"], dtype=str, keep_default_na=False)["class"])
     return POSITIVE_CLASS in classes and len(classes) > 1
-
-
-def _execute(notebook: Path, run_folder: Path, parameters: dict[str, object]) -> None:
-    """Execute one notebook into the run folder, with the parameters that it has."""
-    known = papermill.inspect_notebook(notebook)
-    output = run_folder / "notebooks" / notebook.name
-    try:
-        papermill.execute_notebook(
-            notebook,
-            output,
-            parameters={name: value for name, value in parameters.items() if name in known},
-            cwd=notebook.parent,
-            kernel_name="python3",
-            kernel_manager_class=QuietKernelManager,
-            progress_bar={"desc": notebook.stem, "leave": False, "disable": None},
-        )
-    except PapermillExecutionError as error:
-        raise CovidLungsError(
-            f"{notebook.stem} stopped: {error.ename}: {error.evalue}\n"
-            f"The executed notebook is {shown(output)}."
-        ) from error
-    except DeadKernelError as error:
-        raise CovidLungsError(
-            f"{notebook.stem} stopped: its kernel died, mostly for lack of memory. "
-            "Try a smaller image_size or batch_size, or close other programs."
-        ) from error

@@ -1,11 +1,17 @@
 """The command line: `covid-lungs run`, `covid-lungs audit` and `covid-lungs predict`."""
 
 import argparse
+import shlex
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
 from helpers.errors import CovidLungsError
+
+INTERRUPTED = 130  # as shells count: 128, and the number of SIGINT
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -49,6 +55,10 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument("--only", action="append", default=[], metavar="NN", help="such as 04")
     run.add_argument("--from", dest="start", metavar="NN", help="the first notebook to run")
+    run.add_argument(
+        "--force", action="store_true", help="run what is up to date, too, and train anew"
+    )
+    run.add_argument("--timeout", metavar="SECONDS", help="that one cell may take")
     run.set_defaults(act=run_notebooks)
 
 
@@ -66,11 +76,11 @@ def _add_predict(predict: argparse.ArgumentParser) -> None:
 
 def run_notebooks(options: argparse.Namespace) -> int:
     """Run the chain, print its figures and return the exit status."""
-    # Here, since papermill takes a second to import and --help should not wait for it.
-    from helpers.chain import run_chain
+    # Here, since pandas takes half a second to import and --help should not wait for it.
+    from helpers.chain import Request, run_chain
     from helpers.results import describe_run
 
-    folder = run_chain(
+    request = Request(
         data=options.data,
         recipe=options.recipe,
         run=options.run,
@@ -79,8 +89,10 @@ def run_notebooks(options: argparse.Namespace) -> int:
         start=options.start,
         groups=options.groups,
         allow=",".join(options.allow),
+        force=options.force,
+        timeout=options.timeout,
     )
-    print(describe_run(folder))
+    print(describe_run(run_chain(request)))
     return 0
 
 
@@ -111,14 +123,38 @@ def predict_xrays(options: argparse.Namespace) -> int:
     return int(table["lung_fraction"].isna().any())
 
 
+@contextmanager
+def _ended_alike() -> Iterator[None]:
+    """Let SIGTERM end a command as Ctrl-C does: by KeyboardInterrupt, which ends its kernel."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    usual = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, usual)
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command and return its exit status: 0 if all succeeded, 1 if not, 2 if misused."""
+    """Run the command and return its exit status.
+
+    0 if all succeeded, 1 if not, 2 if misused, 130 if interrupted.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # not in a notebook
             stream.reconfigure(errors="backslashreplace")  # a console may lack × or →
-    options = build_parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    options = build_parser().parse_args(given)
     try:
-        return options.act(options)
+        with _ended_alike():
+            return options.act(options)
     except CovidLungsError as error:
         print(f"covid-lungs: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        # What --force forgot is forgotten: with it, the finished part would be run once more.
+        again = shlex.join(["covid-lungs", *(word for word in given if word != "--force")])
+        print(f"covid-lungs: stopped. To go on: {again}", file=sys.stderr)
+        return INTERRUPTED

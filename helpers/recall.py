@@ -58,7 +58,7 @@ def _identity(data_set: DataSet) -> str:
     """Return a name that changes with the data set's own and with any file's size or time."""
     text = f"{data_set.name}|{data_set.root}|{data_set.synthetic}"
     digest = hashlib.sha256(text.encode(errors="surrogateescape"))
-    for line in sorted(_describe_files(data_set.root)):
+    for line in sorted(describe_files(data_set.root)):
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
@@ -71,14 +71,14 @@ def _code_version() -> str:
     return digest.hexdigest()[:16]
 
 
-def _describe_files(folder: Path) -> Iterator[str]:
+def describe_files(folder: Path) -> Iterator[str]:
     """Yield path, size and time of every file below a folder."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.is_dir():
                     yield f"{entry.path}\n"  # an empty class folder counts, too
-                    yield from _describe_files(Path(entry.path))
+                    yield from describe_files(Path(entry.path))
                 else:
                     yield f"{entry.path}|{_size_and_time(entry)}\n"
     except OSError as error:

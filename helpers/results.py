@@ -2,12 +2,15 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from helpers.files import write_whole
 from helpers.folders import require, shown
-from helpers.intervals import Estimate
+
+if TYPE_CHECKING:  # else the command line would wait a second for SciPy
+    from helpers.intervals import Estimate
 
 NOTEBOOKS = {
     "detection": "03_detect_covid",
@@ -50,7 +53,7 @@ MADE = [
 ]
 
 
-def write_metrics(folder: Path, figures: dict[str, Estimate]) -> Path:
+def write_metrics(folder: Path, figures: "dict[str, Estimate]") -> Path:
     """Write `metrics.json`: for each name the value, its 95 % interval and the count n.
 
     Figures are rounded to six digits, so that equal runs give equal files; null is unknown.

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
+import nbformat
 import numpy as np
 import pandas as pd
 import pytest
@@ -82,6 +83,15 @@ def make_run(folder: Path, data_set: DataSet, seed: int = 7) -> pd.DataFrame:
     write_index(folder, index, audit)
     write_split(folder, assign_splits(index, seed))
     return index
+
+
+def write_notebook(path: Path, parameters: str, *codes: str) -> None:
+    """Write a notebook of a cell of parameters and further cells of code."""
+    cells = [nbformat.v4.new_code_cell(source) for source in (parameters, *codes)]
+    cells[0].metadata.tags = ["parameters"]
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
 
 
 def png(

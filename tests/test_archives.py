@@ -595,13 +595,14 @@ def on_drive(drive, archive) -> Path:
     return archive.rename(drive.folder / "xrays.zip")
 
 
-def test_an_archive_on_drive_is_copied_once_and_the_copy_removed(on_drive, drive, tmp_path):
+def test_an_archive_on_drive_is_copied_once_and_the_copy_removed(on_drive, drive, tmp_path, capfd):
     assert files_below(unpack(on_drive, tmp_path / "out" / "xrays")) == FILES
     size = on_drive.stat().st_size
     assert drive.read == [(start, min(start + 64, size)) for start in range(0, size, 64)] + [
         (size, size)
     ]
     assert names_below(tmp_path / "out") == ["xrays"]
+    assert capfd.readouterr().err == "", "no bar where nobody looks"
 
 
 def test_a_drive_that_goes_away_says_so_and_the_copy_goes_on(on_drive, drive, tmp_path):

@@ -1,28 +1,26 @@
 import ast
+import shutil
+import subprocess
+import sys
+from types import SimpleNamespace
 
 import nbformat
 import pytest
-from builders import make_run, refused
+from builders import make_run, refused, write_notebook
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import chain
-from helpers.chain import check_parameters, find_notebooks, run_chain
+from helpers.chain import Request, check_parameters, run_chain
 from helpers.errors import CovidLungsError
+from helpers.folders import project_root
+from helpers.notebooks import Parameter, find_notebooks
 
 pytestmark = pytest.mark.usefixtures("runs")
 SHARED = 'data: str = "demo"\nrun: str = None\nrecipe: str = "demo"\nseed: int = 7\n'
 OWN = "epochs: int = None\nrate: float = 0.5\nquick: bool = False\ntitle: str = None\n"
 # A notebook that leaves what it was given, in the folder that it was given.
 NOTE = "from pathlib import Path\n(Path(run) / '{}.txt').write_text(repr((data, recipe, seed)))"
-
-
-def write_notebook(path, parameters: str, code: str) -> None:
-    cells = [nbformat.v4.new_code_cell(source) for source in (parameters, code)]
-    cells[0].metadata.tags = ["parameters"]
-    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
-    path.parent.mkdir(exist_ok=True)
-    nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=kernel), path)
 
 
 @pytest.fixture
@@ -32,14 +30,13 @@ def notebooks(tmp_path, monkeypatch):
     for name in ("00_before", "01_first", "03_detect", "04_last", "07_after"):
         parameters = SHARED + OWN if name == "03_detect" else SHARED
         write_notebook(folder / f"{name}.ipynb", parameters, NOTE.format(name[:2]))
-    monkeypatch.setattr(chain, "_folder", lambda: folder)
+    monkeypatch.setattr("helpers.notebooks._folder", lambda: folder)
     return folder
 
 
 def run(**changes):
     """Run the chain with everything as the command's defaults say, but for the changes."""
-    usual = {"data": "demo", "recipe": "demo", "run": "a", "given": {}, "only": [], "start": None}
-    return run_chain(**{**usual, **changes})
+    return run_chain(Request(**{"run": "a", **changes}))
 
 
 def numbers(only: list[str], start: str | None = None) -> list[str]:
@@ -75,13 +72,13 @@ def test_a_choice_that_leaves_nothing_is_refused(notebooks):
 
 
 def test_a_folder_without_notebooks_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(chain, "_folder", lambda: tmp_path)
+    monkeypatch.setattr("helpers.notebooks._folder", lambda: tmp_path)
     with refused(str(tmp_path), "holds no notebooks", "restore them with git"):
         find_notebooks([], None)
 
 
 def test_without_a_clone_the_command_says_that_it_needs_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(chain, "project_root", lambda: tmp_path)
+    monkeypatch.setattr("helpers.notebooks.project_root", lambda: tmp_path)
     with refused("notebooks", "not found", "inside a clone of the project"):
         find_notebooks([], None)
 
@@ -148,7 +145,7 @@ def test_an_option_given_as_a_parameter_is_not_ignored(notebooks, name):
 @settings(max_examples=100, deadline=None)
 @given(text=st.text("0123456789.-eNTrue[]{}(),:'\"x \n", max_size=12))
 def test_any_text_is_a_value_or_refused(text):
-    declared = {"inferred_type_name": "int", "default": "None"}
+    declared = Parameter("int", None)
     try:
         value = chain._parse("epochs", text, declared)
     except CovidLungsError as error:
@@ -167,6 +164,7 @@ REFUSALS = {
     "start": {"start": "09"},
     "groups": {"groups": "no/such.csv"},
     "allow": {"allow": "mostly_unusable,speed"},
+    "timeout": {"timeout": "-1"},
 }
 
 
@@ -265,3 +263,145 @@ def test_detection_is_skipped_without_covid_and_says_so(
     assert (folder / "03.txt").exists() == with_covid
     said = "skipped, since it needs the class COVID and another" in capsys.readouterr().out
     assert said != with_covid
+
+
+def made(folder) -> dict[str, int]:
+    """Return when each notebook of the chain last ran to its end, by number."""
+    executed = sorted((folder / "notebooks").glob("*.ipynb"))
+    return {path.name[:2]: path.stat().st_mtime_ns for path in executed}
+
+
+@pytest.fixture(scope="module")
+def finished_once(tmp_path_factory):
+    """A run whose notebooks, tiny as they are, make files that the real ones make or read."""
+    folder = tmp_path_factory.mktemp("finished")
+    codes = {
+        "01_first": "(Path(run) / 'index.csv').write_text('class\\nCOVID\\nNormal\\n')",
+        "03_detect": "(Path(run) / 'detection' / 'metrics.json').write_text(str(epochs))",
+        "04_last": "(Path(run) / 'segmentation' / 'history.csv').write_text(str(seed))",
+    }
+    for name, code in codes.items():
+        parameters = SHARED + (OWN if name == "03_detect" else "")
+        path = folder / "notebooks" / f"{name}.ipynb"
+        write_notebook(path, parameters, "from pathlib import Path", code)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COVID_LUNGS_RUNS", str(folder / "runs"))
+        patch.setattr("helpers.notebooks._folder", lambda: folder / "notebooks")
+        run()
+    return folder
+
+
+@pytest.fixture
+def finished(finished_once, notebooks, runs):
+    """A copy of that run, beside a copy of its notebooks."""
+    for target in (notebooks, runs):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(finished_once / target.name, target)
+    return runs / "a"
+
+
+def test_nothing_is_run_again_where_nothing_has_changed(finished, capsys):
+    before = made(finished)
+    capsys.readouterr()
+    run()
+    assert made(finished) == before
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        f"{name}: up to date, not run again (--force runs it in any case)"
+        for name in ("01_first", "03_detect", "04_last")
+    ]
+    run(only=["03"])
+    assert made(finished) == before, "not even where it is named"
+
+
+def test_what_has_changed_runs_again_and_says_why(finished, notebooks, capsys):
+    before = made(finished)
+    capsys.readouterr()
+    write_notebook(notebooks / "04_last.ipynb", SHARED, "print('other')")
+    (finished / "detection" / "metrics.json").unlink()
+    run()
+    after = made(finished)
+    assert [number for number in after if after[number] != before[number]] == ["03", "04"]
+    said = capsys.readouterr().out
+    assert "01_first: up to date" in said
+    assert "03_detect: runs (detection/metrics.json is missing)\n03_detect: finished in " in said
+    assert "04_last: runs (changed: code)" in said
+
+
+def test_a_parameter_runs_those_that_have_it(finished):
+    before = made(finished)
+    run(given={"epochs": "2"})
+    after = made(finished)
+    assert [number for number in after if after[number] != before[number]] == ["03"]
+    assert (finished / "detection" / "metrics.json").read_text() == "2"
+
+
+def test_what_an_earlier_notebook_makes_anew_runs_its_readers_in_the_same_run(finished, notebooks):
+    before = made(finished)
+    code = "from pathlib import Path\n(Path(run) / 'index.csv').write_text('class\\nCOVID\\nA\\n')"
+    write_notebook(notebooks / "01_first.ipynb", SHARED, code)
+    run()
+    assert all(made(finished)[number] > before[number] for number in ("01", "03", "04"))
+    before = made(finished)
+    run()
+    assert made(finished) == before
+
+
+def test_force_runs_what_is_chosen_and_its_training_anew(finished, monkeypatch):
+    forgotten = []
+    module = SimpleNamespace(forget=lambda folder: forgotten.append(folder.name))
+    monkeypatch.setitem(sys.modules, "helpers.training", module)
+    before = made(finished)
+    run(only=["01", "03"], force=True)
+    after = made(finished)
+    assert [number for number in after if after[number] != before[number]] == ["01", "03"]
+    assert forgotten == ["detection"]
+    run(only=["01"], force=True)
+    assert forgotten == ["detection"], "01 trains nothing"
+
+
+def test_a_forced_run_that_fails_goes_on_without_force(finished, notebooks, monkeypatch):
+    module = SimpleNamespace(forget=lambda folder: None)
+    monkeypatch.setitem(sys.modules, "helpers.training", module)
+    write_notebook(notebooks / "03_detect.ipynb", SHARED + OWN, "print(1)", "raise ValueError")
+    with pytest.raises(CovidLungsError, match="03_detect stopped at cell 4"):
+        run(force=True)
+    before = made(finished)
+    write_notebook(notebooks / "03_detect.ipynb", SHARED + OWN, "print('mended')")
+    run()
+    after = made(finished)
+    assert [number for number in after if after[number] != before[number]] == ["03", "04"]
+
+
+def test_a_notebook_that_failed_is_run_again(finished, notebooks):
+    write_notebook(notebooks / "04_last.ipynb", SHARED, "raise ValueError")
+    for _ in range(2):
+        with pytest.raises(CovidLungsError, match="04_last stopped at cell 3"):
+            run()
+
+
+def test_a_limit_of_time_reaches_the_cells(finished, notebooks):
+    write_notebook(notebooks / "04_last.ipynb", SHARED, "import time; time.sleep(60)")
+    with refused("04_last stopped at cell 3", "within 1 seconds", "--timeout"):
+        run(timeout="1")
+
+
+def test_what_is_up_to_date_needs_no_papermill(finished, notebooks):
+    code = (
+        "import sys, pathlib, helpers.notebooks\n"
+        f"helpers.notebooks._folder = lambda: pathlib.Path({str(notebooks)!r})\n"
+        "from helpers.chain import Request, run_chain\n"
+        "run_chain(Request(run='a'))\n"
+        "print([name for name in ('papermill', 'scipy', 'keras') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=project_root())
+    assert result.stderr == "", "no bar where nobody looks"
+    assert [line.split()[1] for line in result.stdout.splitlines()[:-1]] == ["up"] * 3
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_file_that_is_no_notebook_is_named(notebooks):
+    (notebooks / "04_last.ipynb").write_text('{"cells": 3')
+    with refused("04_last.ipynb", "is no notebook", "restore it with git"):
+        run()

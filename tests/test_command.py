@@ -1,13 +1,16 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from dataclasses import asdict
 
 import pytest
 from builders import image_path, make_run, write_image, xray
 
-from helpers import chain
 from helpers.command import main
+from helpers.folders import project_root
 
 pytestmark = pytest.mark.usefixtures("runs")
 BAD_INPUT = {
@@ -21,6 +24,10 @@ BAD_INPUT = {
     "unknown start": (["--from", "9"], "notebook '9': choose one of"),
     "missing groups": (["--groups", "no/such.csv"], "groups 'no/such.csv': no such folder or file"),
     "unknown finding": (["--allow", "speed"], "allow 'speed': choose from class_without_xrays"),
+    "no time": (["--timeout", "0"], "--timeout 0: give whole seconds from 1 to 999999"),
+    "part of a second": (["--timeout", "1.5"], "--timeout 1.5: give whole seconds"),
+    "endless time": (["--timeout", "9" * 5000], "give whole seconds from 1 to 999999"),
+    "a word for a time": (["--force", "--timeout", "ten"], "--timeout ten: give whole seconds"),
     "nothing left": (["--only", "01", "--from", "02"], "no notebook is left to run"),
 }
 
@@ -55,21 +62,26 @@ def test_misuse_gives_status_2(arguments, capsys):
 
 def test_a_finished_chain_ends_with_its_figures_and_status_0(data_set, runs, capsys, monkeypatch):
     make_run(runs / "a", data_set)
-    monkeypatch.setattr("helpers.chain.run_chain", lambda **options: runs / "a")
+    monkeypatch.setattr("helpers.chain.run_chain", lambda request: runs / "a")
     assert main(["run"]) == 0
     assert f"Made:\n  {runs.as_posix()}/a/index.csv" in capsys.readouterr().out
 
 
 def test_a_run_that_cannot_be_described_gives_status_1(runs, capsys, monkeypatch):
-    monkeypatch.setattr("helpers.chain.run_chain", lambda **options: runs / "a")
+    monkeypatch.setattr("helpers.chain.run_chain", lambda request: runs / "a")
     assert main(["run"]) == 1
     assert "runs/a/audit.json not found" in capsys.readouterr().err
 
 
 def test_options_reach_the_chain(monkeypatch, capsys):
-    monkeypatch.setattr("helpers.chain.run_chain", lambda **options: sys.exit(json.dumps(options)))
+
+    def tell(request):
+        sys.exit(json.dumps(asdict(request)))
+
+    monkeypatch.setattr("helpers.chain.run_chain", tell)
     line = "run --data x.zip --recipe original --run b -p epochs 2 -p seed 3 --only 03 --only 04"
     line += " --from 04 --groups g.csv --allow mostly_unusable --allow class_without_xrays"
+    line += " --force --timeout 60"
     with pytest.raises(SystemExit) as caught:
         main(line.split())
     assert json.loads(caught.value.code) == {
@@ -81,13 +93,30 @@ def test_options_reach_the_chain(monkeypatch, capsys):
         "start": "04",
         "groups": "g.csv",
         "allow": "mostly_unusable,class_without_xrays",
+        "force": True,
+        "timeout": "60",
     }
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_gives_status_130_and_the_line_that_goes_on(number, monkeypatch, capsys):
+    usual = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(
+        "helpers.chain.run_chain", lambda request: os.kill(os.getpid(), number) or time.sleep(9)
+    )
+    assert main(["run", "--data", "my X-rays.zip", "--force"]) == 130
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert output.err.splitlines() == [
+        "covid-lungs: stopped. To go on: covid-lungs run --data 'my X-rays.zip'"
+    ]
+    assert signal.getsignal(signal.SIGTERM) == usual
 
 
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("run", ["--groups FILE", "--allow FINDING", "--recipe NAME"]),
+        ("run", ["--groups FILE", "--allow FINDING", "--recipe NAME", "--force", "--timeout SEC"]),
         ("audit", ["SOURCE"]),
         ("predict", ["--run RUN", "--out FOLDER"]),
     ],
@@ -157,7 +186,7 @@ def test_a_console_without_arrows_shows_an_audit_too(data_set, cache):
     command = [sys.executable, "-m", "helpers", "audit", str(data_set.root)]
     environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
     result = subprocess.run(
-        command, capture_output=True, cwd=chain.project_root(), env=environment, check=False
+        command, capture_output=True, cwd=project_root(), env=environment, check=False
     )
     assert result.stderr == b""
     assert result.returncode == 0
@@ -166,7 +195,7 @@ def test_a_console_without_arrows_shows_an_audit_too(data_set, cache):
 
 def test_python_m_helpers_is_the_same_command():
     command = [sys.executable, "-m", "helpers", "run", "--recipe", "fast"]
-    folder = chain.project_root()
+    folder = project_root()
     result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
     assert result.returncode == 1
     assert result.stderr.startswith("covid-lungs: recipe 'fast' is unknown")

@@ -9,6 +9,7 @@ import papermill
 import pytest
 
 from helpers.chain import SHARED_PARAMETERS
+from helpers.notebooks import read_parameters
 from maintenance.remake_notebooks import SIZE_LIMIT, clean
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
@@ -62,6 +63,8 @@ def test_papermill_sees_the_shared_parameters_and_their_types(path):
         "int",
         "bool",
     }
+    ours = {name: kind for name, (kind, _) in read_parameters(path).items()}
+    assert ours == {name: details["inferred_type_name"] for name, details in parameters.items()}
 
 
 def test_at_least_three_cells_are_compared_and_have_something_to_compare(path):

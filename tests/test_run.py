@@ -1,16 +1,17 @@
 """The whole chain, small: what a run leaves, that equal runs are equal, and real X-rays."""
 
 import json
+import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from helpers.chain import run_chain
+from helpers.chain import Request, run_chain
 from helpers.command import main
 from helpers.folders import runs_root
-from helpers.results import MADE
+from helpers.results import MADE, describe_run
 from helpers.scores import SCORES
 from helpers.views import VIEWS
 
@@ -95,6 +96,19 @@ def test_equal_runs_give_equal_files(quick_run):
         assert again == (quick_run / name).read_bytes(), name
 
 
+def test_a_second_run_runs_nothing_and_ends_with_the_same_figures(quick_run, capsys):
+    before = {path: path.stat().st_mtime_ns for path in quick_run.rglob("*")}
+    begun = time.monotonic()
+    assert main(["run", "--run", "quick", *QUICK]) == 0
+    assert time.monotonic() - begun < 5
+    assert {path: path.stat().st_mtime_ns for path in quick_run.rglob("*")} == before
+    steps, figures = capsys.readouterr().out.split("\n\n", 1)
+    assert [line.split(": ")[1] for line in steps.splitlines()] == [
+        "up to date, not run again (--force runs it in any case)"
+    ] * 6
+    assert "\n" + figures == describe_run(quick_run) + "\n"
+
+
 def test_another_seed_gives_another_split_and_other_weights(quick_run):
     assert main(["run", "--run", "seeded", "--only", "01", "--only", "02", "-p", "seed", "8"]) == 0
     seeded = runs_root() / "seeded"
@@ -105,7 +119,7 @@ def test_another_seed_gives_another_split_and_other_weights(quick_run):
 def test_a_failing_cell_ends_the_run_with_notebook_error_and_remedy(capsys):
     assert main(["run", "--run", "unmade", "--from", "02"]) == 1
     message = capsys.readouterr().err
-    assert message.startswith("covid-lungs: 02_split_data stopped:")
+    assert message.startswith("covid-lungs: 02_split_data stopped at cell ")
     folder = runs_root() / "unmade"
     assert f"{folder}/index.csv not found: run 01_get_data first" in message
     assert f"{folder}/notebooks/02_split_data.ipynb" in message
@@ -113,14 +127,8 @@ def test_a_failing_cell_ends_the_run_with_notebook_error_and_remedy(capsys):
 
 def test_real_tuberculosis_data_are_segmented_and_detection_says_why_not(real_data, capsys):
     archive = str(real_data / "shenzhen.zip")
-    folder = run_chain(
-        data=archive,
-        recipe="demo",
-        run="shenzhen",
-        given={"epochs": "1", "image_size": "32"},
-        only=[],
-        start=None,
-    )
+    given = {"epochs": "1", "image_size": "32"}
+    folder = run_chain(Request(data=archive, run="shenzhen", given=given))
     said = capsys.readouterr().out
     assert "03_detect_covid: skipped" in said
     assert "06_audit_shortcuts: skipped" in said

@@ -1,0 +1,170 @@
+"""Freshness: whether what a notebook made is still what it would make now."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from helpers.data_sets import find_path
+from helpers.errors import CovidLungsError
+from helpers.folders import SEGMENTER, shown
+from helpers.imports import PACKAGE, used_helpers
+from helpers.notebooks import read_code, read_parameters
+from helpers.recall import describe_files
+
+STATE = "chain.json"  # in the run folder: of each finished notebook, what it used and made
+SOURCES = ("data", "groups")  # parameters that name what a notebook reads outside the run folder
+# Files of the run folder that each notebook reads.
+READS = {
+    "02": ("index.csv",),
+    "03": ("index.csv", "split.csv"),
+    "04": ("index.csv", "split.csv"),
+    "05": ("index.csv", "split.csv", SEGMENTER, "detection/metrics.json"),
+    "06": ("index.csv", "split.csv"),
+}
+# Files of the run folder that each notebook makes, besides its figures and itself.
+MAKES = {
+    "01": ("index.csv", "audit.json"),
+    "02": ("split.csv",),
+    "03": tuple(
+        f"detection/{name}"
+        for name in ("model.keras", "history.csv", "predictions.csv", "metrics.json")
+    ),
+    "04": (SEGMENTER, "segmentation/history.csv"),
+    "05": ("segmentation/scores.csv", "segmentation/metrics.json"),
+    "06": tuple(
+        f"shortcuts/{pattern}"
+        for pattern in ("*.*", "*/model.keras", "*/history.csv", "lungs/*/model.keras")
+    ),
+}
+
+
+def describe_sources(parameters: dict[str, object]) -> dict[str, str]:
+    """Return, for each parameter that names a source, what changes with its content.
+
+    The code that draws the demo is among the helpers of every notebook, and what Kaggle's client
+    has fetched stays as it is.
+
+    Raises:
+        CovidLungsError: a source cannot be read.
+    """
+    given = {name: parameters[name] for name in SOURCES if parameters.get(name)}
+    return {name: _describe_source(str(source)) for name, source in given.items()}
+
+
+def _describe_source(source: str) -> str:
+    """Return what changes with a folder's files, an archive, or another file."""
+    if source in ("demo", "kaggle"):
+        return source
+    path = find_path(source)
+    if path.is_dir():
+        lines = "".join(sorted(describe_files(path)))
+        return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
+    if path.suffix == ".zip":  # as large as a disk; its X-rays are kept under the same two
+        return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
+    return _digest(path)
+
+
+def describe_inputs(
+    notebook: Path, run_folder: Path, parameters: dict[str, object], sources: dict[str, str]
+) -> dict[str, object]:
+    """Return what a notebook's results follow from, by name: values, and digests of files.
+
+    Args:
+        notebook: its file.
+        run_folder: where it reads and writes.
+        parameters: what it is given.
+        sources: as `describe_sources` returns them.
+    """
+    known = read_parameters(notebook)
+    values = {name: known[name].default for name in known} | parameters
+    code = "\n".join(read_code(notebook))
+    inputs = {f"parameter {name}": value for name, value in values.items() if name != "run"}
+    inputs |= {f"content of {name}": sources[name] for name in known if name in sources}
+    inputs["code"] = hashlib.sha256(code.encode()).hexdigest()
+    inputs |= {
+        path.relative_to(PACKAGE.parent).as_posix(): _digest(path) for path in used_helpers(code)
+    }
+    return inputs | {name: _digest(run_folder / name) for name in READS.get(notebook.name[:2], ())}
+
+
+def why_stale(notebook: Path, run_folder: Path, inputs: dict[str, object]) -> str | None:
+    """Return why a notebook must be run again, in a few words; None if it is up to date.
+
+    Args:
+        notebook: its file.
+        run_folder: where it reads and writes.
+        inputs: as `describe_inputs` returns them now.
+    """
+    kept = _read_state(run_folder).get(notebook.stem)
+    if kept is None:
+        return "it has not finished here yet"
+    used, made = kept["inputs"], kept["made"]
+    changed = [name for name in sorted(used | inputs) if used.get(name) != inputs.get(name)]
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        return f"changed: {', '.join(changed[:3])}{more}"
+    for name, digest in made.items():
+        found = _digest(run_folder / name)
+        if found != digest:
+            return f"{name} {'is missing' if found is None else 'was changed since'}"
+    return None
+
+
+def record(notebook: Path, run_folder: Path, inputs: dict[str, object]) -> None:
+    """Keep what a notebook that has finished used, and what it made, for the next run.
+
+    Args:
+        notebook: its file.
+        run_folder: where it read and wrote.
+        inputs: as `describe_inputs` returned them before it ran.
+    """
+    number = notebook.name[:2]
+    patterns = (*MAKES.get(number, ()), f"figures/{number}_*.png", f"notebooks/{notebook.name}")
+    made = {path for pattern in patterns for path in run_folder.glob(pattern)}
+    state = _read_state(run_folder)
+    state[notebook.stem] = {
+        "inputs": inputs,
+        "made": {path.relative_to(run_folder).as_posix(): _digest(path) for path in sorted(made)},
+    }
+    _write_state(run_folder, state)
+
+
+def forget(notebooks: list[Path], run_folder: Path) -> None:
+    """Let notebooks count as never run."""
+    stems = {notebook.stem for notebook in notebooks}
+    state = _read_state(run_folder)
+    _write_state(run_folder, {stem: kept for stem, kept in state.items() if stem not in stems})
+
+
+def _write_state(run_folder: Path, state: dict[str, dict]) -> None:
+    """Write what is known of each notebook, whole or not at all."""
+    path = run_folder / STATE
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8", newline="\n")
+    partial.replace(path)
+
+
+def _read_state(run_folder: Path) -> dict[str, dict]:
+    """Return what `record` kept; what is missing or damaged counts as nothing."""
+    try:
+        state = json.loads((run_folder / STATE).read_text(encoding="utf-8"))
+        return {
+            stem: {"inputs": dict(kept["inputs"]), "made": dict(kept["made"])}
+            for stem, kept in state.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _digest(path: Path) -> str | None:
+    """Return what changes with a file's content; None if there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CovidLungsError(
+            f"{shown(path)}: cannot be read ({error.strerror}). Mend its permissions, or reconnect "
+            "the drive that it is on."
+        ) from error
