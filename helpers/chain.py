@@ -15,11 +15,12 @@ from helpers.audit import check_allowed
 from helpers.data_sets import POSITIVE_CLASS, find_path
 from helpers.errors import CovidLungsError
 from helpers.folders import find_run
+from helpers.locks import hold_run
 from helpers.notebooks import Parameter, find_notebooks, read_parameters
 from helpers.recipes import find_recipe
 
 SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
-OPTIONS = ("data", "run", "recipe", "groups", "allow")  # options of the command itself
+OPTIONS = ("data", "run", "recipe", "groups", "external", "allow")  # options of the command itself
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 # The part of a recipe, and of the run folder, that a notebook trains.
 TRAINS = {"03": "detection", "04": "segmentation", "06": "shortcuts"}
@@ -40,6 +41,7 @@ class Request:
         only: two-digit numbers of the notebooks to run; empty runs all.
         start: the first number to run, or None.
         groups: the path of a groups file, or None.
+        external: the source of X-rays from elsewhere to test the networks on, or None.
         allow: findings of the audit that shall not stop the run, separated by commas.
         force: run what is up to date, too, and train anew.
         timeout: seconds that a cell may take, as text, or None for no limit.
@@ -52,6 +54,7 @@ class Request:
     only: list[str] = field(default_factory=list)
     start: str | None = None
     groups: str | None = None
+    external: str | None = None
     allow: str = ""
     force: bool = False
     timeout: str | None = None
@@ -71,13 +74,14 @@ def run_chain(request: Request) -> Path:
     folder = find_run(request.run, parameters["data"], request.recipe)
     parameters["run"] = str(folder)
     sources = freshness.describe_sources(parameters)
-    if request.force:
-        _forget(folder, notebooks)
-    for notebook in tqdm(notebooks, desc=f"run {folder.name}", unit="notebook", disable=None):
-        if notebook.name[:2] in NEEDS_COVID and not _has_detection(folder):
-            _say(f"{notebook.stem}: skipped, since it needs the class COVID and another.")
-        else:
-            _bring_up_to_date(notebook, folder, parameters, sources, timeout)
+    with hold_run(folder):
+        if request.force:
+            _forget(folder, notebooks)
+        for notebook in tqdm(notebooks, desc=f"run {folder.name}", unit="notebook", disable=None):
+            if notebook.name[:2] in NEEDS_COVID and not _has_detection(folder):
+                _say(f"{notebook.stem}: skipped, since it needs the class COVID and another.")
+            else:
+                _bring_up_to_date(notebook, folder, parameters, sources, timeout)
     return folder
 
 
@@ -129,9 +133,10 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     Raises:
         CovidLungsError: one that no notebook takes.
     """
-    recipe, data, groups = find_recipe(request.recipe), request.data, request.groups
-    if data not in ("demo", "kaggle"):
-        data = str(find_path(data))
+    recipe, groups = find_recipe(request.recipe), request.groups
+    data, external = _find(request.data), request.external
+    if external is not None:
+        external = _find(external, "external")
     if groups is not None:
         groups = str(find_path(groups, "groups", "Give a .csv with the columns file and group."))
     check_allowed(request.allow)
@@ -140,8 +145,13 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     for notebook in notebooks:
         if part := TRAINS.get(notebook.name[:2]):
             getattr(recipe, part).override(**changes)  # refuses what its network cannot take
-    shared = {"data": data, "recipe": request.recipe, "groups": groups, "allow": request.allow}
-    return parameters | shared
+    shared = {"data": data, "recipe": request.recipe, "groups": groups, "external": external}
+    return parameters | shared | {"allow": request.allow}
+
+
+def _find(source: str, name: str = "data") -> str:
+    """Return a data set's source, a path made absolute."""
+    return source if source in ("demo", "kaggle") else str(find_path(source, name))
 
 
 def check_parameters(notebooks: list[Path], given: dict[str, str]) -> dict[str, object]:

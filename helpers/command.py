@@ -38,6 +38,9 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--groups", metavar="FILE", help=".csv with file,group: what stays together, as patients"
     )
     run.add_argument(
+        "--external", metavar="SOURCE", help="X-rays from elsewhere to test the networks on, too"
+    )
+    run.add_argument(
         "--allow",
         action="append",
         default=[],
@@ -88,6 +91,7 @@ def run_notebooks(options: argparse.Namespace) -> int:
         only=options.only,
         start=options.start,
         groups=options.groups,
+        external=options.external,
         allow=",".join(options.allow),
         force=options.force,
         timeout=options.timeout,

@@ -17,6 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from helpers.errors import CovidLungsError
 from helpers.folders import shown
+from helpers.locks import for_notebooks
 
 KERNEL = "python3"  # of the environment that this command runs in
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -34,7 +35,9 @@ class QuietKernelManager(AsyncKernelManager):
     async def start_kernel(self, **options: object) -> None:
         """Start a kernel with its own standard error dropped, so that progress bars stay whole."""
         quiet = {**os.environ, "TQDM_DISABLE": "1"}
-        await super().start_kernel(stderr=subprocess.DEVNULL, env=quiet, **options)
+        await super().start_kernel(
+            stderr=subprocess.DEVNULL, env=quiet, **for_notebooks(), **options
+        )
 
 
 def execute(

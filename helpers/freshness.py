@@ -6,19 +6,26 @@ from pathlib import Path
 
 from helpers.data_sets import find_path
 from helpers.errors import CovidLungsError
+from helpers.files import write_whole
 from helpers.folders import SEGMENTER, shown
 from helpers.imports import PACKAGE, used_helpers
 from helpers.notebooks import read_code, read_parameters
 from helpers.recall import describe_files
 
 STATE = "chain.json"  # in the run folder: of each finished notebook, what it used and made
-SOURCES = ("data", "groups")  # parameters that name what a notebook reads outside the run folder
+# Parameters that name what a notebook reads outside the run folder.
+SOURCES = ("data", "groups", "external")
 # Files of the run folder that each notebook reads.
 READS = {
     "02": ("index.csv",),
     "03": ("index.csv", "split.csv"),
     "04": ("index.csv", "split.csv"),
-    "05": ("index.csv", "split.csv", SEGMENTER, "detection/metrics.json"),
+    "05": (
+        "index.csv",
+        "split.csv",
+        SEGMENTER,
+        *(f"detection/{name}" for name in ("model.keras", "predictions.csv", "metrics.json")),
+    ),
     "06": ("index.csv", "split.csv"),
 }
 # Files of the run folder that each notebook makes, besides its figures and itself.
@@ -30,7 +37,11 @@ MAKES = {
         for name in ("model.keras", "history.csv", "predictions.csv", "metrics.json")
     ),
     "04": (SEGMENTER, "segmentation/history.csv"),
-    "05": ("segmentation/scores.csv", "segmentation/metrics.json"),
+    "05": (
+        "segmentation/scores.csv",
+        "segmentation/metrics.json",
+        *(f"external/{name}" for name in ("predictions.csv", "scores.csv", "metrics.json")),
+    ),
     "06": tuple(
         f"shortcuts/{pattern}"
         for pattern in ("*.*", "*/model.keras", "*/history.csv", "lungs/*/model.keras")
@@ -138,10 +149,7 @@ def forget(notebooks: list[Path], run_folder: Path) -> None:
 
 def _write_state(run_folder: Path, state: dict[str, dict]) -> None:
     """Write what is known of each notebook, whole or not at all."""
-    path = run_folder / STATE
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8", newline="\n")
-    partial.replace(path)
+    write_whole(run_folder / STATE, json.dumps(state, indent=1) + "\n")
 
 
 def _read_state(run_folder: Path) -> dict[str, dict]:

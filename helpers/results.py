@@ -1,6 +1,7 @@
 """Results: `metrics.json` files, and the table of a run's headline figures."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -82,14 +83,19 @@ def read_metrics(folder: Path) -> dict[str, dict]:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def headline_table(run_folder: Path) -> pd.DataFrame:
-    """Return the headline figures on the test split that a run has so far, formatted."""
+def headline_table(run_folder: Path, parts: Iterable[str] = HEADLINES) -> pd.DataFrame:
+    """Return the headline figures on the test split that a run has so far, formatted.
+
+    Args:
+        run_folder: the run.
+        parts: of the run folder, in order.
+    """
     rows = [
         (label, _show(figures[name]["value"]), _interval(figures[name]), figures[name]["n"])
-        for part, labels in HEADLINES.items()
+        for part in parts
         if (run_folder / part / "metrics.json").is_file()
         for figures in [read_metrics(run_folder / part)]
-        for name, label in labels.items()
+        for name, label in HEADLINES[part].items()
         if name in figures
     ]
     return pd.DataFrame(

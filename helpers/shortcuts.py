@@ -13,6 +13,7 @@ from helpers import evaluation, models, training
 from helpers.areas import auroc
 from helpers.batches import Batches
 from helpers.errors import CovidLungsError
+from helpers.files import write_whole
 from helpers.intervals import Estimate, estimate_statistic
 from helpers.recipes import DetectionSettings
 
@@ -182,9 +183,7 @@ def write_verdict(folder: Path, verdict: Verdict) -> Path:
         "p_values": {name: float(f"{value:.4g}") for name, value in verdict.p_values.items()},
         "text": verdict.text,
     }
-    path = folder / "verdict.json"
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8", newline="\n")
-    return path
+    return write_whole(folder / "verdict.json", json.dumps(content, indent=2) + "\n")
 
 
 def _show(p_value: float) -> str:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
-from builders import make_run, refused, write_notebook
+from builders import make_data_set, make_run, refused, write_notebook, write_pair
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,7 +136,7 @@ def test_a_parameter_of_a_notebook_that_does_not_run_is_unknown(notebooks):
         check_parameters(find_notebooks(["04"], None), {"epochs": "2"})
 
 
-@pytest.mark.parametrize("name", ["data", "run", "recipe", "groups", "allow"])
+@pytest.mark.parametrize("name", ["data", "run", "recipe", "groups", "external", "allow"])
 def test_an_option_given_as_a_parameter_is_not_ignored(notebooks, name):
     with refused(f"parameter {name!r}", f"give it as --{name} other", "without -p"):
         check_parameters(find_notebooks([], None), {name: "other"})
@@ -163,6 +163,7 @@ REFUSALS = {
     "number": {"only": ["09"]},
     "start": {"start": "09"},
     "groups": {"groups": "no/such.csv"},
+    "external": {"external": "no/such/folder"},
     "allow": {"allow": "mostly_unusable,speed"},
     "timeout": {"timeout": "-1"},
 }
@@ -187,6 +188,25 @@ def test_the_chain_runs_in_order_with_its_parameters(notebooks, runs, data_set):
     assert executed == ["01_first.ipynb", "03_detect.ipynb", "04_last.ipynb"]
     outputs = nbformat.read(folder / "notebooks" / "04_last.ipynb", 4).cells[-1].outputs
     assert outputs, "the executed notebook holds what its cells gave"
+
+
+def test_xrays_from_elsewhere_reach_the_notebook_that_tests_on_them(
+    notebooks, runs, tmp_path, monkeypatch
+):
+    note = "from pathlib import Path\n(Path(run) / 'there.txt').write_text(repr(external))"
+    write_notebook(notebooks / "04_last.ipynb", SHARED + "external: str = None\n", note)
+    other = make_data_set(tmp_path / "other")
+    monkeypatch.chdir(tmp_path)  # the notebooks run in a folder of their own
+    there = run() / "there.txt"
+    assert there.read_text() == repr(None)
+    run(external="other")
+    assert there.read_text() == repr(str(other.root))
+    there.unlink()
+    run(external="other")
+    assert not there.exists(), "nothing has changed"
+    write_pair(other.root, "COVID", 99)
+    run(external="other")
+    assert there.exists(), "the X-rays elsewhere are others now"
 
 
 def test_groups_and_allowed_findings_reach_the_notebooks_that_have_them(

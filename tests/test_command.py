@@ -80,7 +80,8 @@ def test_options_reach_the_chain(monkeypatch, capsys):
 
     monkeypatch.setattr("helpers.chain.run_chain", tell)
     line = "run --data x.zip --recipe original --run b -p epochs 2 -p seed 3 --only 03 --only 04"
-    line += " --from 04 --groups g.csv --allow mostly_unusable --allow class_without_xrays"
+    line += " --from 04 --groups g.csv --external x.zip"
+    line += " --allow mostly_unusable --allow class_without_xrays"
     line += " --force --timeout 60"
     with pytest.raises(SystemExit) as caught:
         main(line.split())
@@ -92,6 +93,7 @@ def test_options_reach_the_chain(monkeypatch, capsys):
         "only": ["03", "04"],
         "start": "04",
         "groups": "g.csv",
+        "external": "x.zip",
         "allow": "mostly_unusable,class_without_xrays",
         "force": True,
         "timeout": "60",

@@ -125,8 +125,8 @@ def test_a_missing_file_is_named(chain):
 
 
 def test_a_file_changed_by_hand_is_named(chain):
-    (chain.run_folder / "detection" / "predictions.csv").write_text("better")
-    assert chain.stale() == {"03": "detection/predictions.csv was changed since"}
+    (chain.run_folder / "detection" / "history.csv").write_text("better")
+    assert chain.stale() == {"03": "detection/history.csv was changed since"}
 
 
 def test_a_new_model_makes_the_evaluation_stale_and_never_the_detection(chain):
