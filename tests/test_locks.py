@@ -28,9 +28,9 @@ from helpers.locks import for_notebooks, hold_run
 with hold_run(Path(sys.argv[1])):
     wait = "import os; os.read(int({!r}), 1)".format(sys.argv[2])
     passed = {"pass_fds": (int(sys.argv[2]), *for_notebooks()["pass_fds"])}
-    subprocess.Popen([sys.executable, "-c", wait], stdout=subprocess.DEVNULL, **passed)
+    subprocess.Popen([sys.executable, "-c", wait], **passed)
     print("held", flush=True)
-    input()
+    sys.stdin.readline()
 """
 RACER = """
 import sys
@@ -69,11 +69,15 @@ class Run:
             self.writing = None
 
     def end(self) -> None:
-        self.process.communicate()
+        self.process.stdin.close()
+        self.process.wait()
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+
+    def wait_for_notebook(self) -> None:
+        self.process.stdout.read()  # which the notebook shares, and so keeps open
 
 
 @contextmanager
@@ -84,6 +88,9 @@ def running(folder: Path) -> Iterator[Run]:
     finally:
         run.end_notebook()
         run.kill()
+        run.wait_for_notebook()
+        run.process.stdin.close()
+        run.process.stdout.close()
 
 
 def write_record(folder: Path, host: str, age: float = 0) -> Path:
@@ -114,6 +121,7 @@ def test_a_killed_run_is_followed_without_a_word(tmp_path, capfd):
     with running(tmp_path) as first:
         first.end_notebook()
         first.kill()
+        first.wait_for_notebook()
     with hold_run(tmp_path):
         record = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
         assert record["process"] == os.getpid()
