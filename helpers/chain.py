@@ -14,7 +14,8 @@ from helpers import freshness
 from helpers.audit import check_allowed
 from helpers.data_sets import POSITIVE_CLASS, find_path
 from helpers.errors import CovidLungsError
-from helpers.folders import find_run
+from helpers.files import clear_partial
+from helpers.folders import cache_root, find_run
 from helpers.locks import hold_run
 from helpers.notebooks import Parameter, find_notebooks, read_parameters
 from helpers.recipes import find_recipe
@@ -74,6 +75,7 @@ def run_chain(request: Request) -> Path:
     folder = find_run(request.run, parameters["data"], request.recipe)
     parameters["run"] = str(folder)
     sources = freshness.describe_sources(parameters)
+    clear_partial(cache_root())
     with hold_run(folder):
         if request.force:
             _forget(folder, notebooks)

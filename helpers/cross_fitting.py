@@ -11,6 +11,7 @@ from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.cleaning import draw_lungs
 from helpers.data_sets import DataSet
+from helpers.files import make_folder
 from helpers.images import resize_mask
 from helpers.recipes import SegmentationSettings
 
@@ -64,7 +65,7 @@ def draw_unseen(
     policy = keras.config.dtype_policy()
     try:
         for number, (seen, unseen) in enumerate(_divide(split, FOLDS, seed), start=1):
-            place = folder / f"fold-{number}"
+            place = make_folder(make_folder(folder) / f"fold-{number}")
             model = _train_fold(xrays, masks, split, seen, settings, seed, place)
             for row, found in zip(unseen, evaluation.predict(model, xrays[unseen]), strict=True):
                 drawn[row] = draw_lungs(found, masks.shape[1:])
@@ -90,7 +91,6 @@ def _train_fold(
     check = Batches(xrays, masks, seen[checked], settings.batch_size)
     model = models.build_unet(settings)
     training.compile_segmenter(model, settings, len(learn))
-    folder.mkdir(parents=True, exist_ok=True)
     training.train(model, learn, check, settings.epochs, folder, say=False)
     return models.look_twice(model) if settings.look_twice else model
 

@@ -6,14 +6,13 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from helpers.colab import WHAT_TO_CLICK, on_drive
 from helpers.errors import CovidLungsError
-from helpers.folders import shown
+from helpers.folders import PARTIAL, shown
 
-PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whole yet
 LEFT_BEHIND = 3600  # seconds without a change: whoever fills a hidden folder has ended
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE}
@@ -62,15 +61,28 @@ def partial_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def clear_partial(run_folder: Path) -> None:
-    """Remove the hidden folders that killed writers left in a run folder and its parts.
+def make_folder(folder: Path) -> Path:
+    """Make a folder where there is none, and return it; the folder above it must be there.
 
-    Those that changed lately stay: a prediction may be filling one.
+    Raises:
+        CovidLungsError: it cannot be made.
+    """
+    with refusing(folder):
+        folder.mkdir(exist_ok=True)
+    return folder
+
+
+def clear_partial(root: Path) -> None:
+    """Remove the hidden folders that killed writers left in a run folder, or the cache.
+
+    Those that changed lately stay: their writers may be alive.
     """
     for pattern in (f"{PARTIAL}*", f"*/{PARTIAL}*"):
-        for folder in run_folder.glob(pattern):
-            if time.time() - folder.stat().st_mtime > LEFT_BEHIND:
-                shutil.rmtree(folder, ignore_errors=True)
+        for folder in root.glob(pattern):
+            with suppress(OSError):  # its writer may be ending just now
+                changed = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+                if time.time() - changed > LEFT_BEHIND:
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

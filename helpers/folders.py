@@ -8,6 +8,7 @@ from pathlib import Path
 from helpers.colab import DRIVE_FOLDER, LOCAL_FOLDER, in_colab
 from helpers.errors import CovidLungsError
 
+PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whole yet
 SEGMENTER, DETECTOR = "segmentation/model.keras", "detection/model.keras"  # below a run folder
 
 
@@ -58,7 +59,7 @@ def find_run(run: str | None, data: str, recipe: str) -> Path:
     name = (run or default_run_name(data, recipe)).rstrip("/")
     try:
         folder = _run_folder(name)
-        for part in ("detection", "segmentation", "figures", "notebooks"):
+        for part in ("detection", "segmentation", "shortcuts", "figures", "notebooks"):
             (folder / part).mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError, ValueError) as error:  # the last two: no path, such as ~nobody
         reason = getattr(error, "strerror", None) or error
@@ -113,14 +114,14 @@ def require(path: Path, notebook: str) -> Path:
 
 
 def make_partial(target: Path) -> Path:
-    """Return a new folder beside `target`, to be filled and then renamed.
+    """Return a new hidden folder beside `target`, to be filled and then renamed.
 
     Raises:
         CovidLungsError: the folder that is to hold both cannot be made.
     """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f"{target.stem}.", dir=target.parent))
+        return Path(tempfile.mkdtemp(prefix=PARTIAL, dir=target.parent))
     except OSError as error:
         raise CovidLungsError(
             f"{shown(target.parent)}: this folder cannot be made or written to ({error.strerror}). "

@@ -12,7 +12,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 from helpers.calibration import apply_temperature, reliability_table
 from helpers.data_sets import DataSet
 from helpers.detection import confusion_by_class
-from helpers.files import refusing, replacing
+from helpers.files import make_folder, replacing
 from helpers.intervals import Estimate
 from helpers.recipes import THRESHOLD
 from helpers.splits import FRACTIONS
@@ -34,8 +34,7 @@ def finish(figure: Figure, run_folder: Path, name: str, data_set: DataSet) -> No
     """Write on a figure what X-rays it was made from, and keep it as `figures/<name>.png`."""
     figure.text(0.995, 0.005, data_set.label, ha="right", va="bottom", fontsize=9, color="#555555")
     path = run_folder / "figures" / f"{name}.png"
-    with refusing(path):
-        path.parent.mkdir(exist_ok=True)
+    make_folder(path.parent)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110, metadata={"Software": None})
 

@@ -13,7 +13,7 @@ from helpers import evaluation, models, training
 from helpers.areas import auroc
 from helpers.batches import Batches
 from helpers.errors import CovidLungsError
-from helpers.files import write_whole
+from helpers.files import make_folder, write_whole
 from helpers.intervals import Estimate, estimate_statistic
 from helpers.recipes import DetectionSettings
 
@@ -68,8 +68,7 @@ def train_view(
     check = Batches(view, labels, rows["validation"], settings.batch_size)
     model = models.build_detector(settings)
     training.compile_detector(model, settings, len(learn))
-    folder.mkdir(parents=True, exist_ok=True)
-    training.train(model, learn, check, settings.epochs, folder, say=False)
+    training.train(model, learn, check, settings.epochs, make_folder(folder), say=False)
     return evaluation.predict(model, view)
 
 

@@ -10,6 +10,7 @@ from helpers.data_sets import DataSet
 from helpers.detection import detection_metrics, detection_predictions
 from helpers.duplicates import THUMBNAIL_SIZE, find_copies
 from helpers.errors import CovidLungsError
+from helpers.files import make_folder
 from helpers.folders import DETECTOR, SEGMENTER, require
 from helpers.groups import merge_groups
 from helpers.images import read_xray
@@ -104,8 +105,7 @@ def measure_elsewhere(
     Returns:
         The detector's and the U-Net's figures, and `<name>_drop` of those that are compared.
     """
-    folder, figures = run_folder / "external", {}
-    folder.mkdir(exist_ok=True)
+    folder, figures = make_folder(run_folder / "external"), {}
     if (run_folder / DETECTOR).is_file():
         predictions = ask_detector(run_folder, data_set, index)
         evaluation.write_table(folder / "predictions.csv", predictions)

@@ -133,6 +133,11 @@ def test_a_killed_writer_leaves_the_old_file_and_nothing_that_is_taken_for_a_res
     assert left.is_dir(), "its writer may be alive"
     os.utime(left, (0, 0))
     clear_partial(tmp_path)
+    assert left.is_dir(), "what is in it changed lately"
+    for half in left.iterdir():
+        os.utime(half, (0, 0))
+    os.utime(left, (0, 0))
+    clear_partial(tmp_path)
     assert files(tmp_path) == {str(path.parent): b"", str(path): b"old"}
 
 

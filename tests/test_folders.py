@@ -6,7 +6,7 @@ from builders import refused
 from helpers import folders
 from helpers.folders import default_run_name, find_run, make_partial, project_root, require, shown
 
-PARTS = ["detection", "figures", "notebooks", "segmentation"]
+PARTS = ["detection", "figures", "notebooks", "segmentation", "shortcuts"]
 pytestmark = pytest.mark.usefixtures("runs", "cache")
 
 
