@@ -96,9 +96,7 @@ class Recorder(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Begin where the training is: only now has Keras made all that changes."""
         self.progress.restore(self.model)
-        if (
-            not self.progress.rows
-        ):  # so that, stopped in its first epoch, it has these weights again
+        if not self.progress.rows:  # stopped in its first epoch, it can begin again as here
             self.progress.write(self.folder, self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:

@@ -302,7 +302,12 @@ CHANGES = {
     "loss and optimizer": lambda: prepare_segmenter(replace(SETTINGS, epochs=5)),
     "training X-rays": lambda: change_batches(images=other(XRAYS)),
     "training targets": lambda: change_batches(targets=other(MASKS)),
-    "training rows": lambda: change_batches(rows=LEARN[::-1]),
+    "training rows": lambda: change_batches(
+        # The same X-rays in other rows, which decide how they are augmented.
+        images=np.roll(XRAYS, 1, axis=0),
+        targets=np.roll(MASKS, 1, axis=0),
+        rows=LEARN + 1,
+    ),
     "training batch size": lambda: change_batches(batch_size=2),
     "training seed": lambda: change_batches(shuffle_seed=6),
     "training augmentation": lambda: change_batches(augmentation="light"),
@@ -340,14 +345,15 @@ def test_other_code_and_versions_are_another_training(monkeypatch):
     assert differences == ["code", "backend", "compiled by XLA"]
 
 
-def test_16_bits_are_another_training():
-    kept = describe_training(*prepare_classifier())
-    keras.config.set_dtype_policy("mixed_bfloat16")
+def test_other_precision_is_another_training():
+    described = []
     try:
-        differences = find_differences(describe_training(*prepare_classifier()), kept)
+        for precision in ("mixed_bfloat16", "mixed_float16"):
+            keras.config.set_dtype_policy(precision)
+            described.append(describe_training(*prepare_classifier()))
     finally:
         keras.config.set_dtype_policy("float32")
-    assert "network" in differences
+    assert "network" in find_differences(*described)
 
 
 def test_another_training_begins_anew_and_says_so(all_but_finished, finished):
