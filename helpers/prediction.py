@@ -16,7 +16,6 @@ from tqdm import tqdm
 
 from helpers.backend import keras
 from helpers.cleaning import draw_lungs
-from helpers.errors import CovidLungsError
 from helpers.evaluation import predict
 from helpers.folders import DETECTOR, SEGMENTER, shown
 from helpers.images import BadImageError, draw_outlines, read_xray, resize_image
@@ -24,7 +23,7 @@ from helpers.inputs import refuse_overwriting
 from helpers.masks import SHAPE_SIZE, measure_masks, shrink_mask, why_implausible
 from helpers.outputs import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
 from helpers.pictures import PREDICTED_COLOUR
-from helpers.training import load_model
+from helpers.trained import load_model
 from helpers.workers import work_ahead
 
 BATCH = 16  # X-rays that a thread reads, predicts together and writes
@@ -83,12 +82,7 @@ def load_networks(run_folder: Path) -> list[keras.Model]:
     for name in (SEGMENTER, DETECTOR):
         path = run_folder / name
         if name == SEGMENTER or path.is_file():
-            try:
-                networks.append(load_model(path))
-            except Exception as error:  # Keras raises many kinds
-                raise CovidLungsError(
-                    f"{shown(path)}: cannot be read as a network. Train it again."
-                ) from error
+            networks.append(load_model(path))
     return networks
 
 

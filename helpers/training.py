@@ -1,6 +1,5 @@
 """Training: reproducible, a line an epoch, the best epoch's weights kept."""
 
-import math
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +7,7 @@ import pandas as pd
 from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.errors import CovidLungsError
+from helpers.fingerprints import describe_training
 from helpers.folders import shown
 from helpers.metrics import (
     dice_and_cross_entropy,
@@ -16,7 +16,12 @@ from helpers.metrics import (
     thresholded_iou,
 )
 from helpers.precision import compiles, look_at_machine
+from helpers.progress import Progress, resume
 from helpers.recipes import DetectionSettings, SegmentationSettings, Settings
+from helpers.trained import NETWORK, keep_trained, recall_trained
+from helpers.trained import forget as forget  # by their old names, for the notebooks
+from helpers.trained import load_model as load_model
+from helpers.trained import replace_model as replace_model
 
 # Share of the steps over which a schedule raises the learning rate, until the normalisation has
 # seen enough for its full height.
@@ -80,13 +85,19 @@ def _learning_rate(settings: Settings, steps: int):
 
 
 class Recorder(keras.callbacks.Callback):
-    """Gives each epoch its order, then its row in a file and its line for the reader."""
+    """Gives each epoch its order, then notes what it came to, in a file and for the reader."""
 
-    def __init__(self, batches: Batches, epochs: int, path: Path, say: bool):
-        """Record the training on these batches, of that many epochs, in a file."""
+    def __init__(self, batches: Batches, epochs: int, progress: Progress, folder: Path, say: bool):
+        """Record the training on these batches, of that many epochs, in a folder."""
         super().__init__()
-        self.batches, self.epochs, self.path, self.say = batches, epochs, path, say
-        self.rows: list[dict] = []
+        self.batches, self.epochs, self.progress = batches, epochs, progress
+        self.folder, self.say = folder, say
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Begin where the training is: only now has Keras made all that changes."""
+        self.progress.restore(self.model)
+        if not self.progress.rows:  # stopped in its first epoch, it can begin again as here
+            self.progress.write(self.folder, self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Draw the order of an epoch, counted from 0."""
@@ -94,11 +105,11 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         """Write what an epoch came to, and print it if it is to be said."""
-        figures = {name: round(logs[name], 6) for name in sorted(logs)}
-        self.rows.append({"epoch": epoch + 1, **figures})
-        pd.DataFrame(self.rows).to_csv(self.path, index=False, lineterminator="\n")
+        figures = {name: round(float(logs[name]), 6) for name in sorted(logs)}
+        self.progress.add(self.model, {"epoch": epoch + 1, **figures}, float(logs["val_loss"]))
+        self.progress.write(self.folder, self.model)
         if self.say:
-            print(describe_epoch(self.rows[-1], self.epochs), flush=True)
+            print(describe_epoch(self.progress.rows[-1], self.epochs), flush=True)
 
 
 def train(
@@ -111,57 +122,63 @@ def train(
 ) -> pd.DataFrame:
     """Fit a compiled model and leave the weights of its best epoch in it.
 
-    The best epoch is that of the lowest loss on the validation split. `model.keras` and
-    `history.csv` appear in `folder` together, at the end; until then an earlier model stays, with
-    its figures. Figures of an earlier model are removed with it. Each epoch is a printed line,
-    unless `say` is False.
+    The best epoch is that of the lowest loss on the validation split. `model.keras`, `history.csv`
+    and `training.json`, which tells what was trained, appear in `folder` together, at the end;
+    until then an earlier model stays, with its figures. Figures of an earlier model are removed
+    with it. Each epoch is a printed line, unless `say` is False.
+
+    A training that was stopped goes on after its last whole epoch, and comes to the same as if
+    nothing had been. One that was finished is not repeated. Where anything of `describe_training`
+    is new it begins anew; more epochs at a constant learning rate are added to unfinished ones.
 
     Returns:
         a row an epoch: `epoch` from 1, then the loss and metrics on training and validation.
 
     Raises:
-        CovidLungsError: the loss was never a number.
+        CovidLungsError: the loss was never a number, the folder cannot be read or written to, a
+            finished training was changed, or a model that has been trained is to begin anew.
     """
-    path, unfinished = folder / "model.keras", folder / "unfinished.keras"
-    unfinished.unlink(missing_ok=True)  # that of an earlier training must not pass for this one's
-    recorder = Recorder(training, epochs, folder / "unfinished.csv", say)
-    best = _keep_best(unfinished)
-    model.fit(
-        training,
-        validation_data=validation,
-        epochs=epochs,
-        callbacks=[best, recorder],
-        shuffle=False,  # the batches are in the epoch's order; Keras would shuffle them again
-        verbose=0,
-    )
-    if not unfinished.is_file():
-        raise CovidLungsError(
-            f"{shown(path)} was not made: the validation loss was not a number in any epoch. "
-            "Try another `seed`, or a larger `batch_size`."
+    asked = describe_training(model, training, validation)
+    history, found = recall_trained(model, asked, epochs, folder)
+    progress, left = (None, "") if history is not None else resume(folder, asked, epochs)
+    if say:
+        print("".join(f"{note}\n" for note in (found, left) if note), end="")
+        rows = progress.rows if progress else history.to_dict("records")
+        print("".join(f"{describe_epoch(row, epochs)}\n" for row in rows), end="", flush=True)
+    if history is None:
+        _go_on(model, training, validation, epochs, progress, folder, say)
+        history = pd.DataFrame(progress.rows)
+    return history
+
+
+def _go_on(
+    model: keras.Model,
+    training: Batches,
+    validation: Batches,
+    epochs: int,
+    progress: Progress,
+    folder: Path,
+    say: bool,
+) -> None:
+    """Fit a model for the epochs that are left, then keep it as its best epoch left it."""
+    begun = len(progress.rows)
+    if begun < epochs:
+        model.fit(
+            training,
+            validation_data=validation,
+            initial_epoch=begun,
+            epochs=epochs,
+            callbacks=[Recorder(training, epochs, progress, folder, say)],
+            shuffle=False,  # the batches are in the epoch's order; Keras would shuffle them again
+            verbose=0,
         )
-    model.load_weights(unfinished)
-    for name in ("predictions.csv", "scores.csv", "metrics.json"):
-        (folder / name).unlink(missing_ok=True)
-    unfinished.replace(path)
-    recorder.path.replace(folder / "history.csv")
-    return pd.DataFrame(recorder.rows)
-
-
-def replace_model(model: keras.Model, folder: Path) -> None:
-    """Write a network made of the trained one in its place, whole or not at all."""
-    unfinished = folder / "unfinished.keras"
-    model.save(unfinished)
-    unfinished.replace(folder / "model.keras")
-
-
-def _keep_best(path: Path) -> keras.callbacks.ModelCheckpoint:
-    """Return the callback that writes the model after each epoch with a new lowest loss."""
-    return keras.callbacks.ModelCheckpoint(
-        path,
-        monitor="val_loss",
-        save_best_only=True,
-        initial_value_threshold=math.inf,  # else a loss that is no number counts as the best
-    )
+    if not progress.best_weights:
+        raise CovidLungsError(
+            f"{shown(folder / NETWORK)} was not made: the validation loss was not a number in any "
+            "epoch. Try another `seed`, or a larger `batch_size`."
+        )
+    model.set_weights(progress.best_weights)
+    keep_trained(model, progress, folder)
 
 
 def describe_epoch(row: dict, epochs: int) -> str:
@@ -172,8 +189,3 @@ def describe_epoch(row: dict, epochs: int) -> str:
         if name != "epoch"
     )
     return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {figures}"
-
-
-def load_model(path: Path) -> keras.Model:
-    """Return a trained model for prediction; its loss and optimizer are not restored."""
-    return keras.models.load_model(path, compile=False)

@@ -259,7 +259,11 @@ def test_a_file_that_is_no_network(seer, tmp_path):
     folder = run_of(tmp_path / "run", seer)
     model = folder / "segmentation/model.keras"
     model.write_bytes(model.read_bytes()[:500])
-    with refused("run/segmentation/model.keras", "cannot be read as a network", "Train it again"):
+    with refused(
+        "run/segmentation/model.keras",
+        "cannot be read as a network (it is cut off",
+        "Train it again",
+    ):
         load_networks(folder)
 
 

@@ -168,7 +168,8 @@ def test_figures_of_an_earlier_model_go_with_it(tmp_path):
     for name in ("metrics.json", "scores.csv", "predictions.csv"):
         (tmp_path / name).write_text("of an earlier model")
     train_on_brightness(tmp_path, LABELS, 1)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["history.csv", "model.keras"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == ["history.csv", "model.keras", "training.json"]
 
 
 def test_an_interrupted_training_leaves_the_earlier_model_and_its_figures(tmp_path, monkeypatch):
