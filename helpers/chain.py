@@ -122,7 +122,7 @@ def _forget(folder: Path, notebooks: list[Path]) -> None:
     parts = [TRAINS[notebook.name[:2]] for notebook in notebooks if notebook.name[:2] in TRAINS]
     trained = [folder / part for part in parts if any((folder / part).rglob("*"))]
     if trained:
-        from helpers.training import forget  # here, since Keras takes seconds to import
+        from helpers.trained import forget  # here, since Keras takes seconds to import
 
         for part in trained:
             forget(part)

@@ -98,10 +98,14 @@ def refusing(path: Path, choice: str = "`run`") -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
+    except (OSError, ValueError) as error:
+        # zipfile has a ValueError of its own for a file that it could not write to the end.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
         raise CovidLungsError(
-            f"{shown(path)}: cannot be written ({error.strerror or error}). "
-            f"{_remedy(path, error)}, or choose another folder with {choice}. What was there stays."
+            f"{shown(path)}: cannot be written ({cause.strerror or cause}). "
+            f"{_remedy(path, cause)}, or choose another folder with {choice}. What was there stays."
         ) from error
 
 

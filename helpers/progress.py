@@ -6,11 +6,9 @@ leaves out the state of random layers; its `ModelCheckpoint` forgets how good th
 
 import json
 import math
-import os
+import shutil
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +16,9 @@ import numpy as np
 
 from helpers.backend import keras
 from helpers.errors import CovidLungsError
+from helpers.files import refusing, replacing
 from helpers.fingerprints import find_differences, read_variables
-from helpers.folders import shown
+from helpers.folders import PARTIAL, shown
 
 # What NumPy and zipfile raise for a file that is not, or no longer, what was written.
 DAMAGES = (zipfile.BadZipFile, ValueError, LookupError, TypeError, AttributeError, EOFError)
@@ -75,12 +74,8 @@ class Progress:
             for name, values in parts.items()
             for number, value in enumerate(values)
         }
-        # A name of its own: a process that was stopped may still be writing.
-        partial = folder / f"{STATE}.{os.getpid()}.partial"
-        with refusing(folder / STATE, partial):
-            with partial.open("wb") as opened:
-                np.savez(opened, told=np.array(json.dumps(told)), **arrays)
-            partial.replace(folder / STATE)
+        with replacing(folder / STATE) as partial:
+            np.savez(partial, told=np.array(json.dumps(told)), **arrays)
 
 
 def _changing(model: keras.Model) -> list[keras.Variable]:
@@ -124,8 +119,8 @@ def _make_room(folder: Path) -> None:
     """Make the folder of the state, and remove what killed trainings left half-written."""
     with refusing(folder / STATE):
         (folder / STATE).parent.mkdir(exist_ok=True)
-        for partial in (folder / STATE).parent.glob("*.partial"):
-            partial.unlink(missing_ok=True)
+        for partial in (folder / STATE).parent.glob(f"{PARTIAL}*"):
+            shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_progress(folder: Path) -> Progress | None:
@@ -153,23 +148,3 @@ def read_progress(folder: Path) -> Progress | None:
         ) from error
     except DAMAGES as error:
         raise ValueError(f"{shown(path)} is damaged") from error
-
-
-@contextmanager
-def refusing(path: Path, partial: Path | None = None) -> Iterator[None]:
-    """Turn the system's errors in writing a file into one for users; remove what is not whole.
-
-    zipfile has a ValueError of its own for a file that it could not write to the end.
-    """
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        if partial:
-            with suppress(OSError):
-                partial.unlink()
-        cause = error if isinstance(error, OSError) else error.__context__
-        reason = getattr(cause, "strerror", None) or error
-        raise CovidLungsError(
-            f"{shown(path)}: cannot be written ({reason}). Make room, mend the permissions or "
-            "reconnect the drive, and run again: the training goes on from its last whole epoch."
-        ) from error

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -11,9 +10,10 @@ import pandas as pd
 
 from helpers.backend import keras
 from helpers.errors import CovidLungsError
+from helpers.files import refusing, replacing
 from helpers.fingerprints import find_differences, hash_arrays
 from helpers.folders import shown
-from helpers.progress import STATE, Progress, read_progress, refusing
+from helpers.progress import STATE, Progress, read_progress
 
 NETWORK, HISTORY, RECORD = "model.keras", "history.csv", "training.json"
 KINDS = {"epochs": int, "history": str, "weights": str, "fingerprint": dict}  # in the record
@@ -152,10 +152,8 @@ def replace_model(model: keras.Model, folder: Path) -> None:
     Raises:
         CovidLungsError: it cannot be written; the trained one stays.
     """
-    partial = folder / f"unfinished.{os.getpid()}.keras"
-    with refusing(folder / NETWORK, partial):
+    with replacing(folder / NETWORK) as partial:
         _save(model, partial)
-        partial.replace(folder / NETWORK)
 
 
 def _save(model: keras.Model, path: Path) -> None:

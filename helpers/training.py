@@ -19,9 +19,6 @@ from helpers.precision import compiles, look_at_machine
 from helpers.progress import Progress, resume
 from helpers.recipes import DetectionSettings, SegmentationSettings, Settings
 from helpers.trained import NETWORK, keep_trained, recall_trained
-from helpers.trained import forget as forget  # by their old names, for the notebooks
-from helpers.trained import load_model as load_model
-from helpers.trained import replace_model as replace_model
 
 # Share of the steps over which a schedule raises the learning rate, until the normalisation has
 # seen enough for its full height.

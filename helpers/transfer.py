@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from helpers import arrays, evaluation, scores, training
+from helpers import arrays, evaluation, scores, trained
 from helpers.data_sets import DataSet
 from helpers.detection import detection_metrics, detection_predictions
 from helpers.duplicates import THUMBNAIL_SIZE, find_copies
@@ -61,7 +61,7 @@ def leave_out_seen(
 
 def ask_detector(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> pd.DataFrame:
     """Return what the run's detector answers, as `detection.detection_predictions` returns it."""
-    model = training.load_model(require(run_folder / DETECTOR, "03_detect_covid"))
+    model = trained.load_model(require(run_folder / DETECTOR, "03_detect_covid"))
     images = arrays.prepare_images(data_set, index, model.input_shape[1])
     probabilities = evaluation.predict(model, images)
     return detection_predictions(index.assign(split="test"), probabilities)
@@ -69,7 +69,7 @@ def ask_detector(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> pd
 
 def ask_segmenter(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> pd.DataFrame:
     """Return the scores of what the run's U-Net draws, as `scores.score_masks` returns them."""
-    model = training.load_model(require(run_folder / SEGMENTER, "04_segment_lungs"))
+    model = trained.load_model(require(run_folder / SEGMENTER, "04_segment_lungs"))
     images = arrays.prepare_images(data_set, index, model.input_shape[1])
     return scores.score_masks(data_set, index, evaluation.predict(model, images))
 

@@ -370,7 +370,7 @@ def test_what_an_earlier_notebook_makes_anew_runs_its_readers_in_the_same_run(fi
 def test_force_runs_what_is_chosen_and_its_training_anew(finished, monkeypatch):
     forgotten = []
     module = SimpleNamespace(forget=lambda folder: forgotten.append(folder.name))
-    monkeypatch.setitem(sys.modules, "helpers.training", module)
+    monkeypatch.setitem(sys.modules, "helpers.trained", module)
     before = made(finished)
     run(only=["01", "03"], force=True)
     after = made(finished)
@@ -382,7 +382,7 @@ def test_force_runs_what_is_chosen_and_its_training_anew(finished, monkeypatch):
 
 def test_a_forced_run_that_fails_goes_on_without_force(finished, notebooks, monkeypatch):
     module = SimpleNamespace(forget=lambda folder: None)
-    monkeypatch.setitem(sys.modules, "helpers.training", module)
+    monkeypatch.setitem(sys.modules, "helpers.trained", module)
     write_notebook(notebooks / "03_detect.ipynb", SHARED + OWN, "print(1)", "raise ValueError")
     with pytest.raises(CovidLungsError, match="03_detect stopped at cell 4"):
         run(force=True)

@@ -19,12 +19,13 @@ from helpers import training
 from helpers.batches import Batches
 from helpers.errors import CovidLungsError
 from helpers.fingerprints import describe_training, find_differences
+from helpers.folders import PARTIAL
 from helpers.images import resize_image, resize_mask
 from helpers.models import build_unet, look_twice
 from helpers.progress import STATE, read_progress, resume
 from helpers.recipes import SegmentationSettings
-from helpers.trained import FIGURES, forget, read_history, recall_trained
-from helpers.training import compile_segmenter, load_model, make_reproducible, replace_model, train
+from helpers.trained import FIGURES, forget, load_model, read_history, recall_trained, replace_model
+from helpers.training import compile_segmenter, make_reproducible, train
 
 SIZE, EPOCHS, SEED = 32, 4, 5
 LEARN, CHECK = np.arange(8), np.arange(8, 12)
@@ -426,8 +427,8 @@ def test_a_full_disk_leaves_the_state_of_the_epoch_before(all_but_finished, tmp_
     before = (folder / STATE).read_bytes()
     model = prepare_classifier()[0]
 
-    def fill(opened, **arrays):
-        opened.write(b"half")
+    def fill(path, **arrays):
+        path.write_bytes(b"half")
         try:
             raise OSError(28, "No space left on device")
         finally:
@@ -450,7 +451,9 @@ def test_a_folder_that_vanishes_is_named(tmp_path):
 
 def test_what_a_killed_training_left_half_written_goes(tmp_path):
     (tmp_path / STATE).parent.mkdir()
-    (tmp_path / f"{STATE}.99999.partial").write_bytes(b"half")
+    left = (tmp_path / STATE).parent / f"{PARTIAL}99999"
+    left.mkdir()
+    (left / "state.npz").write_bytes(b"half")
     resume(tmp_path, {"first weights": "known"}, EPOCHS)
     assert list((tmp_path / STATE).parent.iterdir()) == []
 

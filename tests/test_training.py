@@ -13,13 +13,12 @@ from helpers.images import resize_image, resize_mask
 from helpers.metrics import dice, dice_loss, iou, threshold
 from helpers.models import build_detector, build_unet, look_twice
 from helpers.recipes import DetectionSettings, SegmentationSettings
+from helpers.trained import load_model, replace_model
 from helpers.training import (
     compile_detector,
     compile_segmenter,
     describe_epoch,
-    load_model,
     make_reproducible,
-    replace_model,
     train,
 )
 
