@@ -51,6 +51,8 @@ MADE = [
     *(f"shortcuts/{name}" for name in ("predictions.csv", "metrics.json", "verdict.json")),
     "figures/*.png",
     "notebooks/*.ipynb",
+    "provenance.json",
+    "report.html",
 ]
 
 

@@ -12,14 +12,18 @@ ROOT = Path(__file__).resolve().parents[1]
 # googlecolab/backend-info, pip-freeze.txt and os-info.txt, 2026-08-19
 COLAB_PYTHON = "3.13"
 COLAB_VERSIONS = {
+    "bleach": "6.4.0",
     "filelock": "3.32.3",
     "ipykernel": "6.17.1",
+    "jinja2": "3.1.6",
     "jupyter-client": "7.4.9",
     "kagglehub": "1.0.2",
     "keras": "3.13.2",
     "matplotlib": "3.10.0",
     "matplotlib-inline": "0.2.2",
     "nbclient": "0.10.4",
+    "nbconvert": "7.17.1",
+    "nbformat": "5.11.1",
     "numpy": "2.1.3",
     "opencv-python-headless": "5.0.0.93",
     "openpyxl": "3.1.5",
