@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from helpers import freshness
+from helpers import freshness, provenance
 from helpers.audit import check_allowed
 from helpers.data_sets import POSITIVE_CLASS, find_path
 from helpers.errors import CovidLungsError
@@ -84,6 +84,7 @@ def run_chain(request: Request) -> Path:
                 _say(f"{notebook.stem}: skipped, since it needs the class COVID and another.")
             else:
                 _bring_up_to_date(notebook, folder, parameters, sources, timeout)
+        _report(folder)
     return folder
 
 
@@ -96,6 +97,7 @@ def _bring_up_to_date(
 ) -> None:
     """Run a notebook if what it used or made is not what it was."""
     known = read_parameters(notebook)
+    declared = {name: parameter.default for name, parameter in known.items()}
     own = {name: value for name, value in parameters.items() if name in known}
     inputs = freshness.describe_inputs(notebook, folder, own, sources)
     reason = freshness.why_stale(notebook, folder, inputs)
@@ -107,8 +109,21 @@ def _bring_up_to_date(
     _say(f"{notebook.stem}: runs ({reason})")
     begun = time.monotonic()
     execute(notebook, folder / "notebooks" / notebook.name, own, timeout)
+    seconds = time.monotonic() - begun
+    provenance.record(folder, notebook.stem, seconds, declared | own)
     freshness.record(notebook, folder, inputs)
-    _say(f"{notebook.stem}: finished in {time.monotonic() - begun:.0f} s")
+    _say(f"{notebook.stem}: finished in {seconds:.0f} s")
+
+
+def _report(folder: Path) -> None:
+    """Write the report if a notebook has been run since."""
+    report, noted = folder / "report.html", folder / provenance.FILE
+    written, run = (path.stat().st_mtime_ns if path.is_file() else 0 for path in (report, noted))
+    if written and written >= run:
+        return
+    from helpers.report import write_report  # here, since it takes a second to import
+
+    write_report(folder)
 
 
 def _say(line: str) -> None:

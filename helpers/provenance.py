@@ -21,6 +21,7 @@ from helpers.files import write_whole
 from helpers.folders import shown
 from helpers.recipes import find_recipe
 
+FILE = "provenance.json"  # in the run folder
 PACKAGE = "covid-lungs"
 ROOT = Path(__file__).resolve().parents[1]  # a checkout has pyproject.toml here
 # Parts of a recipe that a notebook trains by.
@@ -44,7 +45,7 @@ def record(run_folder: Path, notebook: str, seconds: float, parameters: dict[str
     Raises:
         CovidLungsError: the file is there but cannot be read.
     """
-    path = run_folder / "provenance.json"
+    path = run_folder / FILE
     content = _read(path)
     environment = describe_environment()
     if environment not in content["environments"]:

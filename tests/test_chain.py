@@ -31,6 +31,7 @@ def notebooks(tmp_path, monkeypatch):
         parameters = SHARED + OWN if name == "03_detect" else SHARED
         write_notebook(folder / f"{name}.ipynb", parameters, NOTE.format(name[:2]))
     monkeypatch.setattr("helpers.notebooks._folder", lambda: folder)
+    monkeypatch.setattr("helpers.chain._report", lambda folder: None)  # there is nothing to report
     return folder
 
 
@@ -307,6 +308,7 @@ def finished_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COVID_LUNGS_RUNS", str(folder / "runs"))
         patch.setattr("helpers.notebooks._folder", lambda: folder / "notebooks")
+        patch.setattr("helpers.chain._report", lambda folder: None)
         run()
     return folder
 

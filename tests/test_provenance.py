@@ -37,7 +37,7 @@ def test_a_notebook_s_entry_says_when_how_long_and_by_which_numbers(run):
 
 
 @pytest.mark.parametrize(
-    ("notebook", "size"), [("03_a", 128), ("04_a", 128), ("06_a", 96), ("05_a", None)]
+    ("notebook", "size"), [("03_a", 128), ("04_a", 128), ("06_a", 64), ("05_a", None)]
 )
 def test_a_notebook_that_trains_has_the_settings_of_its_part(run, notebook, size):
     record(run, notebook, 1, PARAMETERS)
