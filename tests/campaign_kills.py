@@ -1,0 +1,165 @@
+"""Whether a chain that is killed again and again comes to the same as one that is not.
+
+`uv run python -m tests.campaign_kills --kills 50`
+
+The demo chain runs once undisturbed. Then it runs anew and is killed by SIGKILL at random moments,
+each time started again by the same command, until it ends; and so on until there were kills enough.
+Killed is the command, its notebook's kernel, or both at once. Each run must end well and leave the
+same tables and figures, byte for byte, and no training may go back behind its last whole epoch.
+"""
+
+import argparse
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from helpers.folders import project_root
+from helpers.progress import STATE, read_progress
+
+REPRODUCED = [
+    "index.csv",
+    "audit.json",
+    "split.csv",
+    "detection/history.csv",
+    "detection/predictions.csv",
+    "detection/metrics.json",
+    "segmentation/history.csv",
+    "segmentation/scores.csv",
+    "segmentation/metrics.json",
+    "shortcuts/predictions.csv",
+    "shortcuts/metrics.json",
+    "shortcuts/verdict.json",
+]
+TARGETS = ("command", "kernel", "both")
+KEPT = ("chain.json", f"**/{STATE}", "**/training.json")  # files from which a run goes on
+
+
+class Kill(NamedTuple):
+    """What one kill hit: whom, in which notebook, after which whole epoch, and what was lost."""
+
+    target: str
+    notebook: str
+    epoch: int | None
+    seconds_lost: float
+
+
+def start(run: Path, arguments: list[str]) -> subprocess.Popen:
+    """Start the chain on a run folder; what it says goes to a file beside the folder."""
+    command = [sys.executable, "-m", "helpers", "run", "--run", str(run), *arguments]
+    with open_log(run, "w") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, cwd=project_root())
+
+
+def open_log(run: Path, mode: str = "r"):
+    """Open the file of what the last command on a run folder said."""
+    return run.with_suffix(".log").open(mode)
+
+
+def find_kernel(process: subprocess.Popen) -> psutil.Process | None:
+    """Return the notebook's kernel that a command has started, or None."""
+    with suppress(psutil.Error):  # one or the other may be ending just now
+        for child in psutil.Process(process.pid).children():
+            if "ipykernel_launcher" in child.cmdline():
+                return child
+    return None
+
+
+def count_epochs(run: Path) -> dict[Path, int]:
+    """Return the whole epochs of each training that is under way."""
+    states = {path: read_progress(path.parents[1]) for path in run.glob(f"**/{STATE}")}
+    return {path: len(state.rows) for path, state in states.items() if state}
+
+
+def kill(process: subprocess.Popen, run: Path, target: str, begun: float) -> Kill:
+    """Kill a command, its kernel, or both; return what that hit."""
+    kernel = find_kernel(process)
+    target = target if kernel else "command"
+    kept = [path.stat().st_mtime for pattern in KEPT for path in run.glob(pattern)]
+    lost = time.time() - max([begun, *kept])
+    victims = {"command": [process], "kernel": [kernel], "both": [process, kernel]}[target]
+    for victim in victims:
+        with suppress(psutil.Error):
+            victim.kill()
+    process.wait()
+    lines = open_log(run).read().splitlines()
+    running = [line.partition(":")[0] for line in lines if ": runs (" in line]
+    finished = [line.partition(":")[0] for line in lines if ": finished in" in line]
+    notebook = "between notebooks" if running == finished else running[-1]
+    if target == "kernel" and process.returncode:  # else it was ending anyway
+        assert any("its kernel" in line for line in lines), lines
+    return Kill(target, notebook, next(iter(count_epochs(run).values()), None), lost)
+
+
+def disturb(run: Path, arguments: list[str], after: float, target: str) -> Kill | None:
+    """Start the chain and kill it after some seconds; return None if it ended well before.
+
+    Raises:
+        AssertionError: it ended badly, or repeated a whole epoch.
+    """
+    begun, known = time.time(), count_epochs(run)
+    process = start(run, arguments)
+    while process.poll() is None:
+        epochs = count_epochs(run)
+        for path in known.keys() & epochs.keys():
+            assert epochs[path] >= known[path], f"{path} repeated a whole epoch"
+        known = epochs
+        if time.time() - begun > after:
+            return kill(process, run, target, begun)
+        time.sleep(0.05)
+    assert process.returncode == 0, open_log(run).read()
+    return None
+
+
+def run_disturbed(run: Path, arguments: list[str], kills: int, longest: float) -> list[Kill]:
+    """Bring a run to its end through as many kills as come, at most so many."""
+    hit: list[Kill] = []
+    while True:
+        after = random.uniform(0, longest) if len(hit) < kills else float("inf")
+        found = disturb(run, arguments, after, random.choice(TARGETS))
+        if found is None:
+            return hit
+        hit.append(found)
+
+
+def find_unequal(one: Path, other: Path) -> list[str]:
+    """Return the files that two runs should have equal, byte for byte, and have not."""
+    return [name for name in REPRODUCED if (one / name).read_bytes() != (other / name).read_bytes()]
+
+
+def main() -> None:
+    """Print each kill, and whether every run came to the same."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--longest", type=float, default=40, help="seconds until a kill, at most")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    random.seed(options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["COVID_LUNGS_RUNS"] = folder
+        whole, hit = Path(folder) / "whole", []
+        begun = time.time()
+        assert disturb(whole, [], float("inf"), "command") is None
+        print(f"undisturbed: {time.time() - begun:.0f} s", flush=True)
+        while len(hit) < options.kills:
+            run = Path(folder) / f"after-{len(hit)}"
+            new = run_disturbed(run, [], options.kills - len(hit), options.longest)
+            for number, found in enumerate(new, len(hit) + 1):
+                epoch = "" if found.epoch is None else f"after epoch {found.epoch}"
+                place = f"{found.notebook:18} {epoch:14}"
+                print(f"{number:2} {found.target:7} {place} {found.seconds_lost:5.1f} s lost")
+            hit += new
+            print(f"{run.name}: unequal files: {find_unequal(whole, run) or 'none'}", flush=True)
+        lost = sum(found.seconds_lost for found in hit)
+        print(f"{len(hit)} kills, {lost / len(hit):.1f} s lost on average, no whole epoch repeated")
+
+
+if __name__ == "__main__":
+    main()
