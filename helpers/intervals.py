@@ -111,8 +111,10 @@ def estimate_statistic(
     Whole groups are resampled, as in `estimate_mean`; resamples in which a class is missing are
     left out. The interval is 1.96 standard deviations of the resamples to either side on the
     logit scale, which stays below 1: in simulations of figures near 1 it held the truth more often
-    than the percentile interval. Without both classes there is no figure; a single
-    group has no interval, nor has a perfect figure, since no resample differs from it.
+    than the percentile interval. No resample of a perfect figure differs from it: its other limit
+    is Wilson's of as many draws as the smaller class has groups. For an AUROC so many pairs of
+    X-rays, none in two pairs, were all ranked rightly; for other figures it is a rough guide.
+    Without both classes there is no figure; a single group has no interval.
 
     Args:
         statistic: what to compute; called with weights that say how often an X-ray was drawn.
@@ -134,6 +136,9 @@ def estimate_statistic(
         complete = (weights @ answers[0] > 0) & (weights @ (1 - answers[0]) > 0)
         values.append(statistic(*answers, weights[complete]))
     spread = float(np.concatenate(values).std(ddof=1))
+    if value in (0, 1):
+        draws = groups[label.index].groupby(label).nunique().min()
+        return Estimate(value, count, *_wilson(value, draws))
     if not spread:
         return Estimate(value, count)
     half = norm.ppf((1 + CONFIDENCE) / 2) * spread / (value * (1 - value))

@@ -156,7 +156,7 @@ def test_only_the_test_split_counts():
     others = [predictions_of([1, 0], [0.1, 0.9], name) for name in ("train", "validation")]
     figures = figures_of(*others, test)
     assert figures["accuracy"][:2] == (1, 2)
-    assert figures["auroc"] == Estimate(1, 2)
+    assert figures["auroc"][:2] == (1, 2)
 
 
 @pytest.mark.usefixtures("few_resamples")
@@ -243,7 +243,9 @@ def test_all_right_is_not_certain():
     figures = figures_of(predictions_of([1] * 20 + [0] * 20, [0.9] * 20 + [0.1] * 20))
     assert figures["accuracy"].value == figures["accuracy"].high == 1
     assert figures["accuracy"].low == pytest.approx(0.912, abs=1e-3)
-    assert figures["auroc"] == Estimate(1, 40), "a bootstrap cannot tell"
+    for name in ("auroc", "average_precision", "f1"):  # a bootstrap cannot tell
+        assert figures[name][:2] == (1, 40)
+        assert 0.8 < figures[name].low < figures[name].high == 1
 
 
 def test_copies_widen_every_interval():

@@ -184,12 +184,22 @@ def test_resamples_of_one_class_are_left_out():
         ([1, 1, 1], list("abc"), Estimate(None, 0)),
         ([0, 0, 0], list("abc"), Estimate(None, 0)),
         ([1, 0, 1], list("aaa"), Estimate(0.5, 3)),
-        ([1, 0, 0], list("abc"), Estimate(1, 3)),  # a perfect ranking varies in no resample
     ],
 )
 def test_where_there_is_no_area_or_no_interval(label, groups, expected):
     table = pd.DataFrame({"label": label, "probability": [0.9, 0.8, 0.1][: len(label)]})
     assert auroc_of(table, pd.Series(groups, dtype=str)) == expected
+
+
+@pytest.mark.parametrize(("groups", "draws"), [("abcdefgh", 3), ("aabcdefg", 2), ("aaabbbbb", 1)])
+@pytest.mark.parametrize("perfect", [True, False])
+def test_a_perfect_area_is_as_sure_as_pairs_of_the_smaller_class(groups, draws, perfect):
+    label = [1, 1, 1, 0, 0, 0, 0, 0] if perfect else [0, 0, 0, 1, 1, 1, 1, 1]
+    table = pd.DataFrame({"label": label, "probability": np.linspace(0.9, 0.1, 8)})
+    found, z = auroc_of(table, pd.Series(list(groups))), 1.959964
+    assert (found.value, found.n) == (perfect, 8)
+    limits = (draws / (draws + z**2), 1) if perfect else (0, z**2 / (draws + z**2))
+    assert (found.low, found.high) == pytest.approx(limits)
 
 
 def test_an_area_does_not_depend_on_the_order_of_the_index():
