@@ -1,11 +1,11 @@
 """The report as a browser shows it."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from browsing import open_browser
 from test_report import (
     CLASSES,
     HOSTILE,
@@ -21,20 +21,12 @@ from test_report import (
 from helpers.report import write_report
 
 WIDTHS = (390, 1280)
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator:
-    """Chromium as the system has it, or a skipped test."""
-    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    if path is None:
-        pytest.skip(f"needs a browser: install one of {', '.join(CHROMIUM)}")
-    api = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
-    with api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+    with open_browser() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,111 @@
+"""The series in JupyterLab, as a user runs it: each notebook opened in a browser, all cells run."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import nbformat
+import pytest
+from browsing import open_browser
+
+from helpers.folders import project_root
+from helpers.notebooks import find_notebooks
+
+QUICK = {"epochs": 1, "image_size": 32}
+MINUTES = 60_000  # milliseconds
+READY = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
+# The menu's command, which ends when the last cell has.
+RUN_ALL = "async () => { await window.jupyterapp.commands.execute('runmenu:run-all') }"
+SAVE = "async () => { await window.jupyterapp.commands.execute('docmanager:save') }"
+
+
+def make_quick(notebook: Path, folder: Path) -> Path:
+    """Copy a notebook, its outputs dropped and its trainings shortened by its own parameters."""
+    content = nbformat.read(notebook, as_version=4)
+    for cell in content.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+        if "parameters" in cell.metadata.get("tags", []):
+            for name, value in QUICK.items():
+                cell.source = re.sub(
+                    rf"^({name}\b.*?= )None", rf"\g<1>{value}", cell.source, flags=re.M
+                )
+    path = folder / notebook.name
+    nbformat.write(content, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The notebooks of the series, made quick."""
+    folder = tmp_path_factory.mktemp("lab")
+    for notebook in find_notebooks([], None):
+        make_quick(notebook, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """JupyterLab's address on this machine alone, with its token."""
+    settings = tmp_path_factory.mktemp("settings")
+    environment = os.environ | {
+        "PYTHONPATH": str(project_root()),
+        "COVID_LUNGS_RUNS": str(tmp_path_factory.mktemp("runs")),
+        **{f"JUPYTER_{name}_DIR": str(settings) for name in ("CONFIG", "RUNTIME")},
+        "JUPYTERLAB_SETTINGS_DIR": str(settings),
+        "JUPYTERLAB_WORKSPACES_DIR": str(settings),
+    }
+    options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", "--LabApp.news_url="]
+    options += ["--expose-app-in-browser", f"--notebook-dir={folder}", "--IdentityProvider.token=t"]
+    log = settings / "log"
+    with log.open("w") as opened:
+        command = [sys.executable, "-m", "jupyterlab", *options]
+        process = subprocess.Popen(command, env=environment, stdout=opened, stderr=opened)
+    try:
+        yield wait_for_address(process, log)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def wait_for_address(process: subprocess.Popen, log: Path) -> str:
+    """Return the address that a starting server prints."""
+    end = time.monotonic() + 120
+    while time.monotonic() < end and process.poll() is None:
+        found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())
+        if found:
+            urllib.request.urlopen(f"{found[0]}api/status?token=t").close()
+            return found[0]
+        time.sleep(0.2)
+    raise AssertionError(log.read_text())
+
+
+@pytest.fixture(scope="module")
+def page(address: str) -> Iterator:
+    with open_browser() as browser:
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(10 * MINUTES)
+        yield page
+
+
+@pytest.mark.parametrize("number", [path.name[:2] for path in find_notebooks([], None)])
+def test_all_cells_of_each_notebook_run_in_a_browser(number, page, address, folder):
+    (path,) = folder.glob(f"{number}_*.ipynb")
+    page.goto(f"{address}lab/tree/{path.name}?token=t&reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_function(READY)  # else nothing runs, and nothing says so
+    page.evaluate(RUN_ALL)
+    page.evaluate(SAVE)
+    if shots := os.environ.get("COVID_LUNGS_SHOTS"):  # to be looked at
+        page.screenshot(path=f"{shots}/{path.stem}.png")
+    cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+    assert all(cell.execution_count for cell in cells if cell.source)
+    errors = [output for cell in cells for output in cell.outputs if output.output_type == "error"]
+    assert not errors
+    shown = [kind for cell in cells for output in cell.outputs for kind in output.get("data", {})]
+    assert any(kind.startswith("image/") for kind in shown)
