@@ -24,7 +24,7 @@ def _keep_freed_memory() -> None:
 
 
 @contextmanager
-def _without_standard_error() -> Iterator[None]:
+def without_standard_error() -> Iterator[None]:
     """Drop what native code writes to standard error; Python's exceptions still come through."""
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
@@ -39,9 +39,9 @@ def _without_standard_error() -> Iterator[None]:
 
 _keep_freed_memory()
 # No environment variable silences these notes, which would redden the first cells of a notebook.
-with _without_standard_error():
+with without_standard_error():
     import keras
 
     keras.ops.zeros(())  # looks for a GPU, and says at length that there is none
 
-__all__ = ["keras"]
+__all__ = ["keras", "without_standard_error"]

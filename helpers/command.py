@@ -1,4 +1,4 @@
-"""The command line: `covid-lungs run`, `covid-lungs audit` and `covid-lungs predict`."""
+"""The command line: `covid-lungs run`, `audit`, `predict` and `export`."""
 
 import argparse
 import shlex
@@ -26,6 +26,7 @@ def build_parser() -> argparse.ArgumentParser:
     audit.add_argument("source", metavar="SOURCE", help="demo, kaggle, folder, .zip")
     audit.set_defaults(act=audit_data)
     _add_predict(commands.add_parser("predict", help="draw the lungs of X-rays"))
+    _add_export(commands.add_parser("export", help="write a run's networks as ONNX and LiteRT"))
     return parser
 
 
@@ -77,6 +78,17 @@ def _add_predict(predict: argparse.ArgumentParser) -> None:
     predict.set_defaults(act=predict_xrays)
 
 
+def _add_export(export: argparse.ArgumentParser) -> None:
+    """Add the options of `export`."""
+    export.add_argument(
+        "--run", required=True, metavar="RUN", help="whose networks: a run's name or folder"
+    )
+    export.add_argument(
+        "--data", metavar="SOURCE", help="where the run's X-rays are (default: where they were)"
+    )
+    export.set_defaults(act=export_networks)
+
+
 def run_notebooks(options: argparse.Namespace) -> int:
     """Run the chain, print its figures and return the exit status."""
     # Here, since pandas takes half a second to import and --help should not wait for it.
@@ -125,6 +137,18 @@ def predict_xrays(options: argparse.Namespace) -> int:
     table = predict_files(load_networks(run), files, folder)
     print(describe_predictions(table, folder))
     return int(table["lung_fraction"].isna().any())
+
+
+def export_networks(options: argparse.Namespace) -> int:
+    """Write a run's networks as ONNX and LiteRT files, and print how they agree with Keras."""
+    from helpers.folders import find_trained
+
+    run = find_trained(options.run)
+    # Only now, since Keras takes seconds to import and a misspelt run should not wait for it.
+    from helpers.export import describe_export, export_run
+
+    print(describe_export(export_run(run, options.data), run))
+    return 0
 
 
 @contextmanager

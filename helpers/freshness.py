@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import suppress
 from pathlib import Path
 
 from helpers.data_sets import find_path
@@ -73,6 +74,25 @@ def _describe_source(source: str) -> str:
     if path.suffix == ".zip":  # as large as a disk; its X-rays are kept under the same two
         return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
     return _digest(path)
+
+
+def find_source(run_folder: Path) -> str:
+    """Return the source of the data that a run was made from, as `data_sets.find_data` takes it.
+
+    Raises:
+        CovidLungsError: no command made the run, and it is not on the demo's X-rays.
+    """
+    for kept in _read_state(run_folder).values():
+        if source := kept["inputs"].get("parameter data"):
+            return source
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        data = json.loads((run_folder / "audit.json").read_text(encoding="utf-8"))["data"]
+        if data == {"name": "demo", "synthetic": True}:
+            return "demo"
+    raise CovidLungsError(
+        f"{shown(run_folder)}: its files do not tell where its X-rays are, since no command made "
+        "it. Give their folder or .zip with --data."
+    )
 
 
 def describe_inputs(

@@ -121,6 +121,7 @@ def test_an_interrupt_gives_status_130_and_the_line_that_goes_on(number, monkeyp
         ("run", ["--groups FILE", "--allow FINDING", "--recipe NAME", "--force", "--timeout SEC"]),
         ("audit", ["SOURCE"]),
         ("predict", ["--run RUN", "--out FOLDER"]),
+        ("export", ["--run RUN", "--data SOURCE"]),
     ],
 )
 def test_help_names_the_options(command, options, capsys):

@@ -66,6 +66,12 @@ def test_both_files_list_the_same_packages():
     assert sorted(PINS) == sorted(RANGES)
 
 
+@pytest.mark.parametrize("extra", PROJECT["project"]["optional-dependencies"])
+def test_what_is_optional_is_there_for_the_tests(extra):
+    optional = by_name(PROJECT["project"]["optional-dependencies"][extra])
+    assert optional == {name: RANGES[name] for name in optional}
+
+
 def test_no_package_is_listed_twice():
     assert len(PIP_ENTRIES) == len(set(PIP_ENTRIES)) == len(PINS) + 1
 

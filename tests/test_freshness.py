@@ -13,6 +13,7 @@ from helpers.freshness import (
     STATE,
     describe_inputs,
     describe_sources,
+    find_source,
     forget,
     record,
     why_stale,
@@ -268,3 +269,32 @@ def test_every_file_of_a_run_is_made_by_one_notebook():
         elif not name.startswith(("figures/", "notebooks/")):
             assert name in made
     assert set(MAKES) == {path.name[:2] for path in find_notebooks([], None)}
+
+
+def test_the_source_that_a_run_was_made_from(chain, tmp_path):
+    assert find_source(chain.run_folder) == "demo"
+    chain.parameters["data"] = str(tmp_path)
+    forget(list(chain.notebooks.values()), chain.run_folder)
+    with refused("run", "do not tell where its X-rays are", "--data"):
+        find_source(chain.run_folder)
+    chain.finish("02")
+    assert find_source(chain.run_folder) == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("audit", "found"),
+    [
+        ('{"data": {"name": "demo", "synthetic": true}}', True),
+        ('{"data": {"name": "demo", "synthetic": false}}', False),
+        ('{"data": {"name": "other", "synthetic": true}}', False),
+        ("[]", False),
+        ("{", False),
+    ],
+)
+def test_a_run_by_hand_is_known_by_the_demo_s_name(audit, found, tmp_path):
+    (tmp_path / "audit.json").write_text(audit)
+    if found:
+        assert find_source(tmp_path) == "demo"
+        return
+    with refused(tmp_path.name, "do not tell where its X-rays are", "--data"):
+        find_source(tmp_path)

@@ -1,16 +1,16 @@
-"""Templates: the pages' HTML and CSS, filled with every value escaped."""
+"""Templates: the pages' HTML and CSS, filled with every value escaped, and plain texts."""
 
 from functools import cache
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 
 @cache
 def environment() -> Environment:
-    """Return where templates are filled; what they show is escaped, whatever it holds."""
+    """Return where templates are filled; what pages show is escaped, whatever it holds."""
     return Environment(
         loader=PackageLoader("helpers"),
-        autoescape=True,
+        autoescape=select_autoescape(disabled_extensions=("md", "txt"), default=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -1,0 +1,99 @@
+"""Conversion: a network in 32 bits, as ONNX or as LiteRT, and what runs each."""
+
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from helpers.backend import keras, without_standard_error
+from helpers.errors import CovidLungsError
+
+ENDINGS = {"ONNX": "onnx", "LiteRT": "tflite"}  # of the files of each format
+
+
+def calculates_in_less(model: keras.Model) -> bool:
+    """Return whether a network calculates in less than 32 bits anywhere."""
+    described = keras.saving.serialize_keras_object(model)
+    return described != _without_policies(described)
+
+
+def in_float32(model: keras.Model) -> keras.Model:
+    """Return a network of the same layers and weights that calculates in 32 bits throughout."""
+    described = keras.saving.serialize_keras_object(model)
+    rebuilt = keras.saving.deserialize_keras_object(_without_policies(described))
+    rebuilt.set_weights(model.get_weights())
+    return rebuilt
+
+
+def _without_policies(part):
+    """Return a part of a network's description with float32 in place of every precision."""
+    if isinstance(part, dict):
+        if part.get("class_name") == "DTypePolicy":
+            return part | {"config": {"name": "float32"}}
+        return {key: _without_policies(value) for key, value in part.items()}
+    return [_without_policies(value) for value in part] if isinstance(part, list) else part
+
+
+def convert(model: keras.Model, kind: str) -> bytes:
+    """Return a network in 32 bits as the content of a file.
+
+    ONNX takes any number of X-rays at once. LiteRT takes one: with a number that it does not know
+    beforehand, it cannot use its fastest code.
+
+    Args:
+        model: the network, on TensorFlow.
+        kind: `ONNX` or `LiteRT`.
+
+    Raises:
+        CovidLungsError: it cannot be converted.
+    """
+    count = 1 if kind == "LiteRT" else None
+    taken = keras.InputSpec(shape=(count, *model.input_shape[1:]), dtype="float32", name="xray")
+    try:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what the converters say is about themselves
+            path = Path(folder) / f"network.{ENDINGS[kind]}"
+            model.export(str(path), format=kind.lower(), verbose=False, input_signature=[taken])
+            return path.read_bytes()
+    except Exception as error:  # they raise many kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CovidLungsError(
+            f"{model.name}: cannot be converted to {kind} ({reason}). Use the versions that the "
+            "project names (`uv run --extra export covid-lungs export`), or report this as an "
+            "issue."
+        ) from error
+
+
+def open_converted(content: bytes, kind: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the network in a file's content: it answers about one X-ray at a time.
+
+    What it takes is float32 (1, height, width, 1), what it gives float32 (1, ...).
+    """
+    return _open_onnx(content) if kind == "ONNX" else _open_litert(content)
+
+
+def _open_onnx(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    import onnxruntime  # here, since only an export needs it
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda xray: session.run(None, {name: xray})[0]
+
+
+def _open_litert(content: bytes) -> Callable[[np.ndarray], np.ndarray]:
+    from ai_edge_litert.interpreter import Interpreter  # here, since only an export needs it
+
+    with without_standard_error():  # it tells what it calculates with
+        interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
+        interpreter.allocate_tensors()
+    given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def ask(xray: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(given["index"], xray)
+        interpreter.invoke()
+        return interpreter.get_tensor(made["index"])
+
+    return ask
