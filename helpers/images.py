@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from helpers.dicom import DicomError, is_dicom, read_dicom
 from helpers.errors import CovidLungsError
 
 # The endings that are read as images, with the format that each promises.
@@ -34,20 +35,29 @@ class BadImageError(CovidLungsError):
     Attributes:
         finding: the name of the fault in an audit.
         reason: what is wrong, without the file's name and the remedy.
+        remedy: what helps, without the full stop.
     """
 
-    def __init__(self, finding: str, name: str, reason: str):
-        super().__init__(f"{name}: {reason}. Restore it from the archive.")
-        self.finding, self.reason = finding, reason
+    def __init__(
+        self, finding: str, name: str, reason: str, remedy: str = "Restore it from the archive"
+    ):
+        super().__init__(f"{name}: {reason}. {remedy}.")
+        self.finding, self.reason, self.remedy = finding, reason, remedy
 
 
 def read_xray(path: Path) -> np.ndarray:
-    """Return an X-ray as `to_grey` makes it of a file.
+    """Return an X-ray as `to_grey` makes it of an image, or `read_dicom` of a DICOM file.
 
     Raises:
         BadImageError: the file is missing, empty or cannot be decoded.
     """
-    return to_grey(decode(path)[0])
+    content = _read(path)
+    if not is_dicom(content):
+        return to_grey(_decode(content, path.name)[0])
+    try:
+        return read_dicom(content)
+    except DicomError as error:
+        raise BadImageError("undecodable_file", path.name, error.reason, error.remedy) from None
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -101,6 +111,11 @@ def decode(path: Path) -> tuple[np.ndarray, str]:
     Raises:
         BadImageError: the file is missing, empty or cannot be decoded.
     """
+    return _decode(_read(path), path.name)
+
+
+def _read(path: Path) -> bytes:
+    """Return a file's bytes, at least one."""
     try:
         with path.open("rb", buffering=0) as opened:  # a buffer would only copy it once more
             content = opened.read()
@@ -109,6 +124,11 @@ def decode(path: Path) -> tuple[np.ndarray, str]:
         raise BadImageError("unreadable_file", path.name, reason) from error
     if not content:
         raise BadImageError("empty_file", path.name, "the file is empty")
+    return content
+
+
+def _decode(content: bytes, name: str) -> tuple[np.ndarray, str]:
+    """Return what `decode` returns of a file with these bytes."""
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # more pixels than OpenCV accepts
@@ -117,7 +137,7 @@ def decode(path: Path) -> tuple[np.ndarray, str]:
     cut = _is_cut_short(content, found)
     if pixels is None or cut or pixels.dtype not in (np.uint8, np.uint16):
         reason = "the file is cut short" if cut else "cannot be decoded as an 8- or 16-bit image"
-        raise BadImageError("truncated_file" if cut else "undecodable_file", path.name, reason)
+        raise BadImageError("truncated_file" if cut else "undecodable_file", name, reason)
     return pixels, found
 
 

@@ -4,16 +4,20 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from helpers.dicom import DICOM_SUFFIXES, MARK, MARK_PLACE, is_dicom
 from helpers.errors import CovidLungsError
 from helpers.images import SUFFIXES
 from helpers.scan import NO_TEXT
+
+ENDINGS = SUFFIXES | DICOM_SUFFIXES
+DIRECTORY = "DICOMDIR"  # of a medium's DICOM files; it holds no picture
 
 
 def find_xrays(paths: list[str]) -> list[Path]:
     """Return the X-rays among files and folders, in the order given; those of a folder sorted.
 
-    A folder's X-rays are the files in it or deeper that end as images do, hidden ones left out. A
-    file given twice counts once.
+    A folder's X-rays are the files in it or deeper that end as images do, or have no ending and
+    are DICOM; hidden ones are left out. A file given twice counts once.
 
     Raises:
         CovidLungsError: a path is missing or cannot be listed, a folder holds no X-ray, two
@@ -44,18 +48,34 @@ def _list_xrays(path: Path) -> list[Path]:
     if not files:
         raise CovidLungsError(
             f"{path}: no X-ray is in this folder. Give one with files that end in "
-            f"{', '.join(sorted(SUFFIXES))}."
+            f"{', '.join(sorted(ENDINGS))}."
         )
     return files
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder or deeper that end as images do and are not hidden."""
+    """Yield the files in a folder or deeper that are X-rays by their names, and not hidden."""
     for root, folders, names in os.walk(folder, onerror=_refuse_folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
+            if not name.startswith(".") and _may_be_xray(Path(root, name)):
                 yield Path(root, name)
+
+
+def _may_be_xray(file: Path) -> bool:
+    """Return whether a file ends as images do, or is DICOM without an ending, as on clinics' discs.
+
+    One that cannot be opened is none.
+    """
+    if file.suffix:
+        return file.suffix.lower() in ENDINGS
+    if file.name == DIRECTORY or not file.is_file():  # opening a pipe would wait for ever
+        return False
+    try:
+        with file.open("rb") as opened:
+            return is_dicom(opened.read(MARK_PLACE + len(MARK)))
+    except OSError:
+        return False
 
 
 def _refuse_folder(error: OSError) -> None:

@@ -46,12 +46,14 @@ class Xray(NamedTuple):
         image: uint8 (height, width), or None if it cannot be decoded.
         inputs: the image at the size of each network; black if it cannot be decoded.
         reason: why it cannot be decoded, or "".
+        remedy: what helps, or "".
     """
 
     file: Path
     image: np.ndarray | None
     inputs: list[np.ndarray]
     reason: str = ""
+    remedy: str = ""
 
 
 class Predicted(NamedTuple):
@@ -63,6 +65,7 @@ class Predicted(NamedTuple):
         lung_fraction: the lung's share of the mask; NaN if the X-ray cannot be decoded.
         reason: why there is no mask, or no lung in it, or "".
         shrunk: the mask as `masks.shrink_mask` makes it.
+        remedy: what helps if there is no mask, or "".
     """
 
     file: str
@@ -70,6 +73,7 @@ class Predicted(NamedTuple):
     lung_fraction: float = np.nan
     reason: str = ""
     shrunk: np.ndarray = np.zeros((SHAPE_SIZE, SHAPE_SIZE), np.uint8)
+    remedy: str = ""
 
 
 def load_networks(run_folder: Path) -> list[keras.Model]:
@@ -145,7 +149,8 @@ def _read(sizes: list[tuple[int, int]], file: Path) -> Xray:
         image = read_xray(file)
     except BadImageError as error:
         # A black one takes its place, so that order and batch size stay.
-        return Xray(file, None, [np.zeros(size, np.uint8) for size in sizes], error.reason)
+        black = [np.zeros(size, np.uint8) for size in sizes]
+        return Xray(file, None, black, error.reason, error.remedy)
     return Xray(file, image, [resize_image(image, size) for size in sizes])
 
 
@@ -158,7 +163,7 @@ def _write(
     if xray.image is None:  # what an earlier prediction drew is no mask of this file
         outputs.remove(mask_name)
         outputs.remove(overlay_name)
-        return Predicted(file, reason=xray.reason)
+        return Predicted(file, reason=xray.reason, remedy=xray.remedy)
     mask = draw_lungs(lung_probability, xray.image.shape)
     outputs.write(mask_name, cv2.imencode(".png", mask * 255)[1])
     if max(mask.shape) <= LONGEST_SIDE:
@@ -173,7 +178,7 @@ def _write(
 def _tell(predicted: Predicted) -> Predicted:
     """Say it if an X-ray had to be refused."""
     if np.isnan(predicted.lung_fraction):
-        line = f"{predicted.file}: {predicted.reason}. Restore it, or leave it out."
+        line = f"{predicted.file}: {predicted.reason}. {predicted.remedy}, or leave it out."
         tqdm.write(f"covid-lungs: {line}", file=sys.stderr)
     return predicted
 

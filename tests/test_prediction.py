@@ -130,7 +130,8 @@ def test_a_file_that_cannot_be_decoded_is_named_and_the_others_go_on(
     bad.write_bytes(b"")
     table = predict_files([seer, detector], find_xrays([str(xrays)]), tmp_path / "out")
     assert capsys.readouterr().err == (
-        f"covid-lungs: {bad.as_posix()}: the file is empty. Restore it, or leave it out.\n"
+        f"covid-lungs: {bad.as_posix()}: the file is empty. Restore it from the archive, "
+        "or leave it out.\n"
     )
     row = table.iloc[3]
     assert (row["accepted"], row["reason"]) == (False, "the file is empty")

@@ -1,0 +1,324 @@
+import builtins
+import io
+import os
+import warnings
+
+import cv2
+import keras
+import numpy as np
+import pydicom
+import pytest
+from builders import refused, write_image
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+from pydicom import uid
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.encaps import encapsulate
+
+from helpers import dicom
+from helpers.command import main
+from helpers.dicom import DicomError, read_dicom
+from helpers.images import read_mask, read_xray
+from helpers.inputs import find_xrays
+from helpers.prediction import predict_files
+from helpers.synthetic import draw_xray
+
+SECRET = "Zzyzx"  # a patient's name, which must come up nowhere
+IMAGE = draw_xray("Normal", 5)[0][:290]  # not square
+few = settings(max_examples=60, deadline=None)
+
+
+def make(pixels: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **header) -> Dataset:
+    """Return a DICOM X-ray of pixels; what is named replaces what would be there."""
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
+    dataset.SOPInstanceUID = "1.2.3"
+    dataset.PatientName, dataset.PatientID = SECRET, f"{SECRET}-1"
+    dataset.PatientBirthDate, dataset.InstitutionName = "19500101", SECRET
+    dataset.Rows, dataset.Columns = pixels.shape[-2:]
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = 8 * pixels.dtype.itemsize
+    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
+    dataset.BitsStored = header.pop("bits", dataset.BitsAllocated)
+    dataset.HighBit = dataset.BitsStored - 1
+    order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
+    dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
+    dataset["PixelData"].VR = "OW"
+    for name, value in header.items():
+        setattr(dataset, name, value)
+    return dataset
+
+
+def as_bytes(dataset: Dataset) -> bytes:
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom tells of what is wrong on purpose
+        dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+def deepen(image: np.ndarray, bits: int, dtype: str = "u2") -> np.ndarray:
+    """Return an 8-bit image with more bits."""
+    return np.round(image * ((2**bits - 1) / 255)).astype(dtype)
+
+
+def table(values: np.ndarray, first: int = 0, bits: int = 16) -> Dataset:
+    item = Dataset()
+    item.add_new("LUTDescriptor", "US" if first >= 0 else "SS", [len(values), first, bits])
+    item.add_new("LUTData", "OW", values.astype("<u2").tobytes())
+    item.ModalityLUTType = "US"
+    return item
+
+
+def compress(image: np.ndarray, syntax: str) -> Dataset:
+    if syntax == uid.RLELossless:
+        dataset = make(image)
+        dataset.compress(syntax)
+        return dataset
+    buffer = io.BytesIO()
+    if syntax == uid.JPEG2000Lossless:
+        Image.fromarray(image).save(buffer, "JPEG2000", no_jp2=True, irreversible=False)
+    else:
+        buffer.write(cv2.imencode(".jpg", image)[1].tobytes())
+    return make(image, syntax, PixelData=encapsulate([buffer.getvalue()]))
+
+
+TWELVE, SIXTEEN = deepen(IMAGE, 12), deepen(IMAGE, 16)
+FORMS = {
+    "8 bits": make(IMAGE),
+    "8 bits, MONOCHROME1": make(255 - IMAGE, PhotometricInterpretation="MONOCHROME1"),
+    "8 bits, signed": make((IMAGE.astype(int) - 128).astype("i1")),
+    "12 bits": make(TWELVE, bits=12),
+    "12 bits that claim to be 16": make(TWELVE),
+    "12 bits, MONOCHROME1": make(4095 - TWELVE, bits=12, PhotometricInterpretation="MONOCHROME1"),
+    "12 bits, signed": make((TWELVE.astype(int) - 2048).astype("i2"), bits=12),
+    "16 bits": make(SIXTEEN),
+    "16 bits, signed": make((SIXTEEN.astype(int) - 2**15).astype("i2")),
+    "one frame": make(IMAGE, NumberOfFrames=1),
+    "window": make(1000 + IMAGE.astype("u2"), bits=12, WindowCenter=1128, WindowWidth=256),
+    "window of 12 bits": make(
+        500 + 4 * IMAGE.astype("u2"), bits=12, WindowCenter=1010.5, WindowWidth=1021
+    ),
+    "windows, the first of which counts": make(
+        IMAGE.astype("u2") + 7, WindowCenter=[135, 20], WindowWidth=[256, 10]
+    ),
+    "exact window": make(
+        IMAGE.astype("u2") + 9,
+        WindowCenter=136.5,
+        WindowWidth=255,
+        VOILUTFunction="LINEAR_EXACT",
+    ),
+    "empty window": make(IMAGE, WindowCenter=None, WindowWidth=None),
+    "rescaled": make(TWELVE, bits=12, RescaleSlope=1, RescaleIntercept=-1024),
+    "rescaled, with a window": make(
+        IMAGE.astype("u2") * 2,
+        RescaleSlope="0.5",
+        RescaleIntercept=-100,
+        WindowCenter=28,
+        WindowWidth=256,
+    ),
+    "rescaled and turned round": make(255 - IMAGE, RescaleSlope=-1, RescaleIntercept=255),
+    "signed, with a window": make(
+        IMAGE.astype("i2") - 300, bits=12, WindowCenter=-172, WindowWidth=256
+    ),
+    "table for the modality": make(
+        255 - IMAGE, ModalityLUTSequence=[table(257 * np.arange(255, -1, -1))]
+    ),
+    "table for what is seen": make(IMAGE, VOILUTSequence=[table(257 * np.arange(256))]),
+    "table before the window": make(
+        IMAGE,
+        VOILUTSequence=[table(np.arange(256), bits=8)],
+        WindowCenter=10,
+        WindowWidth=5,
+    ),
+    "table from below 0": make(
+        IMAGE.astype("i2") - 50, VOILUTSequence=[table(deepen(np.arange(256), 12), -50, 12)]
+    ),
+    "implicit": make(IMAGE, uid.ImplicitVRLittleEndian),
+    "big-endian": make(SIXTEEN, uid.ExplicitVRBigEndian),
+    "deflated": make(IMAGE, uid.DeflatedExplicitVRLittleEndian),
+    "run lengths": compress(IMAGE, uid.RLELossless),
+    "run lengths of 16 bits": compress(SIXTEEN, uid.RLELossless),
+    "JPEG 2000": compress(IMAGE, uid.JPEG2000Lossless),
+    "JPEG 2000 of 16 bits": compress(SIXTEEN, uid.JPEG2000Lossless),
+}
+
+
+@pytest.fixture(scope="module")
+def seer():
+    """A segmenter that takes grey values for probabilities: bright is lung."""
+    return keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Activation("linear")])
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_reads_as_the_png_that_it_came_from(form):
+    np.testing.assert_array_equal(read_dicom(as_bytes(FORMS[form])), IMAGE)
+
+
+def test_every_form_gives_the_mask_of_its_png(seer, tmp_path):
+    files = [write_image(tmp_path / "xray.png", IMAGE)]
+    for number, dataset in enumerate(FORMS.values()):
+        files.append(tmp_path / f"{number}.dcm")
+        files[-1].write_bytes(as_bytes(dataset))
+    rows = predict_files([seer], files, tmp_path / "out")
+    assert rows["lung_fraction"].nunique() == 1
+    masks = [read_mask(tmp_path / f"out/masks/{file.stem}.png") for file in files]
+    assert masks[0].any()
+    for mask in masks[1:]:
+        np.testing.assert_array_equal(mask, masks[0])
+
+
+def test_a_jpeg_in_dicom_reads_as_the_jpeg_itself(tmp_path):
+    path = write_image(tmp_path / "a.jpg", IMAGE)
+    content = as_bytes(compress(IMAGE, uid.JPEGBaseline8Bit))
+    np.testing.assert_array_equal(read_dicom(content), read_xray(path))
+
+
+def test_a_sigmoid_window():
+    levels = np.arange(256, dtype=np.uint8)[None]
+    dataset = make(levels, WindowCenter=100, WindowWidth=50, VOILUTFunction="SIGMOID")
+    expected = 255 / (1 + np.exp(-4 * (levels - 100.0) / 50))
+    np.testing.assert_array_equal(read_dicom(as_bytes(dataset)), np.round(expected))
+
+
+def test_a_window_of_one_value_is_a_threshold():
+    levels = np.arange(8, dtype=np.uint8)[None]
+    dataset = make(levels, WindowCenter=4, WindowWidth=1)
+    assert read_dicom(as_bytes(dataset)).tolist() == [[0] * 4 + [255] * 4]
+
+
+@few
+@given(
+    arrays("i2", (2, 3), elements=st.integers(-2048, 2047)),
+    st.integers(-2000, 2000),
+    st.integers(2, 4000),
+)
+def test_what_is_brighter_stays_brighter_and_inversion_mirrors(pixels, center, width):
+    window = {"WindowCenter": center, "WindowWidth": width}
+    for header in ({}, window):
+        grey = read_dicom(as_bytes(make(pixels, bits=12, **header))).astype(int)
+        order = np.argsort(pixels, axis=None)
+        assert (np.diff(grey.ravel()[order]) >= 0).all()
+        mirrored = make(pixels, bits=12, PhotometricInterpretation="MONOCHROME1", **header)
+        np.testing.assert_array_equal(read_dicom(as_bytes(mirrored)), 255 - grey)
+
+
+THREE = np.stack([IMAGE] * 3)
+UNFIT = {
+    "3 pictures": make(THREE, NumberOfFrames=3),
+    "in colour": make(
+        np.dstack([IMAGE] * 3),
+        Rows=290,
+        Columns=299,
+        SamplesPerPixel=3,
+        PhotometricInterpretation="RGB",
+        PlanarConfiguration=0,
+    ),
+    "of 32 bits a pixel": make(IMAGE.astype("u4")),
+    "more pixels than an X-ray has": make(IMAGE, Rows=60000, Columns=60000),
+    "a damaged DICOM file": make(IMAGE, Rows=291),
+    "window has no width": make(IMAGE, WindowCenter=3, WindowWidth=0),
+    "JPEG Lossless": make(IMAGE, uid.JPEGLosslessSV1, PixelData=encapsulate([b"x" * 10])),
+    "without a picture": make(IMAGE),
+}
+del UNFIT["without a picture"].PixelData
+
+
+@pytest.mark.parametrize("fault", UNFIT)
+def test_what_is_no_single_grey_picture_is_refused_by_name(fault, tmp_path):
+    path = tmp_path / "a.dcm"
+    path.write_bytes(as_bytes(UNFIT[fault]))
+    with refused("a.dcm: ", fault, ". ") as caught:
+        read_xray(path)
+    assert SECRET not in str(caught)
+
+
+@pytest.mark.parametrize(
+    "form", ["8 bits", "deflated", "run lengths", "JPEG 2000", "table for what is seen"]
+)
+def test_a_file_cut_anywhere_is_refused_by_name(form, tmp_path):
+    content, path = as_bytes(FORMS[form]), tmp_path / "a.dcm"
+    for share in (0.003, 0.01, 0.1, 0.5, 0.9):
+        path.write_bytes(content[: int(share * len(content))])
+        with refused("a.dcm: ", "", "Restore it"):
+            read_xray(path)
+
+
+def test_the_headers_of_patients_are_never_parsed():
+    dataset = dicom._parse(as_bytes(FORMS["8 bits"]))
+    assert not [element for element in dataset if SECRET in str(element)]
+    assert "PatientBirthDate" not in dataset
+
+
+def test_predict_takes_dicom_and_writes_nothing_of_the_patient(runs, seer, tmp_path, capfd):
+    (runs / "a/segmentation").mkdir(parents=True)
+    seer.save(runs / "a/segmentation/model.keras")
+    contents = {
+        "a.dcm": FORMS["8 bits"],
+        "disc/IM01": FORMS["12 bits, MONOCHROME1"],
+        "b.DICOM": UNFIT["3 pictures"],
+        "c.dcm": UNFIT["a damaged DICOM file"],
+        "DICOMDIR": UNFIT["without a picture"],
+    }
+    for name, dataset in contents.items():
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        dataset.PatientBirthDate = f"{SECRET} is no date"  # pydicom warns of it, and quotes it
+        (tmp_path / "in" / name).write_bytes(as_bytes(dataset))
+    (tmp_path / "in/notes").write_text("no DICOM file")
+    assert main(["predict", "--run", "a", str(tmp_path / "in")]) == 1
+    said = capfd.readouterr()
+    assert len(said.err.splitlines()) == 2
+    assert "b.DICOM: a DICOM file of 3 pictures. Save the one that you mean" in said.err
+    made = runs / "a/predictions"
+    assert sorted(path.name for path in made.glob("masks/*")) == ["IM01.png", "a.png"]
+    for path in made.rglob("*"):
+        assert SECRET not in path.name
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes()
+    assert SECRET not in said.out + said.err
+
+
+def test_a_pipe_without_ending_is_not_waited_for(tmp_path):
+    if not hasattr(os, "mkfifo"):
+        pytest.skip("needs named pipes, which this system lacks")
+    os.mkfifo(tmp_path / "pipe")
+    write_image(tmp_path / "a.png", IMAGE)
+    assert [path.name for path in find_xrays([str(tmp_path)])] == ["a.png"]
+
+
+def test_without_the_extra_the_message_names_it(tmp_path, monkeypatch):
+    usual = builtins.__import__
+
+    def lack(name, *rest):
+        if name.partition(".")[0] == "pydicom":
+            raise ImportError(name)
+        return usual(name, *rest)
+
+    (tmp_path / "a.dcm").write_bytes(as_bytes(FORMS["8 bits"]))
+    write_image(tmp_path / "b.png", IMAGE)
+    dicom._import_pydicom.cache_clear()
+    monkeypatch.setattr(builtins, "__import__", lack)
+    with refused("a.dcm", "cannot read", "--extra dicom"):
+        read_xray(tmp_path / "a.dcm")
+    assert read_xray(tmp_path / "b.png").any()
+
+
+def test_no_error_of_pydicom_comes_through():
+    rng = np.random.default_rng(0)
+    content = bytearray(as_bytes(FORMS["window"]))
+    head = len(content) - IMAGE.size * 2
+    for _ in range(300):
+        damaged = content.copy()
+        for place in rng.integers(128, head, 3):
+            damaged[place] = rng.integers(256)
+        try:
+            assert read_dicom(bytes(damaged)).dtype == np.uint8
+        except DicomError as error:
+            assert SECRET not in str(error)
+
+
+def test_pydicom_is_the_one_that_the_extra_names():
+    assert int(pydicom.__version__.partition(".")[0]) >= 3
