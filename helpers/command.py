@@ -125,17 +125,19 @@ def audit_data(options: argparse.Namespace) -> int:
 
 def predict_xrays(options: argparse.Namespace) -> int:
     """Draw the lungs of X-rays and return 1 if one of them could not be decoded."""
-    from helpers.folders import find_trained
+    from helpers.folders import SEGMENTER, find_trained
     from helpers.inputs import find_xrays
 
     run = find_trained(options.run)
     files = find_xrays(options.paths)
     folder = options.out or run / "predictions"
     # Only now, since Keras takes seconds to import and a misspelt path should not wait for it.
+    from helpers.likeness import read_likeness
     from helpers.prediction import describe_predictions, load_networks, predict_files
 
-    table = predict_files(load_networks(run), files, folder)
-    print(describe_predictions(table, folder))
+    likeness = read_likeness((run / SEGMENTER).parent)
+    table = predict_files(load_networks(run), files, folder, likeness)
+    print(describe_predictions(table, folder, likeness))
     return int(table["lung_fraction"].isna().any())
 
 

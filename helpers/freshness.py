@@ -37,7 +37,7 @@ MAKES = {
         f"detection/{name}"
         for name in ("model.keras", "history.csv", "predictions.csv", "metrics.json")
     ),
-    "04": (SEGMENTER, "segmentation/history.csv"),
+    "04": (SEGMENTER, "segmentation/history.csv", "segmentation/likeness.npz"),
     "05": (
         "segmentation/scores.csv",
         "segmentation/metrics.json",

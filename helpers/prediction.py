@@ -15,11 +15,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from helpers.backend import keras
+from helpers.checks import SMALLEST_SIDE
 from helpers.cleaning import draw_lungs
 from helpers.evaluation import predict
 from helpers.folders import DETECTOR, SEGMENTER, shown
 from helpers.images import BadImageError, draw_outlines, read_xray, resize_image
 from helpers.inputs import refuse_overwriting
+from helpers.likeness import FILE, Likeness, measure_distances, why_unlike
 from helpers.masks import SHAPE_SIZE, measure_masks, shrink_mask, why_implausible
 from helpers.outputs import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
 from helpers.pictures import PREDICTED_COLOUR
@@ -63,7 +65,7 @@ class Predicted(NamedTuple):
         file: its path, in POSIX form.
         covid_probability: NaN without a detector.
         lung_fraction: the lung's share of the mask; NaN if the X-ray cannot be decoded.
-        reason: why there is no mask, or no lung in it, or "".
+        reason: why there is no mask, or why it is not to be relied on, or "".
         shrunk: the mask as `masks.shrink_mask` makes it.
         remedy: what helps if there is no mask, or "".
     """
@@ -90,7 +92,12 @@ def load_networks(run_folder: Path) -> list[keras.Model]:
     return networks
 
 
-def predict_files(networks: list[keras.Model], files: list[Path], folder: Path) -> pd.DataFrame:
+def predict_files(
+    networks: list[keras.Model],
+    files: list[Path],
+    folder: Path,
+    likeness: Likeness | None = None,
+) -> pd.DataFrame:
     """Write masks, overlays and the table of predictions of X-rays; return the table.
 
     A file that cannot be decoded gets a line on standard error and no mask.
@@ -99,6 +106,8 @@ def predict_files(networks: list[keras.Model], files: list[Path], folder: Path) 
         networks: the segmenter, and the detector if there is one.
         files: the X-rays, no two with one stem.
         folder: where the files go.
+        likeness: what X-rays the networks learnt from, so that others are not accepted; None
+            accepts others, too.
 
     Returns:
         the columns of COLUMNS, a row a file, in their order.
@@ -110,7 +119,7 @@ def predict_files(networks: list[keras.Model], files: list[Path], folder: Path) 
     for network in networks:
         network.make_predict_function()  # once, before several threads ask for it
     with open_outputs(folder) as outputs, ThreadPoolExecutor(THREADS) as pool:
-        work = partial(_predict_batch, networks, outputs)
+        work = partial(_predict_batch, networks, likeness, outputs)
         batches = work_ahead(pool, work, _in_blocks(files, BATCH), THREADS)
         predicted = chain.from_iterable(batches)
         bar = tqdm(predicted, "predicting", total=len(files), unit="file", disable=None)
@@ -129,17 +138,18 @@ def _in_blocks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _predict_batch(
-    networks: list[keras.Model], outputs: Outputs, files: list[Path]
+    networks: list[keras.Model], likeness: Likeness | None, outputs: Outputs, files: list[Path]
 ) -> list[Predicted]:
     """Write masks and overlays of a batch of X-rays and return what is to be said of each."""
     sizes = [network.input_shape[1:3] for network in networks]
     xrays = [_read(sizes, file) for file in files]
-    inputs = zip(*(xray.inputs for xray in xrays), strict=True)
-    answers = [
-        predict(network, np.stack(images)) for network, images in zip(networks, inputs, strict=True)
-    ]
+    inputs = [np.stack(images) for images in zip(*(xray.inputs for xray in xrays), strict=True)]
+    answers = [predict(network, images) for network, images in zip(networks, inputs, strict=True)]
     covid = answers[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
-    rows = zip(xrays, answers[0], covid.tolist(), strict=True)
+    reasons = [""] * len(xrays)
+    if likeness is not None:
+        reasons = why_unlike(likeness, measure_distances(likeness, inputs[0]))
+    rows = zip(xrays, answers[0], covid.tolist(), reasons, strict=True)
     return [_write(outputs, *row) for row in rows]
 
 
@@ -155,9 +165,16 @@ def _read(sizes: list[tuple[int, int]], file: Path) -> Xray:
 
 
 def _write(
-    outputs: Outputs, xray: Xray, lung_probability: np.ndarray, covid_probability: float
+    outputs: Outputs,
+    xray: Xray,
+    lung_probability: np.ndarray,
+    covid_probability: float,
+    reason: str,
 ) -> Predicted:
-    """Write mask and overlay of an X-ray and return what is to be said of it."""
+    """Write mask and overlay of an X-ray and return what is to be said of it.
+
+    The reason is that against the X-ray as it is, or "".
+    """
     file, stem = xray.file.as_posix(), xray.file.stem
     mask_name, overlay_name = f"{MASKS}/{stem}.png", f"{OVERLAYS}/{stem}.jpg"
     if xray.image is None:  # what an earlier prediction drew is no mask of this file
@@ -171,7 +188,10 @@ def _write(
         # Only to be looked at: as a PNG it takes eight times as long to encode.
         outputs.write(overlay_name, cv2.imencode(".jpg", overlay, JPEG)[1])
     share = float(mask.mean())
-    reason = "" if share else "no lung was found"
+    if min(mask.shape) < SMALLEST_SIDE:
+        reason = f"less than {SMALLEST_SIDE} pixels a side"
+    elif not reason and not share:
+        reason = "no lung was found"
     return Predicted(file, covid_probability, share, reason, shrink_mask(mask))
 
 
@@ -192,13 +212,18 @@ def _judge(block: list[Predicted]) -> pd.DataFrame:
     return table[COLUMNS].round(6)
 
 
-def describe_predictions(table: pd.DataFrame, folder: Path) -> str:
+def describe_predictions(table: pd.DataFrame, folder: Path, likeness: Likeness | None) -> str:
     """Return for a terminal how many masks there are, what is against them, and where they are."""
+    blind = (
+        f"what is no chest X-ray could not be told, since the run has no {FILE}: run "
+        "04_segment_lungs again\n"
+    )
     refused = int(table["lung_fraction"].isna().sum())
     doubtful = int((~table["accepted"]).sum()) - refused
     return (
         f"masks: {len(table) - refused:,}, of them not accepted: {doubtful:,}\n"
         f"files that could not be decoded: {refused:,}\n"
+        f"{blind if likeness is None else ''}"
         f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)\n"
         "\nNot a medical device."
     )

@@ -45,7 +45,7 @@ MADE = [
     ),
     *(
         f"segmentation/{name}"
-        for name in ("model.keras", "history.csv", "scores.csv", "metrics.json")
+        for name in ("model.keras", "history.csv", "likeness.npz", "scores.csv", "metrics.json")
     ),
     *(f"external/{name}" for name in ("predictions.csv", "scores.csv", "metrics.json")),
     *(f"shortcuts/{name}" for name in ("predictions.csv", "metrics.json", "verdict.json")),

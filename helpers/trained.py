@@ -17,7 +17,8 @@ from helpers.progress import STATE, Progress, read_progress
 
 NETWORK, HISTORY, RECORD = "model.keras", "history.csv", "training.json"
 KINDS = {"epochs": int, "history": str, "weights": str, "fingerprint": dict}  # in the record
-FIGURES = ("predictions.csv", "scores.csv", "metrics.json")  # of a network, beside it
+# Made of a network, or by its training split, beside it.
+FIGURES = ("predictions.csv", "scores.csv", "metrics.json", "likeness.npz")
 
 CONFIG = "config.json"  # the network's description, in a .keras file
 LARGEST_CONFIG = 2**24  # bytes

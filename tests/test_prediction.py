@@ -11,6 +11,7 @@ from helpers.evaluation import predict
 from helpers.folders import find_trained
 from helpers.images import read_mask, read_xray, resize_image
 from helpers.inputs import find_xrays
+from helpers.likeness import learn_likeness, write_likeness
 from helpers.models import build_detector, build_unet
 from helpers.prediction import BATCH, COLUMNS, load_networks, predict_files
 from helpers.recipes import DetectionSettings, SegmentationSettings
@@ -21,7 +22,7 @@ BRIGHT, DARK = 200, 40
 
 def chest(number: int) -> np.ndarray:
     """Return an X-ray whose lungs are its two bright boxes; size and share go by the number."""
-    height, width = 64 + number % 7, 60 + number % 5
+    height, width = 64 + number % 7, 66 + number % 5
     image = np.full((height, width), DARK, np.uint8)
     bottom = 20 + number % 35
     image[8:bottom, 8:24] = image[8:bottom, 36:52] = BRIGHT
@@ -102,8 +103,8 @@ def test_what_can_hardly_be_lungs_is_not_accepted_but_drawn(seer, tmp_path):
     one_box[:, 30:] = DARK
     wide = np.zeros((1, 65501))  # too wide for an overlay
     images = {
-        "full": np.full((40, 40), 250),
-        "none": np.zeros((40, 40)),
+        "full": np.full((80, 80), 250),
+        "none": np.zeros((80, 80)),
         "one": one_box,
         "wide": wide,
     }
@@ -115,11 +116,30 @@ def test_what_can_hardly_be_lungs_is_not_accepted_but_drawn(seer, tmp_path):
         "larger than 65% of the X-ray",
         "no lung was found",
         "not two regions",
-        "no lung was found",
+        "less than 64 pixels a side",
         "",
     ]
     assert list(table["accepted"]) == [False] * 4 + [True]
     assert len(list((tmp_path / "masks").iterdir())) == 5
+
+
+def test_what_is_unlike_the_training_is_not_accepted_but_drawn(seer, tmp_path):
+    known = learn_likeness(
+        np.stack([resize_image(chest(number), (32, 32)) for number in range(40)]),
+        pd.Series(range(40)),
+    )
+    pictures = {"chest": chest(20), "negative": 255 - chest(20), "small": chest(20)[:60]}
+    files = [write_image(tmp_path / f"{name}.png", image) for name, image in pictures.items()]
+    table = predict_files([seer], files, tmp_path, known)
+    assert list(table["reason"]) == [
+        "",
+        "not a chest X-ray, or none as the networks learnt from",
+        "less than 64 pixels a side",
+    ]
+    assert list(table["accepted"]) == [True, False, False]
+    assert table["lung_fraction"].notna().all()
+    assert len(list((tmp_path / "masks").iterdir())) == 3
+    assert predict_files([seer], files, tmp_path)["reason"][1] == "larger than 65% of the X-ray"
 
 
 def test_a_file_that_cannot_be_decoded_is_named_and_the_others_go_on(
@@ -281,6 +301,20 @@ def test_the_command_draws_into_the_run_s_folder(runs, detector, xrays, capsys):
     assert made == {"masks", "overlays", "predictions.csv"}
     table = pd.read_csv(runs / "a/predictions/predictions.csv")
     assert table["covid_probability"].between(0, 1).all()
+
+
+def test_the_command_says_whether_strangers_can_be_told(runs, seer, xrays, capsys):
+    folder = run_of(runs / "a", seer)
+    main(["predict", "--run", "a", str(xrays)])
+    assert (
+        "since the run has no likeness.npz: run 04_segment_lungs again" in capsys.readouterr().out
+    )
+    small = np.stack([resize_image(255 - chest(number), (32, 32)) for number in range(20)])
+    write_likeness(folder / "segmentation", learn_likeness(small, pd.Series(range(20))))
+    main(["predict", "--run", "a", str(xrays)])
+    said = capsys.readouterr().out
+    assert "masks: 37, of them not accepted: 37\n" in said
+    assert "likeness" not in said
 
 
 def test_the_command_returns_1_if_a_file_was_refused(runs, seer, xrays, tmp_path, capsys):
