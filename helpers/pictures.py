@@ -102,10 +102,13 @@ def draw_augmented(
     return figure
 
 
-def _grid(images: list) -> tuple[Figure, np.ndarray]:
-    """Return a figure of images, given row by row, with nothing around them."""
+def _grid(images: list, largest: float = 2.0) -> tuple[Figure, np.ndarray]:
+    """Return a figure of images, given row by row, with nothing around them.
+
+    Each is as wide and high as there is room, and `largest` inches at most.
+    """
     rows, columns = len(images), max(len(row) for row in images)
-    size = min(2.0, 9.0 / columns)
+    size = min(largest, 9.0 / columns)
     figure, axes = plt.subplots(
         rows,
         columns,
@@ -183,11 +186,40 @@ def draw_heat(
     columns = []
     for row, cells in zip(rows.itertuples(), heat, strict=True):
         image, mask = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
-        colours = HEAT_COLOURS(resize_image(cells, image.shape))[..., :3] * 255
-        mixed = cv2.addWeighted(cv2.merge([image] * 3), 0.5, colours.astype(np.uint8), 0.5, 0)
-        columns.append([image, draw_outlines(mixed, (mask, TRUE_COLOUR))])
+        columns.append([image, draw_outlines(_lay_heat(image, cells), (mask, TRUE_COLOUR))])
     figure, axes = _grid(list(zip(*columns, strict=True)))
     for axis, caption in zip(axes[0], captions, strict=True):
         axis.set_title(caption, fontsize=9)
     _name_rows(axes, ["X-ray", "under its heat,\nyellow the most;\nlungs green"])
+    return figure
+
+
+def _lay_heat(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """Return an X-ray under its heat, uint8 RGB (height, width, 3)."""
+    colours = HEAT_COLOURS(resize_image(cells, image.shape))[..., :3] * 255
+    return cv2.addWeighted(cv2.merge([image] * 3), 0.5, colours.astype(np.uint8), 0.5, 0)
+
+
+def draw_lungs_found(image: np.ndarray, mask: np.ndarray) -> Figure:
+    """Draw an X-ray, uint8 (height, width), and beside it the outline of a predicted mask on it."""
+    figure, axes = _grid([[image, draw_outlines(image, (mask, PREDICTED_COLOUR))]], largest=4.0)
+    for axis, title in zip(axes[0], ["X-ray", "lungs as predicted"], strict=True):
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def draw_heat_found(image: np.ndarray, mask: np.ndarray, heat: np.ndarray) -> Figure:
+    """Draw an X-ray, and beside it the same under its heat with a predicted mask's outline.
+
+    Args:
+        image: uint8, (height, width).
+        mask: zeros and ones, of any size.
+        heat: float32, 0..1, of any size, as `grad_cam.grad_cam` returns one.
+    """
+    # In green: there is orange among the heat's colours.
+    mixed = draw_outlines(_lay_heat(image, heat), (mask, TRUE_COLOUR))
+    figure, axes = _grid([[image, mixed]], largest=4.0)
+    titles = ["X-ray", "under its heat, yellow the most; lungs as predicted, green"]
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=9)
     return figure

@@ -32,11 +32,16 @@ def use_notebook_style() -> None:
 
 def finish(figure: Figure, run_folder: Path, name: str, data_set: DataSet) -> None:
     """Write on a figure what X-rays it was made from, and keep it as `figures/<name>.png`."""
-    figure.text(0.995, 0.005, data_set.label, ha="right", va="bottom", fontsize=9, color="#555555")
+    sign(figure, data_set.label)
     path = run_folder / "figures" / f"{name}.png"
     make_folder(path.parent)
     with replacing(path) as partial:
         figure.savefig(partial, dpi=110, metadata={"Software": None})
+
+
+def sign(figure: Figure, label: str) -> None:
+    """Write on a figure what X-rays it was made from."""
+    figure.text(0.995, 0.005, label, ha="right", va="bottom", fontsize=9, color="#555555")
 
 
 def _new(columns: int = 1, width: float = 8.0, height: float = 3.6) -> tuple[Figure, np.ndarray]:

@@ -17,6 +17,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
 SIZE_LIMIT = 500_000  # bytes of a notebook: what readers on GitHub can load without waiting
+WIDGET = "application/vnd.jupyter.widget-view+json"  # dead where its kernel has ended
 README_FIGURES = {
     "04_predictions.png": "lungs.png",
     "03_detection.png": "detection.png",
@@ -41,10 +42,10 @@ def clean(notebook: NotebookNode) -> NotebookNode:
 
 
 def _clean_outputs(outputs: list[NotebookNode], count: int) -> list[NotebookNode]:
-    """Return outputs without standard error, printed text in one piece."""
+    """Return outputs without standard error and buttons, printed text in one piece."""
     kept: list[NotebookNode] = []
     for output in outputs:
-        if output.get("name") == "stderr":
+        if output.get("name") == "stderr" or WIDGET in output.get("data", {}):
             continue
         if "execution_count" in output:
             output.execution_count = count
@@ -75,7 +76,7 @@ def remake(root: Path) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
         os.environ["COVID_LUNGS_RUNS"] = folder
-        paths = sorted((root / "notebooks").glob("0[1-6]_*.ipynb"))
+        paths = sorted((root / "notebooks").glob("0[1-7]_*.ipynb"))
         texts = {path: execute(path, runs) for path in paths}
         forbidden = [str(root), str(Path.home())]
         found = [
