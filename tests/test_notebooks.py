@@ -1,6 +1,7 @@
 """The stored notebooks: their fixed opening, their parameters, and what may be in them."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -10,10 +11,15 @@ import pytest
 
 from helpers.chain import SHARED_PARAMETERS
 from helpers.notebooks import read_parameters
+from helpers.recipes import RECIPES
 from maintenance.remake_notebooks import SIZE_LIMIT, clean
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
 CHECKED = "nbval-check-output"
+# What stands between a parameter and its help: the field that Colab shows, by type or by choices.
+FIELD = re.compile(r'@param (?:\{type:"(\w+)"\}|(\[.+\])(?: \{allow-input: true\})?)  # .+')
+# The fields that fit a type; a number that may be None is typed in as it is.
+FIELDS = {"str": "string", "bool": "boolean", "int": "integer", "int or None": "raw"}
 
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -65,6 +71,19 @@ def test_papermill_sees_the_shared_parameters_and_their_types(path):
     }
     ours = {name: kind for name, (kind, _) in read_parameters(path).items()}
     assert ours == {name: details["inferred_type_name"] for name, details in parameters.items()}
+
+
+def test_papermill_shows_the_field_that_colab_has_for_each_parameter_and_its_help(path):
+    for name, details in papermill.inspect_notebook(path).items():
+        match = FIELD.fullmatch(details["help"])
+        assert match, details["help"]
+        kind, choices = match.groups()
+        or_none = " or None" if details["default"] == "None" else ""
+        if choices is None:
+            assert kind == FIELDS[details["inferred_type_name"] + or_none], name
+        else:
+            assert ast.literal_eval(details["default"]) in json.loads(choices), name
+            assert name == "data" or set(json.loads(choices)) == set(RECIPES)
 
 
 def test_at_least_three_cells_are_compared_and_have_something_to_compare(path):
