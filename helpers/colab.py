@@ -1,5 +1,6 @@
 """Google Colab: is this it, where is Drive, and is Drive still there."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,9 +8,11 @@ from pathlib import Path
 
 from helpers.errors import CovidLungsError
 
-MOUNT_POINT = Path("/content/drive")
+CONTENT = Path(os.environ.get("COVID_LUNGS_CONTENT", "/content"))  # a test has several at once
+MOUNT_POINT = CONTENT / "drive"
 DRIVE_FOLDER = MOUNT_POINT / "MyDrive" / "covid-lungs"
-LOCAL_FOLDER = Path("/content/covid-lungs")
+LOCAL_FOLDER = CONTENT / "covid-lungs"
+UNATTENDED = "COVID_LUNGS_UNATTENDED"  # set where nobody can be asked: in the chain's notebooks
 MOUNT_ATTEMPTS = 3
 WHAT_TO_CLICK = "press “Connect to Google Drive” and choose your account in the window that opens"
 
@@ -28,10 +31,11 @@ def mount_drive() -> str:
     """Mount Google Drive in Colab, once; elsewhere do nothing. Return a line that says which."""
     if not in_colab():
         return "Not in Colab: Drive is not needed, files stay in this project."
+    if UNATTENDED in os.environ:
+        return "Drive is not asked for here: the run is where the chain was told to keep it."
     try:
         if not is_mounted():
             _mount()
-        DRIVE_FOLDER.mkdir(exist_ok=True)
     except Exception as error:  # Colab raises several kinds, none of them documented
         return (
             f"Drive was not mounted ({_reason(error)}). The run stays on this machine and is lost "
@@ -57,6 +61,7 @@ def _mount() -> None:
         try:
             # Forced: else Colab may take a mount that was left half-made for a sound one.
             drive.mount(str(MOUNT_POINT), force_remount=True)
+            (MOUNT_POINT / "MyDrive").stat()
             return
         except Exception as error:
             if attempt == MOUNT_ATTEMPTS or not _is_timeout(error):
@@ -72,6 +77,8 @@ def _is_timeout(error: Exception) -> bool:
 
 def _reason(error: Exception) -> str:
     """Return why a mount failed, in a line; a time-out's own text is pages long."""
+    if "credential propagation" in str(error):  # what Colab says when its question is declined
+        return "Colab was not allowed to use it"
     if _is_timeout(error):
         return (
             f"it did not answer in time, {MOUNT_ATTEMPTS} times over, which thousands of files "

@@ -10,33 +10,44 @@ from contextlib import suppress
 from pathlib import Path
 
 import papermill
+from ipykernel.kernelspec import make_ipkernel_cmd
 from jupyter_client import AsyncKernelManager
-from jupyter_client.kernelspec import NoSuchKernel
+from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from helpers.colab import UNATTENDED
 from helpers.errors import CovidLungsError
-from helpers.folders import shown
+from helpers.folders import cache_root, shown
 from helpers.locks import for_notebooks
 
-KERNEL = "python3"  # of the environment that this command runs in
+KERNEL = "python3"  # its name in the executed notebook; `QuietKernelManager` starts it
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError")
 LESS_MEMORY = "Try a smaller image_size or batch_size, or close other programs."
-ENDS = (PapermillExecutionError, DeadKernelError, CellTimeoutError, NoSuchKernel, RuntimeError)
+ENDS = (PapermillExecutionError, DeadKernelError, CellTimeoutError, RuntimeError)
 
 # It repeats on the terminal what the error says; without any handler, Python would print it.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
 
 
 class QuietKernelManager(AsyncKernelManager):
-    """Starts kernels that write nothing on the terminal, and no progress bar anywhere."""
+    """Starts kernels that write nothing on the terminal, and no progress bar anywhere.
+
+    They are plain ones of this environment, whatever the machine calls `python3`: Colab's own
+    would fetch the helpers anew in each notebook.
+    """
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """Return how a kernel of this environment is started."""
+        return KernelSpec(argv=make_ipkernel_cmd(), language="python")
 
     async def start_kernel(self, **options: object) -> None:
         """Start a kernel with its own standard error dropped, so that progress bars stay whole."""
-        quiet = {**os.environ, "TQDM_DISABLE": "1"}
+        told = {"TQDM_DISABLE": "1", UNATTENDED: "1", "COVID_LUNGS_CACHE": str(cache_root())}
         await super().start_kernel(
-            stderr=subprocess.DEVNULL, env=quiet, **for_notebooks(), **options
+            stderr=subprocess.DEVNULL, env={**os.environ, **told}, **for_notebooks(), **options
         )
 
 

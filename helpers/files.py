@@ -1,6 +1,5 @@
 """Files: each is written whole or not at all, whatever happens meanwhile."""
 
-import errno
 import os
 import shutil
 import tempfile
@@ -9,13 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from helpers.colab import WHAT_TO_CLICK, on_drive
 from helpers.errors import CovidLungsError
-from helpers.folders import PARTIAL, shown
+from helpers.folders import PARTIAL, remedy, shown
 
 LEFT_BEHIND = 3600  # seconds without a change: whoever fills a hidden folder has ended
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE}
 
 
 def write_whole(path: Path, content: str | bytes) -> Path:
@@ -105,16 +101,5 @@ def refusing(path: Path, choice: str = "`run`") -> Iterator[None]:
             raise
         raise CovidLungsError(
             f"{shown(path)}: cannot be written ({cause.strerror or cause}). "
-            f"{_remedy(path, cause)}, or choose another folder with {choice}. What was there stays."
+            f"{remedy(path, cause)}, or choose another folder with {choice}. What was there stays."
         ) from error
-
-
-def _remedy(path: Path, error: OSError) -> str:
-    """Return what helps against an error of the system."""
-    if error.errno in NO_ROOM:
-        return "Make room on its disk"
-    if error.errno not in GONE:
-        return "Mend the permissions, or close the program that has it open"
-    if on_drive(path):
-        return f"Google Drive went away: run the cell that mounts it again and {WHAT_TO_CLICK}"
-    return "Its folder is gone: reconnect the drive that it was on"

@@ -1,14 +1,24 @@
 """Folders: the project's root, the runs, the cache, and how a path is shown."""
 
+import errno
 import os
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from helpers.colab import DRIVE_FOLDER, LOCAL_FOLDER, in_colab
+from helpers.colab import (
+    DRIVE_FOLDER,
+    LOCAL_FOLDER,
+    WHAT_TO_CLICK,
+    in_colab,
+    is_mounted,
+    on_drive,
+)
 from helpers.errors import CovidLungsError
 
 PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whole yet
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE}
 SEGMENTER, DETECTOR = "segmentation/model.keras", "detection/model.keras"  # below a run folder
 
 
@@ -61,11 +71,14 @@ def find_run(run: str | None, data: str, recipe: str) -> Path:
         folder = _run_folder(name)
         for part in ("detection", "segmentation", "shortcuts", "figures", "notebooks"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError, ValueError) as error:  # the last two: no path, such as ~nobody
-        reason = getattr(error, "strerror", None) or error
+    except OSError as error:
         raise CovidLungsError(
-            f"{name}: the run folder cannot be made ({reason}). "
-            "Choose another with `run`, or mend the permissions."
+            f"{name}: the run folder cannot be made ({error.strerror}). "
+            f"{remedy(runs_root() / name, error)}, or choose another with `run`."
+        ) from error
+    except (RuntimeError, ValueError) as error:  # no path, such as ~nobody
+        raise CovidLungsError(
+            f"{name}: the run folder cannot be made ({error}). Choose another with `run`."
         ) from error
     return folder
 
@@ -108,9 +121,29 @@ def require(path: Path, notebook: str) -> Path:
     if not path.is_file():
         raise CovidLungsError(
             f"{shown(path)} not found: run {notebook} first, with the same `data`, "
-            "`run` and `recipe`."
+            f"`run` and `recipe`.{_where_it_may_be()}"
         )
     return path
+
+
+def _where_it_may_be() -> str:
+    """Return that Google Drive is not there, if Colab's notebooks may have left a file on it."""
+    if not in_colab() or is_mounted():
+        return ""
+    return f" If it is on Google Drive, run the cell that mounts it and {WHAT_TO_CLICK}."
+
+
+def remedy(path: Path, error: OSError) -> str:
+    """Return what helps against an error of the system about a file or folder, in a clause."""
+    if error.errno in NO_ROOM:
+        if on_drive(path):
+            return "Google Drive is full: delete files there and empty its trash"
+        return "Make room on its disk"
+    if error.errno not in GONE:
+        return "Mend the permissions, or close the program that has it open"
+    if on_drive(path):
+        return f"Google Drive went away: run the cell that mounts it again and {WHAT_TO_CLICK}"
+    return "Its folder is gone: reconnect the drive that it was on"
 
 
 def make_partial(target: Path) -> Path:

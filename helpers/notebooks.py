@@ -8,6 +8,8 @@ from typing import NamedTuple
 from helpers.errors import CovidLungsError
 from helpers.folders import project_root, shown
 
+INSTALLED = Path(__file__).with_name("series")  # pyproject.toml puts the notebooks here
+
 
 class Parameter(NamedTuple):
     """A parameter as its notebook declares it: `epochs: int = None`.
@@ -48,13 +50,8 @@ def find_notebooks(only: list[str], start: str | None) -> list[Path]:
 
 
 def _folder() -> Path:
-    """Return the notebooks' folder, which a checkout has and an installed package does not."""
-    folder = project_root() / "notebooks"
-    if not folder.is_dir():
-        raise CovidLungsError(
-            f"{folder} not found: run this command inside a clone of the project."
-        )
-    return folder
+    """Return the notebooks' folder: an installed package's own, or the checkout's."""
+    return INSTALLED if INSTALLED.is_dir() else project_root() / "notebooks"
 
 
 def read_code(notebook: Path) -> list[str]:

@@ -78,10 +78,13 @@ def test_a_folder_without_notebooks_is_refused(tmp_path, monkeypatch):
         find_notebooks([], None)
 
 
-def test_without_a_clone_the_command_says_that_it_needs_one(tmp_path, monkeypatch):
+def test_an_installed_package_has_the_notebooks_itself(tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.notebooks.project_root", lambda: tmp_path)
-    with refused("notebooks", "not found", "inside a clone of the project"):
+    with refused(str(tmp_path), "holds no notebooks", "restore them with git"):
         find_notebooks([], None)
+    write_notebook(tmp_path / "series" / "01_first.ipynb", SHARED)
+    monkeypatch.setattr("helpers.notebooks.INSTALLED", tmp_path / "series")
+    assert find_notebooks([], None) == [tmp_path / "series" / "01_first.ipynb"]
 
 
 def test_values_get_the_type_of_their_parameter(notebooks):

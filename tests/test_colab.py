@@ -33,22 +33,27 @@ def drive(tmp_path, monkeypatch):
     package.drive = module
     monkeypatch.setitem(sys.modules, "google.colab", package)
     monkeypatch.setattr(colab, "MOUNT_POINT", tmp_path / "drive")
-    monkeypatch.setattr(colab, "DRIVE_FOLDER", tmp_path / "drive" / "MyDrive" / "covid-lungs")
     return module
 
 
 def test_elsewhere_nothing_happens(tmp_path, monkeypatch):
-    monkeypatch.setattr(colab, "DRIVE_FOLDER", tmp_path / "covid-lungs")
+    monkeypatch.setattr(colab, "MOUNT_POINT", tmp_path / "drive")
     assert not colab.in_colab()
     assert "Not in Colab" in colab.mount_drive()
     assert list(tmp_path.iterdir()) == []
 
 
-def test_in_colab_drive_is_mounted_and_the_folder_made(drive, tmp_path):
+def test_in_colab_drive_is_mounted(drive, tmp_path):
     assert colab.in_colab()
     assert "MyDrive/covid-lungs" in colab.mount_drive()
     assert drive.mounted == [(str(tmp_path / "drive"), True)]
-    assert colab.DRIVE_FOLDER.is_dir()
+    assert colab.is_mounted()
+
+
+def test_where_nobody_can_answer_nobody_is_asked(drive, monkeypatch):
+    monkeypatch.setenv(colab.UNATTENDED, "1")
+    assert "not asked for" in colab.mount_drive()
+    assert drive.mounted == []
 
 
 def test_drive_is_mounted_once(drive):
@@ -62,12 +67,12 @@ def test_a_mount_that_fails_says_what_that_means_and_what_to_do(drive):
     message = colab.mount_drive()
     for part in ("(mount failed: invalid oauth code)", "is lost", "run this cell again and press"):
         assert part in message
-    assert not colab.DRIVE_FOLDER.exists()
+    assert not colab.is_mounted()
 
 
 def test_a_refusal_is_not_asked_for_again(drive, capsys):
     drive.errors = [ValueError("Error: credential propagation was unsuccessful")] * 2
-    assert "Drive was not mounted (Error: credential" in colab.mount_drive()
+    assert "Drive was not mounted (Colab was not allowed to use it)" in colab.mount_drive()
     assert len(drive.mounted) == 1
     assert capsys.readouterr().out == ""
 

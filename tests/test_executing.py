@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import signal
@@ -82,8 +83,9 @@ def test_a_long_first_line_is_cut(run):
 
 
 def test_a_failure_before_the_first_cell_says_so(run, monkeypatch):
-    monkeypatch.setattr("helpers.executing.KERNEL", "no-such-kernel")
-    with refused("stopped before its first cell", "no-such-kernel", "uv sync"):
+    command = [sys.executable, "-c", "raise SystemExit('no ipykernel')"]
+    monkeypatch.setattr("helpers.executing.make_ipkernel_cmd", lambda: command)
+    with refused("stopped before its first cell", "does not answer", "uv sync"):
         run("")
 
 
@@ -93,6 +95,20 @@ def test_a_cell_that_takes_too_long_is_named_and_what_came_before_is_kept(run):
         run("print('before')", "import time\ntime.sleep(60)", timeout=1)
     assert time.monotonic() - begun < 30
     assert outputs(run.output)[0].text == "before\n"
+
+
+def test_a_notebook_runs_where_nobody_is_asked_and_its_kernel_is_a_plain_one_of_here(
+    run, tmp_path, monkeypatch
+):
+    spec = {"argv": ["another-kernel", "{connection_file}"], "language": "python"}
+    (tmp_path / "kernels" / "python3").mkdir(parents=True)
+    (tmp_path / "kernels" / "python3" / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path))
+    monkeypatch.setenv("COVID_LUNGS_CACHE", str(tmp_path / "cache"))
+    told = ["COVID_LUNGS_UNATTENDED", "COVID_LUNGS_CACHE"]
+    path = run(f"import os, sys\nprint(sys.executable, *map(os.environ.get, {told}))")
+    (printed,) = outputs(path)
+    assert printed.text.split() == [sys.executable, "1", str(tmp_path / "cache")]
 
 
 def test_a_kernel_that_dies_is_named_with_its_memory(run, capfd):

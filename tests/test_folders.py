@@ -1,9 +1,12 @@
+import errno
+import os
 from pathlib import Path
 
 import pytest
 from builders import refused
 
 from helpers import folders
+from helpers.errors import CovidLungsError
 from helpers.folders import default_run_name, find_run, make_partial, project_root, require, shown
 
 PARTS = ["detection", "figures", "notebooks", "segmentation", "shortcuts"]
@@ -38,6 +41,35 @@ def test_in_colab_runs_are_on_drive_and_the_cache_is_not(monkeypatch, tmp_path):
     (tmp_path / "MyDrive").mkdir()
     assert folders.runs_root() == tmp_path / "MyDrive" / "covid-lungs" / "runs"
     assert folders.cache_root() == tmp_path / "local" / "cache"
+
+
+@pytest.fixture
+def drive(monkeypatch, tmp_path):
+    """Google Drive in Colab, mounted as soon as `MyDrive` in it is made."""
+    monkeypatch.setattr("helpers.colab.MOUNT_POINT", tmp_path / "drive")
+    monkeypatch.setattr(folders, "in_colab", lambda: True)
+    return tmp_path / "drive"
+
+
+def test_a_missing_file_may_be_on_a_drive_that_is_not_mounted(drive):
+    path = drive / "MyDrive" / "covid-lungs" / "runs" / "a" / "split.csv"
+    with refused("run 02_split_data first", "If it is on Google Drive", "press “Connect"):
+        require(path, "02_split_data")
+    path.parent.mkdir(parents=True)
+    with pytest.raises(CovidLungsError, match=r"the same `data`, `run` and `recipe`\.$"):
+        require(path, "02_split_data")
+
+
+def test_a_full_drive_says_where_to_make_room(drive, tmp_path, monkeypatch):
+    def fill(path, **options):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", fill)
+    full = "(No space left on device). Google Drive is full"
+    with refused("the run folder cannot be made", full, "trash, or choose another with `run`"):
+        find_run(str(drive / "MyDrive" / "a"), "demo", "demo")
+    with refused("the run folder cannot be made", "No space left", "Make room on its disk"):
+        find_run(str(tmp_path / "a"), "demo", "demo")
 
 
 @pytest.mark.parametrize(
@@ -87,7 +119,7 @@ def test_what_a_run_holds_is_kept(runs):
 def test_a_run_folder_that_cannot_be_made_is_refused(runs, blocked):
     (runs / blocked).parent.mkdir(parents=True)
     (runs / blocked).write_text("in the way")
-    with refused("a: ", "the run folder cannot be made", "Choose another with `run`"):
+    with refused("a: ", "the run folder cannot be made", "or choose another with `run`"):
         find_run("a", "demo", "demo")
 
 
