@@ -71,13 +71,12 @@ def made(run: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("recipe", "part", "policy"),
     [
-        *(
-            (recipe, part, "float32")
-            for recipe in RECIPES
-            for part in ("segmentation", "detection")
-        ),
+        ("demo", "segmentation", "float32"),
+        ("demo", "detection", "float32"),
+        ("original", "segmentation", "float32"),
+        ("original", "detection", "float32"),
         ("best", "segmentation", "mixed_bfloat16"),
-        ("best", "segmentation", "mixed_float16"),
+        ("best", "detection", "float32"),
     ],
 )
 def test_the_networks_of_every_recipe_answer_alike_in_every_format(recipe, part, policy):
@@ -85,8 +84,6 @@ def test_the_networks_of_every_recipe_answer_alike_in_every_format(recipe, part,
     exact = in_float32(model)
     right = keras.ops.convert_to_numpy(exact(XRAYS))
     assert np.ptp(right) > 1e-3
-    assert calculates_in_less(model) == (policy != "float32")
-    assert not calculates_in_less(exact)
     for kind in ENDINGS:
         network = open_converted(convert(exact, kind), kind)
         answers = np.concatenate([network(xray[None]) for xray in XRAYS])
@@ -94,9 +91,12 @@ def test_the_networks_of_every_recipe_answer_alike_in_every_format(recipe, part,
         np.testing.assert_allclose(answers, right, atol=2e-6, rtol=0)
 
 
-def test_a_network_in_32_bits_has_the_same_weights_and_nearly_the_same_answers():
-    model = small_network("best", "segmentation", "mixed_bfloat16")
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_network_in_32_bits_has_the_same_weights_and_nearly_the_same_answers(policy):
+    model = small_network("best", "segmentation", policy)
     exact = in_float32(model)
+    assert calculates_in_less(model)
+    assert not calculates_in_less(exact)
     for one, other in zip(model.get_weights(), exact.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
     rough, fine = (keras.ops.convert_to_numpy(network(XRAYS)) for network in (model, exact))
