@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 import numpy as np
-import openpyxl
 import pandas as pd
 
 from helpers.data_sets import DataSet
@@ -85,6 +84,8 @@ def _check_size(size: int) -> None:
 
 def _read_workbook(content: bytes) -> list[tuple]:
     """Return the cells of a workbook's first sheet, by row."""
+    import openpyxl  # here, since an audit that is recalled reads none, and the import takes long
+
     if content.startswith(LOCKED):
         raise ValueError("it is protected by a password, or an old .xls file")
     with zipfile.ZipFile(io.BytesIO(content)) as archive:  # unpacks no more than it declares
@@ -153,9 +154,10 @@ def match_metadata(table: pd.DataFrame, files: pd.DataFrame) -> tuple[pd.Series,
     Returns:
         Text for each row of `files`, "" where no source is known; findings.
     """
+    source_of = {url: _source(url) for url in table["url"].unique()}  # few, of many rows
     rows = table.assign(
         place=_places(table, files),
-        source=[_source(url) for url in table["url"]],
+        source=[source_of[url] for url in table["url"]],
         shown=[_harmless(name) or "(no name)" for name in table["name"]],
     )
     matched = rows[rows["place"] >= 0]
@@ -181,8 +183,12 @@ def _places(table: pd.DataFrame, files: pd.DataFrame) -> np.ndarray:
         stem = PurePosixPath(file).stem
         exact[class_name, stem] = place
         loose.setdefault((class_name, _loosen(stem)), place)
-    keys = list(zip(table["class"], map(_stem, table["name"]), strict=True))
-    places = [exact.get(key, loose.get((key[0], _loosen(key[1])), -1)) for key in keys]
+    places = []
+    for class_name, stem in zip(table["class"], map(_stem, table["name"]), strict=True):
+        place = exact.get((class_name, stem))
+        if place is None:
+            place = loose.get((class_name, _loosen(stem)), -1)
+        places.append(place)
     return np.array(places, dtype=int)
 
 
@@ -211,8 +217,9 @@ def _source(url: str) -> str:
 
 def _harmless(text: str) -> str:
     """Return a short text that neither a terminal nor a spreadsheet takes for a command."""
-    printable = "".join(sign for sign in text if sign.isprintable())
-    return printable.lstrip("=+-@ ")[:SOURCE_LIMIT].rstrip()
+    if not text.isprintable():
+        text = "".join(sign for sign in text if sign.isprintable())
+    return text.lstrip("=+-@ ")[:SOURCE_LIMIT].rstrip()
 
 
 def _unmatched(rows: pd.DataFrame, files: pd.DataFrame) -> list[Finding]:
