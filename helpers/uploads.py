@@ -16,18 +16,18 @@ if TYPE_CHECKING:  # an optional extra, which only a notebook in a browser needs
 YOURS, DRAWN = "your X-ray", "a synthetic X-ray, drawn here, of no patient"
 
 
-def offer_upload(xray: str | None) -> "FileUpload | None":
+def offer_upload(xray: str) -> "FileUpload | None":
     """Show a button that takes a file, where there is none yet and a browser to press it in.
 
     In Colab the file is asked for by `take_xray` itself.
 
     Args:
-        xray: a path that was given beforehand, or None.
+        xray: a path that was given beforehand, or nothing.
 
     Returns:
         the button, or None without one.
     """
-    if xray is not None or in_colab():
+    if xray or in_colab():
         return None
     try:
         from ipywidgets import FileUpload
@@ -41,21 +41,21 @@ def offer_upload(xray: str | None) -> "FileUpload | None":
     return upload
 
 
-def take_xray(xray: str | None, upload: "FileUpload | None", seed: int) -> tuple[bytes, str]:
+def take_xray(xray: str, upload: "FileUpload | None", seed: int) -> tuple[bytes, str]:
     """Return the bytes of an X-ray's file, and the words that every figure made from it carries.
 
     The given path comes first, then the file that was uploaded. Where there is neither, as in a
     run that nobody watches, an X-ray with the signs of COVID is drawn.
 
     Args:
-        xray: a path, or None.
+        xray: a path, or nothing.
         upload: what `offer_upload` returned.
         seed: of the drawn X-ray.
 
     Raises:
         CovidLungsError: the path cannot be read.
     """
-    if xray is not None:
+    if xray:
         return _read(Path(xray).expanduser()), YOURS
     content = _ask_colab() if in_colab() else _uploaded(upload)
     if content is not None:
@@ -72,7 +72,7 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise CovidLungsError(
             f"xray {str(path)!r}: cannot be read ({error.strerror}). Give the path of an X-ray, or "
-            "None to upload one."
+            "nothing to upload one."
         ) from error
 
 
