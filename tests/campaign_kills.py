@@ -9,6 +9,7 @@ same tables and figures, byte for byte, and no training may go back behind its l
 """
 
 import argparse
+import json
 import os
 import random
 import subprocess
@@ -19,10 +20,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import psutil
 
 from helpers.folders import project_root
-from helpers.progress import STATE, read_progress
+from helpers.progress import STATE
 
 REPRODUCED = [
     "index.csv",
@@ -74,8 +76,12 @@ def find_kernel(process: subprocess.Popen) -> psutil.Process | None:
 
 def count_epochs(run: Path) -> dict[Path, int]:
     """Return the whole epochs of each training that is under way."""
-    states = {path: read_progress(path.parents[1]) for path in run.glob(f"**/{STATE}")}
-    return {path: len(state.rows) for path, state in states.items() if state}
+    counts = {}
+    for path in run.glob(f"**/{STATE}"):
+        # Their training may be ending just now. The weights in them are not read.
+        with suppress(FileNotFoundError), np.load(path) as state:
+            counts[path] = len(json.loads(str(state["told"]))["rows"])
+    return counts
 
 
 def kill(process: subprocess.Popen, run: Path, target: str, begun: float) -> Kill:
