@@ -133,6 +133,22 @@ def test_every_figure_is_kept_under_the_notebooks_number(path):
     assert len(re.findall(r"figure = ", sources)) == len(names)
 
 
+def test_the_opening_lists_the_sections_and_the_notebooks_before_and_after(path):
+    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    sections = re.findall(r"^## (.+)$", "\n".join(texts), re.M)
+    links = " · ".join(f"[{name}](#{name.replace(' ', '-')})" for name in sections)
+    place = NOTEBOOKS.index(path)
+    beside = [("Before", place - 1), ("Next", place + 1)]
+    lines = [
+        f"**{word}:** [{read(NOTEBOOKS[at]).cells[0].source.splitlines()[0][2:]}]"
+        f"({NOTEBOOKS[at].name})"
+        for word, at in beside
+        if 0 <= at < len(NOTEBOOKS)
+    ]
+    expected = f"**In this notebook:** {links}\n\n{' · '.join(lines)}"
+    assert texts[0].endswith(expected)
+
+
 def test_links_to_other_notebooks_lead_somewhere(path):
     text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
     targets = re.findall(r"\]\((\d\d_\w+\.ipynb)\)", text)
