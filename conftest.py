@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+# It runs the whole chain once more; tests/campaign_colab.py executes it, for one epoch.
+collect_ignore = ["notebooks/00_run_everything.ipynb"]
 RUNS = pytest.StashKey[str]()
 
 

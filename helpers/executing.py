@@ -20,6 +20,7 @@ from helpers.colab import UNATTENDED
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, shown
 from helpers.locks import for_notebooks
+from helpers.notebooks import UNFINISHED
 
 KERNEL = "python3"  # its name in the executed notebook; `QuietKernelManager` starts it
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -68,7 +69,7 @@ def execute(
     Raises:
         CovidLungsError: a cell failed, was not done in time, or its kernel died.
     """
-    partial = output.parent / "unfinished" / output.name
+    partial = output.parent / UNFINISHED / output.name
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
         papermill.execute_notebook(

@@ -9,6 +9,7 @@ from helpers.errors import CovidLungsError
 from helpers.folders import project_root, shown
 
 INSTALLED = Path(__file__).with_name("series")  # pyproject.toml puts the notebooks here
+UNFINISHED = "unfinished"  # below a run's notebooks: the folder of the one that is executed now
 
 
 class Parameter(NamedTuple):
@@ -60,7 +61,7 @@ def read_code(notebook: Path) -> list[str]:
     Raises:
         CovidLungsError: the file is no notebook.
     """
-    return ["".join(cell["source"]) for cell in _code_cells(notebook)]
+    return ["".join(cell["source"]) for cell in read_cells(notebook)]
 
 
 def read_parameters(notebook: Path) -> dict[str, Parameter]:
@@ -69,7 +70,7 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
     Raises:
         CovidLungsError: the file is no notebook.
     """
-    cells = _code_cells(notebook)
+    cells = read_cells(notebook)
     tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     lines = ast.parse("".join(tagged[0]["source"])).body if tagged else []
     return {
@@ -79,8 +80,12 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
     }
 
 
-def _code_cells(notebook: Path) -> list[dict]:
-    """Return the code cells of a notebook, read as what it is: JSON."""
+def read_cells(notebook: Path) -> list[dict]:
+    """Return the code cells of a notebook, read as what it is: JSON.
+
+    Raises:
+        CovidLungsError: the file is no notebook.
+    """
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
     except (OSError, ValueError, KeyError, TypeError) as error:

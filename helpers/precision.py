@@ -17,10 +17,17 @@ class Machine(NamedTuple):
     Attributes:
         capability: NVIDIA's compute capability of the first GPU, None without a GPU.
         flags: what the processor can do, by the names of /proc/cpuinfo.
+        gpu: the name of the first GPU that Keras uses, None without a GPU.
     """
 
     capability: float | None
     flags: frozenset[str]
+    gpu: str | None = None
+
+    @property
+    def device(self) -> str:
+        """What trains the networks, in words."""
+        return f"GPU, {self.gpu}" if self.gpu else "processor, since Keras finds no GPU"
 
 
 def look_at_machine() -> Machine:
@@ -28,24 +35,27 @@ def look_at_machine() -> Machine:
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text(errors="replace").splitlines() if cpu.is_file() else []
     flags = next((line for line in lines if line.startswith("flags")), "")
-    return Machine(_capability(), frozenset(flags.partition(":")[2].split()))
+    capability, gpu = _find_gpu()
+    return Machine(capability, frozenset(flags.partition(":")[2].split()), gpu)
 
 
-def _capability() -> float | None:
-    """Return the compute capability of the first GPU that the backend sees."""
+def _find_gpu() -> tuple[float | None, str | None]:
+    """Return the compute capability and the name of the first GPU that the backend sees."""
     if keras.backend.backend() == "jax":
         import jax
 
-        found = [getattr(device, "compute_capability", None) for device in jax.devices()]
-        return next((float(capability) for capability in found if capability), None)
+        for device in jax.devices():
+            if capability := getattr(device, "compute_capability", None):
+                return float(capability), device.device_kind
+        return None, None
     import tensorflow
 
     gpus = tensorflow.config.list_physical_devices("GPU")
     if not gpus:
-        return None
+        return None, None
     details = tensorflow.config.experimental.get_device_details(gpus[0])
     major, minor = details.get("compute_capability", (0, 0))
-    return float(f"{major}.{minor}")
+    return float(f"{major}.{minor}"), details.get("device_name", "of unknown kind")
 
 
 def choose_precision(settings: SegmentationSettings, machine: Machine) -> str:

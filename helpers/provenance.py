@@ -146,6 +146,14 @@ def describe_environment() -> dict[str, object]:
     }
 
 
+def describe_machine() -> str:
+    """Return a machine's processor, memory and GPU in a line, for a reader."""
+    memory, gpu = _memory(), _gpu()
+    parts = [f"{os.cpu_count()} cores of {_processor() or 'an unknown processor'}"]
+    parts += [f"{memory} GiB of memory"] if memory else []
+    return ", ".join([*parts, f"GPU: {gpu}" if gpu else "no GPU"])
+
+
 def _code_version() -> str:
     """Return the package's version, and in a checkout its commit and whether it was modified."""
     version = _versions([PACKAGE])[PACKAGE] or "unknown version"

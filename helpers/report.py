@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 from functools import cache
+from html import escape
 from io import StringIO
 from pathlib import Path
 from typing import NamedTuple
@@ -157,6 +158,16 @@ def write_report(run_folder: Path) -> Path:
         pointer=pointer,
     )
     return write_whole(run_folder / "report.html", text)
+
+
+def frame_report(run_folder: Path) -> str:
+    """Return the report as HTML for a notebook's page: a frame that holds all of it.
+
+    Links to the notebooks' pages, which lie beside it in the run folder, lead nowhere from there.
+    """
+    text = (run_folder / "report.html").read_text(encoding="utf-8")
+    frame = 'title="Report" style="width: 100%; height: 50rem; border: 1px solid #8888" sandbox'
+    return f'<div><iframe {frame} srcdoc="{escape(text)}"></iframe></div>'
 
 
 def _why_missing(record: Record, part: str) -> str | None:

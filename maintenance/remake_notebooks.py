@@ -23,6 +23,7 @@ README_FIGURES = {
     "03_detection.png": "detection.png",
     "06_aurocs.png": "shortcuts.png",
 }
+NOT_STORED = "not-stored"  # a tag for cells whose outputs would be too large
 
 
 def clean(notebook: NotebookNode) -> NotebookNode:
@@ -37,7 +38,8 @@ def clean(notebook: NotebookNode) -> NotebookNode:
         if cell.cell_type == "code":
             count += 1
             cell.execution_count = count
-            cell.outputs = _clean_outputs(cell.outputs, count)
+            kept = [] if NOT_STORED in cell.metadata.get("tags", []) else cell.outputs
+            cell.outputs = _clean_outputs(kept, count)
     return notebook
 
 
@@ -77,6 +79,7 @@ def remake(root: Path) -> list[str]:
         runs = Path(folder)
         os.environ["COVID_LUNGS_RUNS"] = folder
         paths = sorted((root / "notebooks").glob("0[1-7]_*.ipynb"))
+        paths += (root / "notebooks").glob("00_*.ipynb")  # last: it keeps what they trained
         texts = {path: execute(path, runs) for path in paths}
         forbidden = [str(root), str(Path.home())]
         found = [

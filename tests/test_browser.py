@@ -18,7 +18,7 @@ from test_report import (
     write_json,
 )
 
-from helpers.report import write_report
+from helpers.report import frame_report, write_report
 
 WIDTHS = (390, 1280)
 
@@ -76,6 +76,19 @@ def brightness(page, selector: str, name: str) -> int:
     """Return the sum of an element's red, green and blue, as the browser computes them."""
     colour = page.eval_on_selector(selector, f"element => getComputedStyle(element).{name}")
     return sum(int(part) for part in colour.strip("rgb()").split(","))
+
+
+def test_a_frame_shows_the_report_and_its_links_within_it_work(browser, reports):
+    page = browser.new_page(viewport={"width": 800, "height": 900})
+    page.set_content(frame_report(reports[0].parent))
+    frame = page.frame_locator("iframe")
+    assert frame.locator("h1").inner_text()
+    place = frame.locator("nav a").last
+    target = frame.locator(place.get_attribute("href"))
+    assert not target.evaluate("element => element.getBoundingClientRect().top < innerHeight")
+    place.click()
+    assert target.evaluate("element => element.getBoundingClientRect().top < innerHeight")
+    page.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

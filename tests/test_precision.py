@@ -40,7 +40,13 @@ def test_a_recipe_may_insist_on_32_bits(machine):
     assert choose_precision(DEMO, machine) == "float32"
 
 
+def test_the_device_is_told_in_words():
+    assert PLAIN.device == "processor, since Keras finds no GPU"
+    assert T4._replace(gpu="Tesla T4").device == "GPU, Tesla T4"
+
+
 def test_this_machine_has_what_it_says():
     machine = look_at_machine()
     assert machine.capability is None or machine.capability > 3
+    assert bool(machine.gpu) == (machine.capability is not None)
     assert all(flag == flag.strip() and flag for flag in machine.flags)

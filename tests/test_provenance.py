@@ -1,5 +1,6 @@
 import getpass
 import json
+import os
 import re
 import socket
 import subprocess
@@ -10,7 +11,7 @@ import pytest
 from builders import make_data_set, make_run, refused
 
 from helpers import provenance
-from helpers.provenance import describe_data, describe_environment, record
+from helpers.provenance import describe_data, describe_environment, describe_machine, record
 
 PARAMETERS = {"data": "demo", "run": "/home/anna/runs/a", "recipe": "demo", "seed": 7}
 
@@ -69,6 +70,17 @@ def test_each_notebook_names_the_machine_it_ran_on(run, monkeypatch):
     monkeypatch.setattr(provenance, "_processor", lambda: "z")
     record(run, "03_a", 1, PARAMETERS)
     assert len(read(run)["environments"]) == 2  # x is not used any more
+
+
+def test_a_machine_is_described_in_a_line(monkeypatch):
+    monkeypatch.setattr(provenance, "_processor", lambda: "a processor")
+    monkeypatch.setattr(provenance, "_memory", lambda: 12.7)
+    monkeypatch.setattr(provenance, "_gpu", lambda: "Tesla T4")
+    start = f"{os.cpu_count()} cores of a processor, "
+    assert describe_machine() == f"{start}12.7 GiB of memory, GPU: Tesla T4"
+    for name in ("_memory", "_gpu"):
+        monkeypatch.setattr(provenance, name, lambda: None)
+    assert describe_machine() == f"{start}no GPU"
 
 
 def test_no_path_and_nobody_s_name_is_kept(run, monkeypatch):

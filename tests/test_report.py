@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.captions import CAPTIONS, caption
-from helpers.report import duration, number, pointer, write_report
+from helpers.report import duration, frame_report, number, pointer, write_report
 
 CLASSES = ["COVID", "Lung_Opacity", "Normal"]
 LONG = "very-long-name-" * 20
@@ -257,6 +257,14 @@ def test_the_report_follows_its_files(run):
     after = write_report(run).read_text()
     assert "0.123" not in before
     assert "0.123" in after
+
+
+def test_a_frame_holds_the_whole_report_and_runs_nothing_of_it(run):
+    text = write_report(run).read_text()
+    (frame,) = [e for e in Page(frame_report(run)).elements if e["tag"] == "iframe"]
+    assert frame["attributes"]["srcdoc"] == text
+    assert "sandbox" in frame["attributes"]
+    assert frame["text"] == ""
 
 
 def test_equal_runs_give_equal_reports(run, tmp_path):
