@@ -24,9 +24,9 @@ FIELDS = {"str": "string", "bool": "boolean", "int": "integer", "int or None": "
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-def skip_outside_the_chain(path: Path) -> None:
-    if not "01" <= path.name[:2] <= "06":
-        pytest.skip("of the chain's notebooks only: the others tell no part of the story")
+def skip_that_which_runs_the_others(path: Path) -> None:
+    if path.name.startswith("00"):
+        pytest.skip("it runs the others, and tells no story of its own")
 
 
 def read(path: Path) -> nbformat.NotebookNode:
@@ -92,7 +92,7 @@ def test_papermill_shows_the_field_that_colab_has_for_each_parameter_and_its_hel
 
 
 def test_at_least_three_cells_are_compared_and_have_something_to_compare(path):
-    skip_outside_the_chain(path)
+    skip_that_which_runs_the_others(path)
     cells = tagged(path, CHECKED)
     assert len(cells) >= 3
     for cell in cells:
@@ -118,7 +118,7 @@ def test_stored_notebook_is_clean(path):
 
 
 def test_text_and_code_take_turns_and_cells_are_short(path):
-    skip_outside_the_chain(path)
+    skip_that_which_runs_the_others(path)
     cells = read(path).cells
     assert 20 <= len(cells) <= 45
     assert max(len(cell.source.splitlines()) for cell in code_cells(path)) <= 30
@@ -130,7 +130,7 @@ def test_text_and_code_take_turns_and_cells_are_short(path):
 
 
 def test_every_figure_is_kept_under_the_notebooks_number(path):
-    skip_outside_the_chain(path)
+    skip_that_which_runs_the_others(path)
     sources = "\n".join(cell.source for cell in code_cells(path))
     if path.name.startswith("07"):  # of a user's X-ray nothing is kept, but figures say whose it is
         assert "plots.finish" not in sources
@@ -152,7 +152,7 @@ def test_the_opening_lists_the_sections_and_the_notebooks_before_and_after(path)
         f"**{word}:** [{read(NOTEBOOKS[at]).cells[0].source.splitlines()[0][2:]}]"
         f"({NOTEBOOKS[at].name})"
         for word, at in beside
-        if 0 <= at < len(NOTEBOOKS)
+        if 1 <= at < len(NOTEBOOKS)  # 00 runs all others, and so comes before none
     ]
     expected = f"**In this notebook:** {links}\n\n{' · '.join(lines)}"
     assert texts[0].endswith(expected)
