@@ -15,7 +15,7 @@ from browsing import open_browser
 
 from helpers.folders import project_root
 
-NOTEBOOKS = sorted((project_root() / "notebooks").glob("0[1-7]_*.ipynb"))
+NOTEBOOKS = sorted((project_root() / "notebooks").glob("0[0-7]_*.ipynb"))
 QUICK = {"epochs": 1, "image_size": 32}
 MINUTES = 60_000  # milliseconds
 READY = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
