@@ -23,6 +23,7 @@ COMPARED = {
     "detection": ["accuracy", "sensitivity", "specificity", "auroc"],
     "segmentation": ["iou", "dice", "surface_dice"],
 }
+WORDS = {"auroc": "AUROC"} | HEADS
 
 
 def leave_out_seen(
@@ -144,7 +145,7 @@ def compare(
         figures: as `measure_elsewhere` returns them.
     """
     return {
-        HEADS.get(name, name): (
+        WORDS.get(name, name): (
             Estimate(**read_metrics(run_folder / part)[name]),
             figures[name],
             figures[f"{name}_drop"],
