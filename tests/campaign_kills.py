@@ -25,6 +25,7 @@ import psutil
 
 from helpers.folders import project_root
 from helpers.progress import STATE
+from helpers.trained import RECORD
 
 REPRODUCED = [
     "index.csv",
@@ -41,7 +42,7 @@ REPRODUCED = [
     "shortcuts/verdict.json",
 ]
 TARGETS = ("command", "kernel", "both")
-KEPT = ("chain.json", f"**/{STATE}", "**/training.json")  # files from which a run goes on
+PARTS = ("detection", "segmentation", "shortcuts/*")  # where trainings are
 
 
 class Kill(NamedTuple):
@@ -74,10 +75,15 @@ def find_kernel(process: subprocess.Popen) -> psutil.Process | None:
     return None
 
 
+def find_files(run: Path, name: str) -> list[Path]:
+    """Return the files of that name of all trainings."""
+    return [path for part in PARTS for path in run.glob(f"{part}/{name}")]
+
+
 def count_epochs(run: Path) -> dict[Path, int]:
     """Return the whole epochs of each training that is under way."""
     counts = {}
-    for path in run.glob(f"**/{STATE}"):
+    for path in find_files(run, STATE):
         # Their training may be ending just now. The weights in them are not read.
         with suppress(FileNotFoundError), np.load(path) as state:
             counts[path] = len(json.loads(str(state["told"]))["rows"])
@@ -88,8 +94,12 @@ def kill(process: subprocess.Popen, run: Path, target: str, begun: float) -> Kil
     """Kill a command, its kernel, or both; return what that hit."""
     kernel = find_kernel(process)
     target = target if kernel else "command"
-    kept = [path.stat().st_mtime for pattern in KEPT for path in run.glob(pattern)]
-    lost = time.time() - max([begun, *kept])
+    files = [*find_files(run, STATE), *find_files(run, RECORD), *run.glob("chain.json")]
+    kept = [begun]  # when something was kept from which the run goes on
+    for path in files:
+        with suppress(FileNotFoundError):  # a training may be ending just now
+            kept.append(path.stat().st_mtime)
+    lost = time.time() - max(kept)
     victims = {"command": [process], "kernel": [kernel], "both": [process, kernel]}[target]
     for victim in victims:
         with suppress(psutil.Error):
