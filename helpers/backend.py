@@ -44,4 +44,10 @@ with without_standard_error():
 
     keras.ops.zeros(())  # looks for a GPU, and says at length that there is none
 
+if keras.backend.backend() == "tensorflow":
+    import tensorflow
+
+    # In a notebook it warns among the outputs that each network is traced anew, as each must be.
+    tensorflow.get_logger().setLevel("ERROR")
+
 __all__ = ["keras", "without_standard_error"]

@@ -104,6 +104,7 @@ def test_no_output_is_an_error_or_a_message_of_the_machine(path):
     outputs = [output for cell in code_cells(path) for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
     assert not [output for output in outputs if output.get("name") == "stderr"]
+    assert "WARNING:" not in "".join(output.get("text", "") for output in outputs)
 
 
 def test_stored_notebook_is_clean(path):
