@@ -62,6 +62,7 @@ LABELS = {
 DIGITS = {"hausdorff_95": 2, "average_surface_distance": 2, "cleaning_gain": 4}  # else 3
 # Pictures larger than this are kept as JPEG: X-rays take a quarter of the room, and look alike.
 LARGEST_PNG, QUALITY = 80_000, 85
+OWN_BASE = '<base href="about:srcdoc">'  # of a page that a frame's attribute holds
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -166,6 +167,8 @@ def frame_report(run_folder: Path) -> str:
     Links to the notebooks' pages, which lie beside it in the run folder, lead nowhere from there.
     """
     text = (run_folder / "report.html").read_text(encoding="utf-8")
+    # Else its links to its own sections would lead to the notebook's page, within the frame.
+    text = text.replace("<head>", f"<head>{OWN_BASE}", 1)
     frame = 'title="Report" style="width: 100%; height: 50rem; border: 1px solid #8888" sandbox'
     return f'<div><iframe {frame} srcdoc="{escape(text)}"></iframe></div>'
 
