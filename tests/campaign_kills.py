@@ -154,7 +154,12 @@ def main() -> None:
     """Print each kill, and whether every run came to the same."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--longest", type=float, default=40, help="seconds until a kill, at most")
+    parser.add_argument(
+        "--longest",
+        type=float,
+        default=60,
+        help="seconds until a kill, at most: enough for an epoch",
+    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     random.seed(options.seed)
