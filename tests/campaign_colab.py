@@ -136,6 +136,7 @@ class Machine:
             "HOME": str(self.folder / "home"),
             "PATH": f"{self.folder / 'env' / 'bin'}:{os.environ['PATH']}",
             "XDG_CONFIG_HOME": str(Path.home() / ".config"),  # where pip finds its index
+            "JUPYTER_PATH": str(self.versions.parents[2] / "share" / "jupyter"),
             "PIP_CACHE_DIR": str(self.folder.parent / "pip"),
             "GIT_CONFIG_COUNT": "1",
             "GIT_CONFIG_KEY_0": f"url.{self.release.as_uri()}.insteadOf",
