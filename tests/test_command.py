@@ -102,6 +102,7 @@ def test_options_reach_the_chain(monkeypatch, capsys):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_gives_status_130_and_the_line_that_goes_on(number, monkeypatch, capsys):
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a background job
     usual = signal.getsignal(signal.SIGTERM)
     monkeypatch.setattr(
         "helpers.chain.run_chain", lambda request: os.kill(os.getpid(), number) or time.sleep(9)
