@@ -18,13 +18,12 @@ from helpers.files import clear_partial
 from helpers.folders import cache_root, find_run
 from helpers.locks import hold_run
 from helpers.notebooks import Parameter, find_notebooks, read_parameters
+from helpers.provenance import TRAINED
 from helpers.recipes import find_recipe
 
 SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
 OPTIONS = ("data", "run", "recipe", "groups", "external", "allow")  # options of the command itself
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
-# The part of a recipe, and of the run folder, that a notebook trains.
-TRAINS = {"03": "detection", "04": "segmentation", "06": "shortcuts"}
 NEEDS_COVID = ("03", "06")
 LARGEST_SEED = 2**31 - 1
 LONGEST_TIMEOUT = 999_999  # seconds, eleven days
@@ -134,7 +133,7 @@ def _say(line: str) -> None:
 
 def _forget(folder: Path, notebooks: list[Path]) -> None:
     """Let notebooks count as never run, and each training of theirs start anew."""
-    parts = [TRAINS[notebook.name[:2]] for notebook in notebooks if notebook.name[:2] in TRAINS]
+    parts = [TRAINED[notebook.name[:2]] for notebook in notebooks if notebook.name[:2] in TRAINED]
     trained = [folder / part for part in parts if any((folder / part).rglob("*"))]
     if trained:
         from helpers.trained import forget  # here, since Keras takes seconds to import
@@ -160,7 +159,7 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     parameters = check_parameters(notebooks, request.given)
     changes = {name: parameters.get(name) for name in ("epochs", "batch_size", "image_size")}
     for notebook in notebooks:
-        if part := TRAINS.get(notebook.name[:2]):
+        if part := TRAINED.get(notebook.name[:2]):
             getattr(recipe, part).override(**changes)  # refuses what its network cannot take
     shared = {"data": data, "recipe": request.recipe, "groups": groups, "external": external}
     return parameters | shared | {"allow": request.allow}

@@ -24,7 +24,7 @@ from helpers.recipes import find_recipe
 FILE = "provenance.json"  # in the run folder
 PACKAGE = "covid-lungs"
 ROOT = Path(__file__).resolve().parents[1]  # a checkout has pyproject.toml here
-# Parts of a recipe that a notebook trains by.
+# The part of a recipe that a notebook trains by, and of the run folder that it makes.
 TRAINED = {"03": "detection", "04": "segmentation", "06": "shortcuts"}
 CHANGES = ("epochs", "batch_size", "image_size")
 GIBIBYTE = 2**30
