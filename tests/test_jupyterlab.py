@@ -1,10 +1,12 @@
 """The series in JupyterLab, as a user runs it: each notebook opened in a browser, all cells run."""
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,13 +76,15 @@ def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def wait_for_address(process: subprocess.Popen, log: Path) -> str:
-    """Return the address that a starting server prints."""
+    """Return the address that a starting server prints, once it answers there."""
     end = time.monotonic() + 120
     while time.monotonic() < end and process.poll() is None:
         found = re.search(r"http://127\.0\.0\.1:\d+/", log.read_text())
-        if found:
-            urllib.request.urlopen(f"{found[0]}api/status?token=t").close()
-            return found[0]
+        # It prints the address before it listens.
+        with contextlib.suppress(urllib.error.URLError):
+            if found:
+                urllib.request.urlopen(f"{found[0]}api/status?token=t").close()
+                return found[0]
         time.sleep(0.2)
     raise AssertionError(log.read_text())
 
