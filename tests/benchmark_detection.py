@@ -1,9 +1,13 @@
-"""What each part of the recipe best brings the detector, on the validation split.
+"""What each part of the recipe best brings the detector, by cross-validation.
 
 `uv run python -m tests.benchmark_detection --data SOURCE --run NAME --try best --try original`
 
-Each choice is trained on the run's training split from the same seed, keeps its epoch of the lowest
-validation loss, and is measured on the validation split alone: the test split is for the end.
+The X-rays are those of the run's training and validation splits; the test split is for the end.
+In four folds, patients and copies whole, each choice learns from three quarters, keeps its epoch of
+the lowest loss on the fourth, and answers there: to the X-ray alone, and to it and its mirror image
+with the mean of both. Every X-ray is so answered once by every choice, and the choices are compared
+X-ray by X-ray with the first. With `--answers FILE` the answers are kept, and choices that the file
+has are not trained again.
 """
 
 import argparse
@@ -14,21 +18,24 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import log_loss
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import StratifiedGroupKFold
 
 from helpers import arrays, detection, evaluation, models, training
-from helpers.areas import auroc
 from helpers.batches import Batches
 from helpers.calibration import calibration_error
 from helpers.data_sets import DataSet, find_data
 from helpers.folders import find_run
-from helpers.intervals import estimate_statistic
+from helpers.intervals import estimate_mean
 from helpers.recipes import DetectionSettings, find_recipe
 from helpers.splits import read_split
 
+FOLDS = 4
+TWICE = ", looking twice"
 BEST = find_recipe("best").detection
 CHOICES = {
     "best": BEST,
+    "best for twice the epochs": replace(BEST, epochs=2 * BEST.epochs),
     "best without augmentation": replace(BEST, augmentation="none"),
     "best without standardised X-rays": replace(BEST, standardised=False),
     "best at a constant rate of 1e-3": replace(BEST, schedule="constant", learning_rate=1e-3),
@@ -40,23 +47,67 @@ CHOICES = {
 }
 
 
-def train_choice(
-    data_set: DataSet, split: pd.DataFrame, settings: DetectionSettings, seed: int
+def answer_folds(
+    data_set: DataSet, seen: pd.DataFrame, settings: DetectionSettings, seed: int
 ) -> tuple[np.ndarray, float]:
-    """Return a trained detector's probabilities on the validation split, and its seconds."""
-    training.make_reproducible(seed)
-    xrays = arrays.prepare_images(data_set, split, settings.image_size)
-    labels = detection.covid_labels(split)
-    rows = {name: np.flatnonzero(split["split"] == name) for name in ("train", "validation")}
-    size = settings.batch_size
-    learn = Batches(xrays, labels, rows["train"], size, seed, settings.augmentation)
-    check = Batches(xrays, labels, rows["validation"], size)
-    model = models.build_detector(settings)
-    training.compile_detector(model, settings, len(learn))
-    start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as folder:
-        training.train(model, learn, check, settings.epochs, Path(folder), say=False)
-    return evaluation.predict(model, xrays[rows["validation"]]), time.perf_counter() - start
+    """Train a detector a fold; return each X-ray's answers and the seconds of a training.
+
+    The answers are probabilities, (N, 2): of one look, and the mean of two.
+    """
+    xrays = arrays.prepare_images(data_set, seen, settings.image_size)
+    labels = detection.covid_labels(seen)
+    answers, seconds, size = np.empty((len(seen), 2)), 0.0, settings.batch_size
+    for learnt, checked in divide(seen, seed):
+        training.make_reproducible(seed)
+        learn = Batches(xrays, labels, learnt, size, seed, settings.augmentation)
+        check = Batches(xrays, labels, checked, size)
+        model = models.build_detector(settings)
+        training.compile_detector(model, settings, len(learn))
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            training.train(model, learn, check, settings.epochs, Path(folder), say=False)
+        seconds += time.perf_counter() - start
+        looks = [
+            evaluation.predict(model, given) for given in (xrays[checked], xrays[checked, :, ::-1])
+        ]
+        answers[checked] = np.column_stack([looks[0], np.mean(looks, axis=0)])
+    return answers, seconds / FOLDS
+
+
+def divide(seen: pd.DataFrame, seed: int):
+    """Yield the rows to learn from and those to answer, fold by fold."""
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
+    yield from folds.split(seen, seen["class"], seen["group"])
+
+
+def describe(name: str, answers: pd.DataFrame, seen: pd.DataFrame, seed: int) -> str:
+    """Return a choice's figures and, but of the first, its mean differences from the first."""
+    label = detection.covid_labels(seen)
+    folds = [checked for _, checked in divide(seen, seed)]
+    areas = pd.DataFrame(
+        {
+            choice: [roc_auc_score(label[fold], answers[choice].iloc[fold]) for fold in folds]
+            for choice in answers
+        }
+    )
+    losses = answers.apply(lambda found: log_losses(label, found))
+    text = (
+        f"{name}: AUROC {areas[name].mean():.4f} ({areas[name].min():.4f} to "
+        f"{areas[name].max():.4f} in {FOLDS} folds), log loss {losses[name].mean():.4f}, "
+        f"calibration error {calibration_error(label, answers[name].to_numpy()):.4f}"
+    )
+    first = answers.columns[0]
+    if name == first:
+        return text
+    difference = estimate_mean(losses[name] - losses[first], seen["group"])
+    area = areas[name] - areas[first]
+    return f"{text}; less {first}: AUROC {area.mean():+.4f}, log loss {difference.text(4)}"
+
+
+def log_losses(label: np.ndarray, probability: pd.Series) -> pd.Series:
+    """Return the log loss of each answer."""
+    sure = probability.clip(1e-7, 1 - 1e-7)
+    return -np.log(sure.where(label == 1, 1 - sure))
 
 
 def main() -> None:
@@ -65,22 +116,24 @@ def main() -> None:
     parser.add_argument("--data", required=True)
     parser.add_argument("--run", required=True, help="whose split is used: 01 and 02 are enough")
     parser.add_argument("--try", dest="tried", action="append", choices=list(CHOICES))
+    parser.add_argument("--answers", type=Path, help="a .csv file to keep the answers in")
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     data_set = find_data(options.data)
     split = read_split(find_run(options.run, options.data, "best"), data_set)
-    seen = split[split["split"] == "validation"].reset_index(drop=True)
-    label = pd.Series(detection.covid_labels(seen))
+    seen = split[split["split"] != "test"].reset_index(drop=True)
+    kept = options.answers is not None and options.answers.exists()
+    answers = pd.read_csv(options.answers) if kept else pd.DataFrame(index=seen.index)
     for name in options.tried or CHOICES:
-        found, seconds = train_choice(data_set, split, CHOICES[name], options.seed)
-        probability = pd.Series(found)
-        area = estimate_statistic(auroc, label, probability, seen["group"]).text(4)
-        loss, error = log_loss(label, found), calibration_error(label.to_numpy(), found)
-        print(
-            f"{name}: AUROC {area}, log loss {loss:.4f}, calibration error {error:.4f}, "
-            f"{seconds:.0f} s",
-            flush=True,
-        )
+        seconds = "kept"
+        if name not in answers:
+            found, took = answer_folds(data_set, seen, CHOICES[name], options.seed)
+            answers[name], answers[name + TWICE] = found.T
+            seconds = f"{took:.0f} s"
+        print(f"{describe(name, answers, seen, options.seed)}; {seconds}")
+        print(describe(name + TWICE, answers, seen, options.seed), flush=True)
+        if options.answers is not None:
+            answers.to_csv(options.answers, index=False)
 
 
 if __name__ == "__main__":
