@@ -25,6 +25,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[RUNS], ignore_errors=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # the plugin that runs several files reads the groups afterwards
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of a file together, and all notebooks, and begin with the long ones."""
     for item in items:
