@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # It runs the whole chain once more; tests/campaign_colab.py executes it, for one epoch.
 collect_ignore = ["notebooks/00_run_everything.ipynb"]
@@ -25,17 +27,27 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     shutil.rmtree(config.stash[RUNS], ignore_errors=True)
 
 
-@pytest.hookimpl(tryfirst=True)  # the plugin that runs several files reads the groups afterwards
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file together, and all notebooks, and begin with the long ones."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item)))
-    items.sort(key=lambda item: (*LONG, group_of(item)).index(group_of(item)))
+    """Begin with the long files."""
+    items.sort(key=lambda item: (*LONG, name_file(item.nodeid)).index(name_file(item.nodeid)))
 
 
-def group_of(item: pytest.Item) -> str:
-    """Return the name of the tests that share fixtures, or the run folder, with this one."""
-    return "notebooks" if item.path.suffix == ".ipynb" else item.path.stem
+class FileByFile(LoadScopeScheduling):
+    """Gives each worker whole files, since their tests share fixtures, and the series to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return name_file(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileByFile:
+    """Choose who runs what."""
+    return FileByFile(config, log)
+
+
+def name_file(nodeid: str) -> str:
+    """Return the name of a test's file; all notebooks count as one, since they share a run."""
+    path = Path(nodeid.partition("::")[0])
+    return "notebooks" if path.parent.name == "notebooks" else path.stem
 
 
 @pytest.fixture(scope="session")
