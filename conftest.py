@@ -12,13 +12,17 @@ from xdist.scheduler import LoadScopeScheduling
 # It runs the whole chain once more; tests/campaign_colab.py executes it, for one epoch.
 collect_ignore = ["notebooks/00_run_everything.ipynb"]
 RUNS = pytest.StashKey[str]()
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 # Files that take a minute and more, the longest first: begun last, they would end alone.
-LONG = ("notebooks", "test_run", "test_jupyterlab", "test_hostile", "test_shortcut_campaign")
+LONG = ("notebooks", "test_run", "test_jupyterlab", "test_shortcut_campaign", "test_hostile")
+SHARED = {"test_jupyterlab": "test_run"}  # the first goes on with the second's run
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Lead tests, and the kernels that nbval starts, away from the user's runs."""
     config.stash[RUNS] = os.environ["COVID_LUNGS_RUNS"] = tempfile.mkdtemp(prefix="covid-lungs-")
+    if "PYTEST_XDIST_WORKER" in os.environ:  # a core each: more threads would only wait
+        os.environ |= dict.fromkeys(THREADS, "1")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -32,22 +36,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: (*LONG, name_file(item.nodeid)).index(name_file(item.nodeid)))
 
 
+def name_file(nodeid: str) -> str:
+    """Return the name of a test's file; all notebooks count as one, since they share a run."""
+    path = Path(nodeid.partition("::")[0])
+    return "notebooks" if path.parent.name == "notebooks" else path.stem
+
+
 class FileByFile(LoadScopeScheduling):
-    """Gives each worker whole files, since their tests share fixtures, and the series to one."""
+    """Gives each worker whole files, since the tests of a file share what takes time to make."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return name_file(nodeid)
+        name = name_file(nodeid)
+        return SHARED.get(name, name)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FileByFile:
     """Choose who runs what."""
     return FileByFile(config, log)
-
-
-def name_file(nodeid: str) -> str:
-    """Return the name of a test's file; all notebooks count as one, since they share a run."""
-    path = Path(nodeid.partition("::")[0])
-    return "notebooks" if path.parent.name == "notebooks" else path.stem
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from helpers.splits import assign_splits, write_split
 IMAGE_SHAPE = (40, 36)
 MASK_SHAPE = (24, 20)
 COUNTS = {"COVID": 4, "Normal": 5}
+# One epoch on small images, where the chain is tested and not what the networks learn.
+QUICK = ["-p", "epochs", "1", "-p", "image_size", "32", "-p", "seed", "7"]
 
 
 @contextmanager

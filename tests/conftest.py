@@ -6,10 +6,11 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from builders import make_data_set
+from builders import QUICK, make_data_set
 
+from helpers.command import main
 from helpers.data_sets import DataSet, find_data
-from helpers.folders import cache_root
+from helpers.folders import cache_root, runs_root
 from helpers.index import build_index
 
 
@@ -54,6 +55,13 @@ def figures():
     """Close the figures that a test leaves open."""
     yield
     plt.close("all")
+
+
+@pytest.fixture(scope="session")
+def quick_run() -> Path:
+    """The run `quick` of the whole chain on the demo."""
+    assert main(["run", "--run", "quick", *QUICK]) == 0
+    return runs_root() / "quick"
 
 
 @pytest.fixture(scope="session")

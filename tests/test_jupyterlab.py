@@ -1,4 +1,7 @@
-"""The series in JupyterLab, as a user runs it: each notebook opened in a browser, all cells run."""
+"""The series in JupyterLab, as a user runs it: each notebook opened in a browser, all cells run.
+
+They go on with a run that the command has made, so that nothing is trained twice.
+"""
 
 import contextlib
 import os
@@ -18,7 +21,7 @@ from browsing import open_browser
 from helpers.folders import project_root
 
 NOTEBOOKS = sorted((project_root() / "notebooks").glob("0[0-7]_*.ipynb"))
-QUICK = {"epochs": 1, "image_size": 32}
+CHANGED = {"run": '"quick"', "epochs": "1", "image_size": "32"}
 MINUTES = 60_000  # milliseconds
 WINDOW = {"width": 1280, "height": 1000}
 READY = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
@@ -28,15 +31,15 @@ SAVE = "async () => { await window.jupyterapp.commands.execute('docmanager:save'
 
 
 def make_quick(notebook: Path, folder: Path) -> Path:
-    """Copy a notebook, its outputs dropped and its trainings shortened by its own parameters."""
+    """Copy a notebook, its outputs dropped and its parameters those of the quick run."""
     content = nbformat.read(notebook, as_version=4)
     for cell in content.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         if "parameters" in cell.metadata.get("tags", []):
-            for name, value in QUICK.items():
+            for name, value in CHANGED.items():
                 cell.source = re.sub(
-                    rf"^({name}\b.*?= )None", rf"\g<1>{value}", cell.source, flags=re.M
+                    rf'^({name}\b.*?= )(None|"\w*")', rf"\g<1>{value}", cell.source, flags=re.M
                 )
     path = folder / notebook.name
     nbformat.write(content, path)
@@ -53,12 +56,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def address(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address(
+    folder: Path, quick_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """JupyterLab's address on this machine alone, with its token."""
     settings = tmp_path_factory.mktemp("settings")
     environment = os.environ | {
         "PYTHONPATH": str(project_root()),
-        "COVID_LUNGS_RUNS": str(tmp_path_factory.mktemp("runs")),
+        "COVID_LUNGS_RUNS": str(quick_run.parent),
         **{f"JUPYTER_{name}_DIR": str(settings) for name in ("CONFIG", "RUNTIME")},
         "JUPYTERLAB_SETTINGS_DIR": str(settings),
         "JUPYTERLAB_WORKSPACES_DIR": str(settings),
@@ -108,6 +113,7 @@ def test_all_cells_of_each_notebook_run_in_a_browser(name, page, address, folder
     page.evaluate(SAVE)
     if shots := os.environ.get("COVID_LUNGS_SHOTS"):  # to be looked at, whole
         page.set_viewport_size({"width": 1280, "height": 12_000})
+        page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
         page.wait_for_timeout(2000)
         page.screenshot(path=f"{shots}/{path.stem}.png")
         page.set_viewport_size(WINDOW)

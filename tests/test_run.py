@@ -2,10 +2,10 @@
 
 import json
 import time
-from pathlib import Path
 
 import pandas as pd
 import pytest
+from builders import QUICK
 from campaign_kills import find_unequal, run_disturbed
 from sklearn.metrics import roc_auc_score
 
@@ -15,15 +15,6 @@ from helpers.folders import runs_root
 from helpers.results import MADE, describe_run
 from helpers.scores import SCORES
 from helpers.views import VIEWS
-
-# One epoch on small images: the chain is tested here, not what the networks learn.
-QUICK = ["-p", "epochs", "1", "-p", "image_size", "32"]
-
-
-@pytest.fixture(scope="module")
-def quick_run() -> Path:
-    assert main(["run", "--run", "quick", *QUICK]) == 0
-    return runs_root() / "quick"
 
 
 def test_run_leaves_every_file_of_the_contract(quick_run):
