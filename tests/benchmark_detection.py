@@ -3,8 +3,8 @@
 `uv run python -m tests.benchmark_detection --data SOURCE --run NAME --try best --try original`
 
 The X-rays are those of the run's training and validation splits; the test split is for the end.
-In four folds, patients and copies whole, each choice learns from three quarters, keeps its epoch of
-the lowest loss on the fourth, and answers there: to the X-ray alone, and to it and its mirror image
+In three folds, patients and copies whole, each choice learns from two thirds, keeps its epoch of
+the lowest loss on the last, and answers there: to the X-ray alone, and to it and its mirror image
 with the mean of both. Every X-ray is so answered once by every choice, and the choices are compared
 X-ray by X-ray with the first. With `--answers FILE` the answers are kept, and choices that the file
 has are not trained again.
@@ -30,7 +30,7 @@ from helpers.intervals import estimate_mean
 from helpers.recipes import DetectionSettings, find_recipe
 from helpers.splits import read_split
 
-FOLDS = 4
+FOLDS = 3
 TWICE = ", looking twice"
 BEST = find_recipe("best").detection
 CHOICES = {
