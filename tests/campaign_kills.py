@@ -2,10 +2,11 @@
 
 `uv run python -m tests.campaign_kills --kills 50`
 
-The demo chain runs once undisturbed. Then it runs anew and is killed by SIGKILL at random moments,
-each time started again by the same command, until it ends; and so on until there were kills enough.
-Killed is the command, its notebook's kernel, or both at once. Each run must end well and leave the
-same tables and figures, byte for byte, and no training may go back behind its last whole epoch.
+The demo chain runs once undisturbed. Then it runs anew and is killed by SIGKILL at moments drawn at
+random from all that the undisturbed run took, each time started again by the same command, until it
+ends; and so on until there were kills enough. Killed is the command, its notebook's kernel, or both
+at once. Each run must end well and leave the same tables and figures, byte for byte, and no
+training may go back behind its last whole epoch.
 """
 
 import argparse
@@ -41,8 +42,16 @@ REPRODUCED = [
     "shortcuts/metrics.json",
     "shortcuts/verdict.json",
 ]
+AT_MOST = 17  # kills in one run
 TARGETS = ("command", "kernel", "both")
 PARTS = ("detection", "segmentation", "shortcuts/*")  # where trainings are
+
+
+class Moment(NamedTuple):
+    """When to kill: so many seconds after a command has begun a notebook."""
+
+    notebook: str
+    seconds: float
 
 
 class Kill(NamedTuple):
@@ -52,6 +61,14 @@ class Kill(NamedTuple):
     notebook: str
     epoch: int | None
     seconds_lost: float
+
+
+def draw_moments(whole: Path, count: int) -> list[Moment]:
+    """Return random moments of an undisturbed run, the earliest first."""
+    notebooks = json.loads((whole / "provenance.json").read_text())["notebooks"]
+    lengths = {name: notebook["seconds"] for name, notebook in notebooks.items()}
+    names = random.choices(list(lengths), list(lengths.values()), k=count)
+    return sorted(Moment(name, random.uniform(0, lengths[name])) for name in names)
 
 
 def start(run: Path, arguments: list[str]) -> subprocess.Popen:
@@ -105,44 +122,55 @@ def kill(process: subprocess.Popen, run: Path, target: str, begun: float) -> Kil
         with suppress(psutil.Error):
             victim.kill()
     process.wait()
-    lines = open_log(run).read().splitlines()
-    running = [line.partition(":")[0] for line in lines if ": runs (" in line]
-    finished = [line.partition(":")[0] for line in lines if ": finished in" in line]
-    notebook = "between notebooks" if running == finished else running[-1]
+    running, finished = read_log(run)
+    notebook = "between notebooks" if running == finished else running
     if target == "kernel" and process.returncode:  # else it was ending anyway
-        assert any("its kernel" in line for line in lines), lines
+        said = open_log(run).read()
+        assert "its kernel" in said, said
     return Kill(target, notebook, next(iter(count_epochs(run).values()), None), lost)
 
 
-def disturb(run: Path, arguments: list[str], after: float, target: str) -> Kill | None:
-    """Start the chain and kill it after some seconds; return None if it ended well before.
+def read_log(run: Path) -> tuple[str, str]:
+    """Return the notebooks that the last command began and finished last, "" before any."""
+    lines = open_log(run).read().splitlines()
+    begun = [line.partition(":")[0] for line in lines if ": runs (" in line]
+    finished = [line.partition(":")[0] for line in lines if ": finished in" in line]
+    return begun[-1] if begun else "", finished[-1] if finished else ""
+
+
+def disturb(run: Path, arguments: list[str], moments: list[Moment]) -> Kill | None:
+    """Start the chain and kill it at the first moment that comes; return None if none did.
+
+    Moments that have come or can come no more are taken from the list.
 
     Raises:
         AssertionError: it ended badly, or repeated a whole epoch.
     """
-    begun, known = time.time(), count_epochs(run)
+    begun, known, running, since = time.time(), count_epochs(run), "", 0.0
     process = start(run, arguments)
     while process.poll() is None:
         epochs = count_epochs(run)
         for path in known.keys() & epochs.keys():
             assert epochs[path] >= known[path], f"{path} repeated a whole epoch"
         known = epochs
-        if time.time() - begun > after:
-            return kill(process, run, target, begun)
+        if running != read_log(run)[0]:
+            running, since = read_log(run)[0], time.time()
+        while moments and moments[0].notebook < running:
+            moments.pop(0)
+        if moments and running == moments[0].notebook and time.time() - since > moments[0].seconds:
+            moments.pop(0)
+            return kill(process, run, random.choice(TARGETS), begun)
         time.sleep(0.05)
     assert process.returncode == 0, open_log(run).read()
     return None
 
 
-def run_disturbed(run: Path, arguments: list[str], kills: int, longest: float) -> list[Kill]:
-    """Bring a run to its end through as many kills as come, at most so many."""
+def run_disturbed(run: Path, arguments: list[str], moments: list[Moment]) -> list[Kill]:
+    """Bring a run to its end through kills at these moments, the earliest first."""
     hit: list[Kill] = []
-    while True:
-        after = random.uniform(0, longest) if len(hit) < kills else float("inf")
-        found = disturb(run, arguments, after, random.choice(TARGETS))
-        if found is None:
-            return hit
+    while found := disturb(run, arguments, moments):
         hit.append(found)
+    return hit
 
 
 def find_unequal(one: Path, other: Path) -> list[str]:
@@ -154,12 +182,6 @@ def main() -> None:
     """Print each kill, and whether every run came to the same."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument(
-        "--longest",
-        type=float,
-        default=60,
-        help="seconds until a kill, at most: enough for an epoch",
-    )
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     random.seed(options.seed)
@@ -167,11 +189,12 @@ def main() -> None:
         os.environ["COVID_LUNGS_RUNS"] = folder
         whole, hit = Path(folder) / "whole", []
         begun = time.time()
-        assert disturb(whole, [], float("inf"), "command") is None
+        assert disturb(whole, [], []) is None
         print(f"undisturbed: {time.time() - begun:.0f} s", flush=True)
         while len(hit) < options.kills:
             run = Path(folder) / f"after-{len(hit)}"
-            new = run_disturbed(run, [], options.kills - len(hit), options.longest)
+            moments = draw_moments(whole, min(AT_MOST, options.kills - len(hit)))
+            new = run_disturbed(run, [], moments)
             for number, found in enumerate(new, len(hit) + 1):
                 epoch = "" if found.epoch is None else f"after epoch {found.epoch}"
                 place = f"{found.notebook:18} {epoch:14}"
