@@ -79,12 +79,12 @@ def use_fastest(settings: SegmentationSettings, machine: Machine) -> str:
     return name
 
 
-def compiles(machine: Machine) -> bool | str:
+def compiles(settings: SegmentationSettings, machine: Machine) -> bool | str:
     """Return whether XLA shall compile a training step, as `Model.compile` takes it.
 
-    On a processor in 32 bits that takes about half the time of a step (tests/benchmark_speed.py);
-    in bfloat16 it was slower. Elsewhere Keras decides.
+    On processors in 32 bits steps then take half the time on one machine, and no less on another
+    (tests/benchmark_speed.py); in bfloat16 they were slower. Elsewhere Keras decides.
     """
     if machine.capability is not None or keras.backend.backend() != "tensorflow":
         return "auto"
-    return keras.config.dtype_policy().name == "float32"
+    return settings.compiled and keras.config.dtype_policy().name == "float32"

@@ -87,12 +87,14 @@ class SegmentationSettings(Settings):
         cross_entropy: whether binary cross-entropy is added to the Dice loss.
         look_twice: whether the trained network also sees each X-ray's mirror image.
         mixed_precision: whether to calculate in 16 bits where the machine does that faster.
+        compiled: whether XLA may compile the steps, which takes longer than short trainings gain.
     """
 
     patch: int = 1
     cross_entropy: bool = False
     look_twice: bool = False
     mixed_precision: bool = False
+    compiled: bool = False
 
     @property
     def coarsest_pixel(self) -> int:
@@ -142,7 +144,12 @@ RECIPES = {
             image_size=256, filters=(16, 32, 16), epochs=45, batch_size=6, learning_rate=1e-3
         ),
         segmentation=SegmentationSettings(
-            image_size=512, filters=(64, 128, 256, 512), epochs=10, batch_size=2, learning_rate=1e-4
+            image_size=512,
+            filters=(64, 128, 256, 512),
+            epochs=10,
+            batch_size=2,
+            learning_rate=1e-4,
+            compiled=True,
         ),
     ),
     # What we would train today; chosen on the validation splits of real X-rays.
@@ -171,6 +178,7 @@ RECIPES = {
             schedule="cosine",
             look_twice=True,
             mixed_precision=True,
+            compiled=True,
         ),
     ),
 }

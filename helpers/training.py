@@ -64,7 +64,8 @@ def compile_segmenter(model: keras.Model, settings: SegmentationSettings, steps:
         keras.metrics.MeanMetricWrapper(thresholded_iou, name="iou"),
     ]
     loss = dice_and_cross_entropy if settings.cross_entropy else dice_loss
-    model.compile(optimizer, loss, metrics=watched, jit_compile=compiles(look_at_machine()))
+    jit = compiles(settings, look_at_machine())
+    model.compile(optimizer, loss, metrics=watched, jit_compile=jit)
 
 
 def _learning_rate(settings: Settings, steps: int):

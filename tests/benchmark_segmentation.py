@@ -10,6 +10,7 @@ validation split every few steps is not counted.
 
 import argparse
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ PLAIN = SegmentationSettings(
 
 
 def time_to_goal(
-    data_set: DataSet, split: pd.DataFrame, settings: SegmentationSettings, seed: int, auto: bool
+    data_set: DataSet, split: pd.DataFrame, settings: SegmentationSettings, seed: int
 ) -> float:
     """Return the seconds of training until the validation split reaches the goal, or infinity."""
     training.make_reproducible(seed)
@@ -47,8 +48,6 @@ def time_to_goal(
     batches = Batches(xrays, masks, rows["train"], settings.batch_size, seed, settings.augmentation)
     model = models.build_unet(settings)
     training.compile_segmenter(model, settings, len(batches))
-    if auto:
-        model.jit_compile = False  # what Keras chooses by itself on a processor
     seconds = 0.0
     for step in range(settings.epochs * len(batches)):
         if step % len(batches) == 0:
@@ -75,8 +74,9 @@ def main() -> None:
     split = index.assign(split=assign_splits(index, seed=7)["split"])
     best = find_recipe("best").segmentation
     medians = {}
-    for name, settings, auto in (("plain", PLAIN, not options.compiled), ("best", best, False)):
-        seconds = [time_to_goal(data_set, split, settings, seed, auto) for seed in options.seeds]
+    plain = replace(PLAIN, compiled=options.compiled)
+    for name, settings in (("plain", plain), ("best", best)):
+        seconds = [time_to_goal(data_set, split, settings, seed) for seed in options.seeds]
         medians[name] = float(np.median(seconds))
         each = ", ".join(f"{value:.1f}" for value in seconds)
         print(f"{name}: Dice {GOAL} after {medians[name]:.1f} s ({each})", flush=True)

@@ -32,7 +32,12 @@ def policy():
 def test_a_machine_calculates_in_what_it_does_fastest(machine, precision, compiled):
     assert choose_precision(BEST, machine) == precision
     assert use_fastest(BEST, machine) == keras.config.dtype_policy().name == precision
-    assert compiles(machine) == compiled
+    assert compiles(BEST, machine) == compiled
+
+
+def test_a_short_training_is_not_compiled():
+    use_fastest(DEMO, PLAIN)
+    assert compiles(DEMO, PLAIN) is False
 
 
 @pytest.mark.parametrize("machine", [PLAIN, AMX, A100])

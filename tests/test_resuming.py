@@ -55,7 +55,6 @@ def prepare_segmenter(settings=SETTINGS, seed=SEED):
     batch_size, augmentation = settings.batch_size, settings.augmentation
     learn = Batches(XRAYS, MASKS, LEARN, batch_size, seed, augmentation)
     compile_segmenter(model, settings, len(learn))
-    model.jit_compile = False  # XLA takes seconds to compile
     return model, learn, Batches(XRAYS, MASKS, CHECK, batch_size)
 
 
