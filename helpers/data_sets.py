@@ -112,6 +112,9 @@ def _draw_demo() -> Path:
         try:
             synthetic.write_data_set(partial)
             partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process has drawn the same in the meantime
+                raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         _remove_old_demos(folder)

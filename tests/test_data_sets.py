@@ -230,6 +230,20 @@ def test_the_demo_is_drawn_once(cache, monkeypatch):
     assert [path.name for path in (cache / "data").iterdir()] == [first.root.name]
 
 
+def test_two_processes_may_draw_the_demo_at_once(cache, monkeypatch):
+    def draw(folder: Path) -> None:
+        make_data_set(folder)
+        if not others:  # while this process draws, another begins and ends
+            others.append(folder)
+            others.append(find_data("demo").root)
+
+    others: list[Path] = []
+    monkeypatch.setattr("helpers.synthetic.write_data_set", draw)
+    found = find_data("demo")
+    assert found.root == others[1] and len(found.classes) == 2
+    assert [path.name for path in (cache / "data").iterdir()] == [found.root.name]
+
+
 def test_a_new_demo_takes_the_place_of_old_ones_only(cache, monkeypatch):
     def draw(folder: Path) -> None:
         make_data_set(folder)
