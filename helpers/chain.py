@@ -26,6 +26,7 @@ OPTIONS = ("data", "run", "recipe", "groups", "external", "allow")  # options of
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 NEEDS_COVID = ("03", "06")
 LARGEST_SEED = 2**31 - 1
+BAR = "{desc}: {bar} {n_fmt} of {total_fmt} notebooks"
 LONGEST_TIMEOUT = 999_999  # seconds, eleven days
 
 
@@ -78,7 +79,8 @@ def run_chain(request: Request) -> Path:
     with hold_run(folder):
         if request.force:
             _forget(folder, notebooks)
-        for notebook in tqdm(notebooks, desc=f"run {folder.name}", unit="notebook", disable=None):
+        bar = tqdm(notebooks, f"run {folder.name}", bar_format=BAR, disable=None)
+        for notebook in bar:
             if notebook.name[:2] in NEEDS_COVID and not _has_detection(folder):
                 _say(f"{notebook.stem}: skipped, since it needs the class COVID and another.")
             else:
