@@ -100,7 +100,8 @@ def predict_files(
 ) -> pd.DataFrame:
     """Write masks, overlays and the table of predictions of X-rays; return the table.
 
-    A file that cannot be decoded gets a line on standard error and no mask.
+    A file that cannot be decoded gets a line on standard error and no mask. Rows of earlier
+    predictions stay in the table on disk, before the new ones, as their masks do.
 
     Args:
         networks: the segmenter, and the detector if there is one.
@@ -125,9 +126,21 @@ def predict_files(
         bar = tqdm(predicted, "predicting", total=len(files), unit="file", disable=None)
         blocks = [_judge(block) for block in _in_blocks(map(_tell, bar), BLOCK)]
         table = pd.concat(blocks, ignore_index=True)
-        text = table.to_csv(index=False, lineterminator="\n")
-        outputs.write(TABLE, text.encode())
+        whole = pd.concat([_read_earlier(folder, files), table.astype(object)])
+        outputs.write(TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
     return table
+
+
+def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
+    """Return the rows, as text, of earlier predictions whose masks these files do not replace."""
+    try:
+        earlier = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
+    except (FileNotFoundError, ValueError):  # none, or no table
+        earlier = pd.DataFrame()
+    if list(earlier.columns) != COLUMNS:
+        return pd.DataFrame(columns=COLUMNS)
+    replaced = {file.stem for file in files}
+    return earlier[[Path(file).stem not in replaced for file in earlier["file"]]]
 
 
 def _in_blocks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

@@ -90,6 +90,22 @@ def test_the_table_on_disk(seer, detector, xrays, tmp_path):
     assert table["covid_probability"].nunique() > 5
 
 
+def test_the_table_keeps_the_rows_of_masks_that_stay(seer, xrays, tmp_path):
+    first, second = find_xrays([str(xrays)])[:2]
+    out = tmp_path / "out"
+    predict_files([seer], [first], out)
+    row = (out / "predictions.csv").read_text().splitlines()[1]
+    predict_files([seer], [second], out)
+    predict_files([seer], [second], out)
+    header, *rows = (out / "predictions.csv").read_text().splitlines()
+    assert header == ",".join(COLUMNS)
+    assert rows[0] == row and rows[1].startswith(f"{second.as_posix()},") and len(rows) == 2
+    assert sorted(path.stem for path in (out / "masks").iterdir()) == [first.stem, second.stem]
+    (out / "predictions.csv").write_bytes(b"\xff\xfe of another program")
+    predict_files([seer], [first], out)
+    assert (out / "predictions.csv").read_text().splitlines()[1:] == [row]
+
+
 def test_the_probability_is_empty_without_a_detector(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(20))
     predict_files([seer], [file], tmp_path)
