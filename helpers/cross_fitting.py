@@ -64,7 +64,7 @@ def draw_unseen(
     drawn = np.empty(masks.shape, np.uint8)
     policy = keras.config.dtype_policy()
     try:
-        for number, (seen, unseen) in enumerate(_divide(split, FOLDS, seed), start=1):
+        for number, (seen, unseen) in enumerate(divide(split, FOLDS, seed), start=1):
             place = make_folder(make_folder(folder) / f"fold-{number}")
             model = _train_fold(xrays, masks, split, seen, settings, seed, place)
             for row, found in zip(unseen, evaluation.predict(model, xrays[unseen]), strict=True):
@@ -86,7 +86,7 @@ def _train_fold(
     """Return a U-Net trained on the rows of the X-rays that it may see."""
     training.make_reproducible(seed)
     precision.use_fastest(settings, precision.look_at_machine())
-    learnt, checked = next(_divide(split.iloc[seen], CHECKED, seed))
+    learnt, checked = next(divide(split.iloc[seen], CHECKED, seed))
     learn = Batches(xrays, masks, seen[learnt], settings.batch_size, seed, settings.augmentation)
     check = Batches(xrays, masks, seen[checked], settings.batch_size)
     model = models.build_unet(settings)
@@ -95,7 +95,13 @@ def _train_fold(
     return models.look_twice(model) if settings.look_twice else model
 
 
-def _divide(split: pd.DataFrame, parts: int, seed: int):
-    """Yield rows to keep and rows to leave out, part by part; classes alike, groups whole."""
+def divide(split: pd.DataFrame, parts: int, seed: int):
+    """Yield the rows to keep and the rows to leave out, part by part; classes alike, groups whole.
+
+    Args:
+        split: a row an X-ray, with `class` and `group`.
+        parts: how many; each row is left out in one.
+        seed: of the parts.
+    """
     folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     yield from folds.split(split, split["class"], split["group"])

@@ -26,7 +26,7 @@ KERNEL = "python3"  # its name in the executed notebook; `QuietKernelManager` st
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError")
 # Cells take moments or hours: their rate, or a time that remains, would be wrong.
-BAR = "{desc}: {bar} cell {n_fmt} of {total_fmt}"
+BAR = {"leave": False, "disable": None, "bar_format": "{desc}: {bar} cell {n_fmt} of {total_fmt}"}
 LESS_MEMORY = "Try a smaller image_size or batch_size, or close other programs."
 ENDS = (PapermillExecutionError, DeadKernelError, CellTimeoutError, RuntimeError)
 
@@ -83,12 +83,7 @@ def execute(
             kernel_manager_class=QuietKernelManager,
             shutdown_kernel="immediate",
             execution_timeout=timeout,
-            progress_bar={
-                "desc": notebook.stem,
-                "leave": False,
-                "disable": None,
-                "bar_format": BAR,
-            },
+            progress_bar={"desc": notebook.stem, **BAR},
         )
         _finish(partial, output)
     except ENDS as error:

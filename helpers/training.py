@@ -29,7 +29,7 @@ def make_reproducible(seed: int) -> None:
     """Seed Python, NumPy and Keras, and make TensorFlow's operations on a GPU deterministic.
 
     On a processor they are so anyway, and TensorFlow's switch would keep XLA from compiling the
-    steps, which take twice the time without it.
+    steps of long trainings.
     """
     keras.utils.set_random_seed(seed)
     if keras.backend.backend() == "tensorflow" and look_at_machine().capability is not None:

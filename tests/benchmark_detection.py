@@ -19,18 +19,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedGroupKFold
 
 from helpers import arrays, detection, evaluation, models, training
 from helpers.batches import Batches
 from helpers.calibration import calibration_error
+from helpers.cross_fitting import FOLDS, divide
 from helpers.data_sets import DataSet, find_data
 from helpers.folders import find_run
 from helpers.intervals import estimate_mean
 from helpers.recipes import DetectionSettings, find_recipe
 from helpers.splits import read_split
 
-FOLDS = 3
 TWICE = ", looking twice"
 BEST = find_recipe("best").detection
 CHOICES = {
@@ -57,7 +56,7 @@ def answer_folds(
     xrays = arrays.prepare_images(data_set, seen, settings.image_size)
     labels = detection.covid_labels(seen)
     answers, seconds, size = np.empty((len(seen), 2)), 0.0, settings.batch_size
-    for learnt, checked in divide(seen, seed):
+    for learnt, checked in divide(seen, FOLDS, seed):
         training.make_reproducible(seed)
         learn = Batches(xrays, labels, learnt, size, seed, settings.augmentation)
         check = Batches(xrays, labels, checked, size)
@@ -74,16 +73,10 @@ def answer_folds(
     return answers, seconds / FOLDS
 
 
-def divide(seen: pd.DataFrame, seed: int):
-    """Yield the rows to learn from and those to answer, fold by fold."""
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    yield from folds.split(seen, seen["class"], seen["group"])
-
-
 def describe(name: str, answers: pd.DataFrame, seen: pd.DataFrame, seed: int) -> str:
     """Return a choice's figures and, but of the first, its mean differences from the first."""
     label = detection.covid_labels(seen)
-    folds = [checked for _, checked in divide(seen, seed)]
+    folds = [checked for _, checked in divide(seen, FOLDS, seed)]
     areas = pd.DataFrame(
         {
             choice: [roc_auc_score(label[fold], answers[choice].iloc[fold]) for fold in folds]
