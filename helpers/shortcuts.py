@@ -34,11 +34,13 @@ class Verdict(NamedTuple):
     Attributes:
         views: those from which the class can be told, in the order of OUTSIDE.
         p_values: of each view without lungs, after the correction for several looks.
+        smallest_seen: the AUROC below which a view would have gone unnamed.
         text: the verdict in words.
     """
 
     views: list[str]
     p_values: dict[str, float]
+    smallest_seen: float
     text: str
 
 
@@ -154,6 +156,9 @@ def judge(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> Verdict:
     """
     p_values = correct_p_values(predictions)
     views = [name for name in OUTSIDE if p_values[name] < FAMILY_ERROR]
+    test = predictions[predictions["split"] == "test"].drop_duplicates(["group", "label"])
+    ill = int((test["label"] == 1).sum())
+    seen = smallest_seen(ill, len(test) - ill)
     if views:
         told = [
             f"{name} (AUROC {figures[f'auroc_{name}'].value:.3f}, p {_show(p_values[name])}): "
@@ -161,25 +166,23 @@ def judge(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> Verdict:
             for name in views
         ]
         text = "A shortcut: the class can be told without the lungs, from\n\n- " + "\n- ".join(told)
-        return Verdict(views, p_values, text)
-    test = predictions[predictions["split"] == "test"].drop_duplicates(["group", "label"])
-    ill = int((test["label"] == 1).sum())
-    seen = smallest_seen(ill, len(test) - ill)
+        return Verdict(views, p_values, seen, text)
     text = (
         "No sign of a shortcut: in no view without lungs could the class be told better than "
         f"chance allows (smallest p {_show(min(p_values.values()))}, limit {FAMILY_ERROR}). With "
         f"{ill} cases of COVID and {len(test) - ill} others in the test split, an AUROC below "
         f"{seen:.2f} would have gone unseen."
     )
-    return Verdict(views, p_values, text)
+    return Verdict(views, p_values, seen, text)
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> Path:
-    """Write `verdict.json`: whether there is a shortcut, which views tell, p-values and words."""
+    """Write `verdict.json`: whether there is a shortcut, which views tell, how sure, and words."""
     content = {
         "shortcut": bool(verdict.views),
         "views": verdict.views,
         "p_values": {name: float(f"{value:.4g}") for name, value in verdict.p_values.items()},
+        "smallest_seen": round(verdict.smallest_seen, 6),
         "text": verdict.text,
     }
     return write_whole(folder / "verdict.json", json.dumps(content, indent=2) + "\n")

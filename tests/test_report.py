@@ -277,6 +277,21 @@ def test_accuracy_stands_beside_that_of_naming_the_larger_class(run):
     assert re.search(r"0\.951\s+accuracy.*larger class:\s+0\.600", card["text"], re.S)
 
 
+@pytest.mark.parametrize(("shortcut", "said"), [(False, True), (True, False)])
+def test_a_quiet_verdict_s_card_says_what_would_have_gone_unseen(run, shortcut, said):
+    path = run / "shortcuts" / "verdict.json"
+    verdict = json.loads(path.read_text()) | {"shortcut": shortcut, "smallest_seen": 0.7412}
+    write_json(path, verdict)
+    text = write_report(run).read_text()
+    (card,) = [
+        element["text"]
+        for element in Page(text).all("div")
+        if element["attributes"].get("class") == "card" and "Shortcuts" in element["text"]
+    ]
+    found = re.search(r"An AUROC below\s+0\.74\s+would have gone unseen", card)
+    assert bool(found) == said
+
+
 def test_an_external_test_stands_beside_the_own_figures_with_the_drop(full_run):
     page = read_page(write_report(full_run))
     (row,) = [element["text"] for element in page.all("tr") if "0.276" in element["text"]]

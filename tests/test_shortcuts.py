@@ -75,6 +75,7 @@ def test_a_quiet_verdict_says_what_it_could_not_have_seen():
     assert verdict.views == []
     assert "15 cases of COVID and 45 others" in verdict.text
     assert "an AUROC below 0.74 would have gone unseen" in verdict.text
+    assert round(verdict.smallest_seen, 2) == 0.74
 
 
 def test_the_smallest_auroc_seen_is_named_in_half_of_all_series():
