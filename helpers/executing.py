@@ -1,5 +1,6 @@
 """Executing: one notebook by papermill, written whole, its failure told in a few lines."""
 
+import io
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ from jupyter_client import AsyncKernelManager
 from jupyter_client.kernelspec import KernelSpec
 from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
 
 from helpers.colab import UNATTENDED
 from helpers.errors import CovidLungsError
@@ -25,6 +27,7 @@ from helpers.notebooks import UNFINISHED
 KERNEL = "python3"  # its name in the executed notebook; `QuietKernelManager` starts it
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError")
+EPOCH = re.compile(r"epoch +\d+/\d+ ")  # how `training.describe_epoch` begins a line
 # Cells take moments or hours: their rate, or a time that remains, would be wrong.
 BAR = {"leave": False, "disable": None, "bar_format": "{desc}: {bar} cell {n_fmt} of {total_fmt}"}
 LESS_MEMORY = "Try a smaller image_size or batch_size, or close other programs."
@@ -52,6 +55,18 @@ class QuietKernelManager(AsyncKernelManager):
         await super().start_kernel(
             stderr=subprocess.DEVNULL, env={**os.environ, **told}, **for_notebooks(), **options
         )
+
+
+class EpochLines(io.StringIO):
+    """Takes what cells print, and writes of it on the terminal what each epoch came to."""
+
+    def write(self, text: str) -> int:
+        """Write the lines about epochs, above the progress bars of a terminal."""
+        for line in text.splitlines():
+            if EPOCH.match(line):
+                tqdm.write(f"  {line}")
+                sys.stdout.flush()
+        return len(text)
 
 
 def execute(
@@ -83,6 +98,7 @@ def execute(
             kernel_manager_class=QuietKernelManager,
             shutdown_kernel="immediate",
             execution_timeout=timeout,
+            stdout_file=EpochLines(),
             progress_bar={"desc": notebook.stem, **BAR},
         )
         _finish(partial, output)

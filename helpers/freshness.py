@@ -128,7 +128,7 @@ def why_stale(notebook: Path, run_folder: Path, inputs: dict[str, object]) -> st
     """
     kept = _read_state(run_folder).get(notebook.stem)
     if kept is None:
-        return "it has not finished here yet"
+        return "no result of it is here yet"
     used, made = kept["inputs"], kept["made"]
     changed = [name for name in sorted(used | inputs) if used.get(name) != inputs.get(name)]
     if changed:

@@ -35,6 +35,7 @@ THREADS = min(8, 2 * (os.cpu_count() or 1))
 LONGEST_SIDE = 65500  # of a JPEG, in pixels
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]  # half as large as at OpenCV's 95, and as good to look at
 BLOCK = 1000  # predictions judged together
+FEW = 20  # X-rays that are told of one by one on a terminal
 COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
 
 Item = TypeVar("Item")
@@ -226,17 +227,28 @@ def _judge(block: list[Predicted]) -> pd.DataFrame:
 
 
 def describe_predictions(table: pd.DataFrame, folder: Path, likeness: Likeness | None) -> str:
-    """Return for a terminal how many masks there are, what is against them, and where they are."""
+    """Return for a terminal what was found, and where it is; X-ray by X-ray if they are few."""
     blind = (
         f"what is no chest X-ray could not be told, since the run has no {FILE}: run "
         "04_segment_lungs again\n"
     )
     refused = int(table["lung_fraction"].isna().sum())
     doubtful = int((~table["accepted"]).sum()) - refused
+    lines = [_describe_xray(row) for row in table.to_dict("records")] if len(table) <= FEW else []
     return (
-        f"masks: {len(table) - refused:,}, of them not accepted: {doubtful:,}\n"
+        f"{''.join(lines)}masks: {len(table) - refused:,}, of them not accepted: {doubtful:,}\n"
         f"files that could not be decoded: {refused:,}\n"
         f"{blind if likeness is None else ''}"
         f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)\n"
         "\nNot a medical device."
     )
+
+
+def _describe_xray(row: dict) -> str:
+    """Return a line about an X-ray, "" if it could not be decoded, which has been said."""
+    if np.isnan(row["lung_fraction"]):
+        return ""
+    covid = row["covid_probability"]
+    found = "" if np.isnan(covid) else f"COVID probability {covid:.3f}, "
+    doubt = "" if row["accepted"] else f"; not accepted: {row['reason']}"
+    return f"{row['file']}: {found}lungs {row['lung_fraction']:.1%} of the picture{doubt}\n"

@@ -49,6 +49,7 @@ MADE = [
     ),
     *(f"external/{name}" for name in ("predictions.csv", "scores.csv", "metrics.json")),
     *(f"shortcuts/{name}" for name in ("predictions.csv", "metrics.json", "verdict.json")),
+    "export/*",
     "figures/*.png",
     "notebooks/*.ipynb",
     "provenance.json",
@@ -123,4 +124,6 @@ def describe_run(run_folder: Path) -> str:
     kind = "synthetic X-rays" if audit["data"]["synthetic"] else f"data {audit['data']['name']}"
     made = [path for path in MADE if list(run_folder.glob(path))]
     files = "\n".join(f"  {shown(run_folder)}/{path}" for path in made)
-    return f"\n{kind}\n{figures}\n\nMade:\n{files}\n\nNot a medical device."
+    report = run_folder / "report.html"
+    page = f"To see all of it, open {shown(report)} in a browser.\n" if report.is_file() else ""
+    return f"\n{kind}\n{figures}\n\nMade:\n{files}\n\n{page}Not a medical device."

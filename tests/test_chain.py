@@ -135,6 +135,12 @@ def test_an_unknown_parameter_is_refused_with_the_known_ones(notebooks, name):
         check_parameters(find_notebooks([], None), {name: "2"})
 
 
+@pytest.mark.parametrize(("name", "meant"), [("epoch", "epochs"), ("titel", "title")])
+def test_a_misspelt_parameter_is_told_what_was_meant(notebooks, name, meant):
+    with refused(f"parameter {name!r}", "is unknown", f"Did you mean {meant}?"):
+        check_parameters(find_notebooks([], None), {name: "2"})
+
+
 def test_a_parameter_of_a_notebook_that_does_not_run_is_unknown(notebooks):
     with refused("parameter 'epochs'", "is unknown", "these notebooks have: none"):
         check_parameters(find_notebooks(["04"], None), {"epochs": "2"})

@@ -195,9 +195,17 @@ def test_a_log_has_a_line_for_each_step_and_nothing_else(tmp_path):
     with start_command(tmp_path, "import os; os._exit(1)") as command:
         output, said = command.communicate(timeout=60)
     assert command.returncode == 1
-    assert output == "01_first: runs (it has not finished here yet)\n"
+    assert output == "01_first: runs (no result of it is here yet)\n"
     assert said.startswith("covid-lungs: 01_first stopped at cell 3 (import os; os._exit(1)): its")
     assert len(said.splitlines()) == 2
+
+
+def test_epochs_are_lines_of_the_log_and_what_else_cells_print_is_not(run, capsys):
+    told = ["epoch  1/10  loss 0.500", "epoch  2/10  loss 0.250"]
+    path = run(f"print('epochs 10')\nprint({told[0]!r}, flush=True)\nprint({told[1]!r})")
+    assert capsys.readouterr().out == "".join(f"  {line}\n" for line in told)
+    printed = "".join(output.text for output in outputs(path))
+    assert printed == "\n".join(["epochs 10", *told, ""])
 
 
 def wait_until(holds, seconds: float = 30) -> None:

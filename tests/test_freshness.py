@@ -24,7 +24,7 @@ NUMBERS = ("01", "02", "03", "04", "05", "06")
 PARAMETERS = (
     'data: str = "demo"\nrun: str = None\nseed: int = 7\nsize: int = 5\nepochs: int = None\n'
 )
-NEVER = "it has not finished here yet"
+NEVER = "no result of it is here yet"
 FILES = sorted({name for table in (READS, MAKES) for names in table.values() for name in names})
 FILES = [name for name in FILES if "*" not in name] + [
     "shortcuts/predictions.csv",

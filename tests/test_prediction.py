@@ -319,6 +319,28 @@ def test_the_command_draws_into_the_run_s_folder(runs, detector, xrays, capsys):
     assert table["covid_probability"].between(0, 1).all()
 
 
+def test_few_xrays_are_told_of_one_by_one(runs, detector, xrays, capsys):
+    run_of(runs / "a", build_unet(SETTINGS), detector)
+    files = [str(path) for path in sorted(xrays.iterdir())[:2]]
+    assert main(["predict", "--run", "a", *files]) == 0
+    lines = capsys.readouterr().out.splitlines()[:2]
+    table = pd.read_csv(runs / "a/predictions/predictions.csv", keep_default_na=False)
+    for line, row in zip(lines, table.to_dict("records"), strict=True):
+        start = f"{row['file']}: COVID probability {row['covid_probability']:.3f}, lungs "
+        assert line.startswith(f"{start}{row['lung_fraction']:.1%} of the picture")
+        assert line.endswith("of the picture" if row["accepted"] else row["reason"])
+
+
+def test_a_run_without_a_detector_names_no_probability(runs, seer, xrays, capsys):
+    run_of(runs / "a", seer)
+    (xrays / "x05.png").write_text("no image")
+    files = [str(xrays / name) for name in ("x05.png", "x06.png")]
+    assert main(["predict", "--run", "a", *files]) == 1
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first.startswith(f"{files[1]}: lungs ")
+    assert second.startswith("masks: 1, ")
+
+
 def test_the_command_says_whether_strangers_can_be_told(runs, seer, xrays, capsys):
     folder = run_of(runs / "a", seer)
     main(["predict", "--run", "a", str(xrays)])

@@ -91,7 +91,14 @@ def test_a_run_is_described_by_its_figures_and_files(run):
     made = text.partition("Made:\n")[2].split()[:4]
     files = ["index.csv", "audit.json", "split.csv", "segmentation/metrics.json"]
     assert made == [f"{run.as_posix()}/{file}" for file in files]
-    assert "Not a medical device." in text
+    assert text.endswith(f"{files[-1]}\n\nNot a medical device.")
+
+
+def test_the_last_lines_say_where_the_report_is(run):
+    (run / "report.html").write_text("")
+    *_, report, last = describe_run(run).splitlines()
+    assert report == f"To see all of it, open {run.as_posix()}/report.html in a browser."
+    assert last == "Not a medical device."
 
 
 def test_a_run_of_synthetic_xrays_says_so(run):

@@ -9,6 +9,7 @@ import pytest
 from builders import lung_mask, refused, xray
 
 from helpers.batches import Batches
+from helpers.executing import EPOCH
 from helpers.images import resize_image, resize_mask
 from helpers.metrics import dice, dice_loss, iou, threshold
 from helpers.models import build_detector, build_unet, look_twice
@@ -203,6 +204,7 @@ def test_an_easy_task_is_learnt(tmp_path, capsys):
     assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
     lines = [describe_epoch(row, 8) for row in history.to_dict("records")]
     assert capsys.readouterr().out.splitlines() == lines, "a line an epoch"
+    assert all(EPOCH.match(line) for line in lines), "the command shows them"
 
 
 def test_the_best_epoch_s_weights_are_left_and_kept(tmp_path):
