@@ -6,13 +6,14 @@ the few that still agree are read again and compared at 96 pixels.
 """
 
 from collections.abc import Callable
-from itertools import combinations
+from itertools import chain, combinations
 
 import cv2
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from helpers.images import resize_image
-from helpers.workers import read_all
+from helpers.workers import read_all, share
 
 THUMBNAIL_SIZE = 48
 DESCRIPTOR_SIZE = THUMBNAIL_SIZE // 2
@@ -49,7 +50,10 @@ def find_copies(thumbnails: np.ndarray, read: Callable[[int], np.ndarray]) -> li
         Pairs of rows, the smaller first, sorted. Pixel-for-pixel copies are pairs too.
     """
     if len(thumbnails) > FEW:
-        candidates = _similar_pairs(_describe(thumbnails))
+        # More threads of BLAS wait for one another on these small matrices, on a busy machine for
+        # seconds; blocks of pairs are shared among ours.
+        with threadpool_limits(1, "blas"):
+            candidates = _similar_pairs(_describe(thumbnails))
     else:
         candidates = list(combinations(range(len(thumbnails)), 2))
     if not candidates:
@@ -161,10 +165,12 @@ def _crop(thumbnail: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def _similar_pairs(descriptors: np.ndarray) -> list[Pair]:
     """Return the pairs whose descriptors are alike, block by block."""
-    pairs: list[Pair] = []
-    for start in range(0, len(descriptors), BLOCK):
+
+    def compare(start: int) -> list[Pair]:
         alike = descriptors[start : start + BLOCK] @ descriptors[start:].T > SIMILAR_DESCRIPTORS
         # Flat: numpy finds few among many several times as fast along one axis as along two.
         first, second = np.divmod(np.flatnonzero(alike), alike.shape[1]) + np.int64(start)
-        pairs += zip(first[first < second].tolist(), second[first < second].tolist(), strict=True)
-    return pairs
+        later = first < second
+        return list(zip(first[later].tolist(), second[later].tolist(), strict=True))
+
+    return list(chain.from_iterable(share(compare, range(0, len(descriptors), BLOCK))))

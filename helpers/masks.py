@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.images import resize_mask
+from helpers.workers import share
 
 SHAPE_SIZE = 64  # pixels a side at which shapes are measured: enough, and quick
 BLOCK = 1000  # masks measured at once: many are quicker than one by one, all would take memory
@@ -39,7 +40,7 @@ def measure_masks(masks: list[np.ndarray]) -> pd.DataFrame:
         `lower_fill`: share of the lower chest that is lung, heart and spine being the rest.
     """
     blocks = [masks[start : start + BLOCK] for start in range(0, len(masks), BLOCK)]
-    measured = [_measure(np.stack(block)) for block in blocks]
+    measured = share(lambda block: _measure(np.stack(block)), blocks)
     return pd.concat([pd.DataFrame(columns=MEASURES, dtype=float), *measured], ignore_index=True)
 
 

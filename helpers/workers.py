@@ -8,10 +8,20 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
+THREADS = os.cpu_count() or 1  # more would only wait for one another
 BATCH = 16  # items that a thread takes at once, at most: handing each out alone is slower
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def share(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Return `work(item)` of every item, in order, each item worked on by the next free thread.
+
+    What `work` raises comes through.
+    """
+    with ThreadPoolExecutor(THREADS) as pool:
+        return list(pool.map(work, items))
 
 
 def read_all(
@@ -21,11 +31,10 @@ def read_all(
 
     What `read` raises comes through. Then, or at an interrupt, the files still waiting are dropped.
     """
-    threads = os.cpu_count() or 1  # more would only wait for one another
-    size = max(1, min(BATCH, len(items) // (4 * threads)))
+    size = max(1, min(BATCH, len(items) // (4 * THREADS)))
     batches = [items[start : start + size] for start in range(0, len(items), size)]
     bar = tqdm(desc=description, total=len(items), unit="file", disable=None)
-    with bar, ThreadPoolExecutor(threads) as pool:
+    with bar, ThreadPoolExecutor(THREADS) as pool:
         for results in pool.map(lambda batch: [read(item) for item in batch], batches):
             bar.update(len(results))
             yield from results

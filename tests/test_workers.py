@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.workers import read_all, work_ahead
+from helpers.workers import read_all, share, work_ahead
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -20,6 +20,22 @@ def test_results_come_in_the_order_of_the_items():
 def test_files_are_read_at_the_same_time():
     both = threading.Barrier(2, timeout=10)
     assert len(list(read_all(lambda item: both.wait(), range(2), "reading"))) == 2
+
+
+def test_work_is_shared_at_the_same_time_and_its_results_keep_the_order():
+    both = threading.Barrier(2, timeout=10)
+
+    def work(item):
+        both.wait()
+        time.sleep(0.01 * (4 - item))
+        return item * 10
+
+    assert share(work, range(4)) == [0, 10, 20, 30]
+
+
+def test_an_error_in_shared_work_comes_through():
+    with pytest.raises(ZeroDivisionError):
+        share(lambda item: 1 // item, range(3))
 
 
 def test_an_error_comes_through_and_the_files_still_waiting_are_dropped():
