@@ -51,16 +51,30 @@ def _prepare(
     def read_small(position: int) -> np.ndarray:
         path = data_set.root / files[position]
         pixels = read(path)
-        if fingerprint(pixels) != fingerprints[position]:
-            raise CovidLungsError(
-                f"{path.name}: its pixels are not those that index.csv saw. Give the `data` of "
-                "this run, or run 01_get_data again under another name."
-            )
+        refuse_changed(path, pixels, fingerprints[position])
         return resize(pixels, (image_size, image_size))
 
     if not target.is_file():
         _write(target, (len(files), image_size, image_size), read_small)
     return np.load(target, mmap_mode="r")
+
+
+def refuse_changed(path: Path, pixels: np.ndarray, seen: str) -> None:
+    """Refuse an X-ray or a mask that was changed since notebook 01.
+
+    Args:
+        path: its file.
+        pixels: as `images.read_xray` or `read_mask` reads it.
+        seen: its fingerprint in the index.
+
+    Raises:
+        CovidLungsError: it was changed.
+    """
+    if fingerprint(pixels) != seen:
+        raise CovidLungsError(
+            f"{path.name}: its pixels are not those that index.csv saw. Give the `data` of this "
+            "run, or run 01_get_data again under another name."
+        )
 
 
 def _write(target: Path, shape: tuple[int, ...], read: Callable[[int], np.ndarray]) -> None:

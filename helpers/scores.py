@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pandas as pd
 
+from helpers.arrays import refuse_changed
 from helpers.backend import keras
 from helpers.cleaning import draw_lungs
 from helpers.data_sets import DataSet
@@ -42,11 +43,18 @@ def score_masks(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray
         data_set: where the masks are.
         rows: the index's rows to score.
         probabilities: float32, (rows, image_size, image_size).
+
+    Raises:
+        CovidLungsError: a mask cannot be decoded, or is not the one that the index saw.
     """
-    pairs = list(zip(rows["mask"], probabilities, strict=True))
-    scores = read_all(
-        lambda pair: _score(read_mask(data_set.root / pair[0]), pair[1]), pairs, "scoring"
-    )
+
+    def score(mask: str, seen: str, probability: np.ndarray) -> dict[str, float]:
+        true = read_mask(data_set.root / mask)
+        refuse_changed(data_set.root / mask, true, seen)
+        return _score(true, probability)
+
+    given = list(zip(rows["mask"], rows["mask_pixels"], probabilities, strict=True))
+    scores = read_all(lambda row: score(*row), given, "scoring")
     table = pd.DataFrame(scores, columns=SCORES).round(6)
     table.insert(0, "file", rows["file"].to_list())
     table.insert(1, "class", rows["class"].to_list())

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from builders import MASK_SHAPE, lung_mask, make_data_set
+from builders import MASK_SHAPE, lung_mask, make_data_set, refused, write_image
 from sklearn.metrics import f1_score, jaccard_score
 
 from helpers.cleaning import clean_mask
@@ -39,6 +39,14 @@ def test_right_masks_score_one(data_set, rows):
     right = {"iou": 1, "dice": 1, "dice_loss": 0, "dice_uncleaned": 1, "surface_dice": 1}
     right |= {name: 0 for name in DISTANCES if name != "surface_dice"}
     assert scores[SCORES].drop_duplicates().to_dict("records") == [right]
+
+
+def test_a_mask_that_was_changed_since_is_refused(data_set, rows):
+    true = true_masks(data_set, rows).astype("float32")
+    path = data_set.root / rows["mask"].iloc[3]
+    write_image(path, read_mask(path)[::-1] * 255)
+    with refused(path.name, "not those that index.csv saw", "run 01_get_data again"):
+        score_masks(data_set, rows, true)
 
 
 def test_scores_agree_with_scikit_learn_and_are_of_the_cleaned_mask(data_set, rows):
