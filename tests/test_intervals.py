@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
+from scipy.stats import t as student
 from sklearn.metrics import roc_auc_score
 
 from helpers.areas import auroc
@@ -67,6 +68,14 @@ def test_each_image_counts_once_whatever_its_group():
 )
 def test_what_is_unknown_is_left_out_and_one_group_has_no_interval(values, expected):
     assert each_alone(values) == expected
+
+
+@pytest.mark.parametrize("count", [6, 10, 20])
+def test_the_interval_of_few_values_is_nearly_as_wide_as_student_s(count):
+    values = np.random.default_rng(0).normal(0, 1, (40, count))
+    widths = [found.high - found.low for found in (each_alone(list(row)) for row in values)]
+    expected = 2 * student.ppf(0.975, count - 1) * values.std(axis=1, ddof=1) / np.sqrt(count)
+    assert 0.8 < np.mean(widths) / expected.mean() < 1.05
 
 
 def test_the_interval_holds_the_truth_in_about_95_of_100_studies():
