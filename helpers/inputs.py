@@ -16,8 +16,8 @@ DIRECTORY = "DICOMDIR"  # of a medium's DICOM files; it holds no picture
 def find_xrays(paths: list[str]) -> list[Path]:
     """Return the X-rays among files and folders, in the order given; those of a folder sorted.
 
-    A folder's X-rays are the files in it or deeper that end as images do, or have no ending and
-    are DICOM; hidden ones are left out. A file given twice counts once.
+    A folder's X-rays are the files in it or deeper that end as images do, or are DICOM by their
+    content; hidden ones are left out. A file given twice counts once.
 
     Raises:
         CovidLungsError: a path is missing or cannot be listed, a folder holds no X-ray, two
@@ -27,9 +27,14 @@ def find_xrays(paths: list[str]) -> list[Path]:
     for path in paths:
         for file in _list_xrays(Path(path)):
             # A link of another name is an X-ray of its own: it gets a mask of that name.
-            found.setdefault((os.path.realpath(file), file.stem), file)
+            found.setdefault((os.path.realpath(file), find_stem(file)), file)
     _refuse_unfit_names(list(found.values()))
     return list(found.values())
+
+
+def find_stem(file: Path) -> str:
+    """Return a file's name without an X-ray's ending; clinics' numbers, such as 1.2.840.7, stay."""
+    return file.stem if file.suffix.lower() in ENDINGS else file.name
 
 
 def _list_xrays(path: Path) -> list[Path]:
@@ -54,7 +59,7 @@ def _list_xrays(path: Path) -> list[Path]:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder or deeper that are X-rays by their names, and not hidden."""
+    """Yield the files in a folder or deeper that may be X-rays, and are not hidden."""
     for root, folders, names in os.walk(folder, onerror=_refuse_folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
@@ -63,12 +68,12 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _may_be_xray(file: Path) -> bool:
-    """Return whether a file ends as images do, or is DICOM without an ending, as on clinics' discs.
+    """Return whether a file ends as images do, or is DICOM of any name, as on clinics' discs.
 
     One that cannot be opened is none.
     """
-    if file.suffix:
-        return file.suffix.lower() in ENDINGS
+    if file.suffix.lower() in ENDINGS:
+        return True
     if file.name == DIRECTORY or not file.is_file():  # opening a pipe would wait for ever
         return False
     try:
@@ -95,11 +100,11 @@ def _refuse_unfit_names(files: list[Path]) -> None:
                 f"{file.as_posix()!r}: a name with a character that no table can hold. Rename it."
             )
         # Many file systems take a.png and A.png for one file.
-        other = stems.setdefault(file.stem.casefold(), file)
+        other = stems.setdefault(find_stem(file).casefold(), file)
         if other is not file:
             raise CovidLungsError(
                 f"{other.as_posix()} and {file.as_posix()}: the masks of both would be "
-                f"{file.stem}.png. Rename one, or predict them into two folders with --out."
+                f"{find_stem(file)}.png. Rename one, or predict them into two folders with --out."
             )
 
 

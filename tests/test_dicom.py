@@ -281,6 +281,19 @@ def test_predict_takes_dicom_and_writes_nothing_of_the_patient(runs, seer, tmp_p
     assert SECRET not in said.out + said.err
 
 
+def test_a_clinic_s_numbers_are_names_of_dicom_files(seer, tmp_path):
+    names = ["1.2.840.4.1", "1.2.840.4.2", "IM0001"]
+    for name in names:
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(as_bytes(FORMS["8 bits"]))
+    (tmp_path / "in" / "notes.txt").write_text("no DICOM file")
+    files = find_xrays([str(tmp_path / "in")])
+    assert [path.name for path in files] == names
+    predict_files([seer], files, tmp_path / "out")
+    made = sorted(path.name for path in (tmp_path / "out" / "masks").iterdir())
+    assert made == [f"{name}.png" for name in names]
+
+
 def test_a_pipe_without_ending_is_not_waited_for(tmp_path):
     if not hasattr(os, "mkfifo"):
         pytest.skip("needs named pipes, which this system lacks")
