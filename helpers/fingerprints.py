@@ -14,6 +14,8 @@ from helpers.batches import Batches
 
 # The helpers that a training calls; what the others give it shows in the network and the X-rays.
 CODE = ("augmentation", "batches", "metrics", "progress", "training")
+# What a machine decides: another one comes to other weights, if to none better or worse.
+MACHINE = {"precision", "backend", "compiled by XLA"}
 BLOCK = 256  # X-rays hashed together: all of them may be more than the memory holds
 
 
@@ -34,6 +36,7 @@ def describe_training(
         **{f"training {name}": value for name, value in _describe(training).items()},
         **{f"validation {name}": value for name, value in _describe(validation).items()},
         "code": _hash_code(),
+        "precision": ", ".join(sorted({layer.dtype_policy.name for layer in model.layers})),
         "backend": _name_backend(),
         "compiled by XLA": int(bool(model.jit_compile)),
     }
@@ -76,14 +79,16 @@ def _hash_config(config: dict) -> str:
     """Return a name that changes with a configuration that Keras made.
 
     Keras numbers layers and optimizers through, so that those built twice have other names; here
-    each has the number of its first mention.
+    each has the number of its first mention. Precision is left out: it is the machine's choice.
     """
     names = {}
 
     def rename(part):
         if isinstance(part, dict):
             inner = part.get("config")
-            if isinstance(inner, dict) and part.get("class_name") != "DTypePolicy":
+            if part.get("class_name") == "DTypePolicy":
+                return None
+            if isinstance(inner, dict):
                 names.setdefault(inner.get("name"), f"part {len(names)}")
             return {key: rename(value) for key, value in part.items()}
         if isinstance(part, list | tuple):

@@ -1,4 +1,4 @@
-"""Locks: one run at a time on a folder, and none while an earlier one's notebook still writes."""
+"""Locks: one run or training at a time on a folder, and none while a notebook still writes."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Event, Thread
 
 from helpers.errors import CovidLungsError
-from helpers.files import clear_partial, refusing, write_whole
+from helpers.files import clear_partial, make_folder, refusing, write_whole
 from helpers.folders import shown
 
 try:
@@ -21,6 +21,7 @@ except ImportError:  # on Windows
 
 # Hidden files of a run folder: two that the system locks, and who holds them, to be read.
 RUNNING, WRITING, RECORD = ".running.lock", ".writing.lock", ".running.json"
+TRAINING = ".training.lock"  # a hidden file of a training's folder
 BEAT, STALE, PATIENCE = 20, 120, 60  # seconds
 _held: set[int] = set()  # open files, whose locks the notebooks' processes are to hold, too
 
@@ -51,6 +52,24 @@ def hold_run(folder: Path) -> Iterator[None]:
                 yield
             finally:
                 _held.discard(writing)
+
+
+@contextmanager
+def hold_training(folder: Path) -> Iterator[None]:
+    """Hold the folder of an unfinished training, made if need be, against a second process.
+
+    A notebook that is run by hand holds no run folder, so that a command may begin beside it.
+
+    Raises:
+        CovidLungsError: another process trains there, or the folder cannot be written to.
+    """
+    with _opened(make_folder(folder) / TRAINING) as training:
+        if _lock(training) is False:
+            raise CovidLungsError(
+                f"{shown(folder)}: another notebook or command goes on with this training just "
+                "now. Let it end or stop it, or choose another folder with `run`."
+            )
+        yield
 
 
 def for_notebooks() -> dict[str, tuple[int, ...]]:

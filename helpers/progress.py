@@ -17,7 +17,7 @@ import numpy as np
 from helpers.backend import keras
 from helpers.errors import CovidLungsError
 from helpers.files import refusing, replacing
-from helpers.fingerprints import find_differences, read_variables
+from helpers.fingerprints import MACHINE, find_differences, read_variables
 from helpers.folders import PARTIAL, shown
 
 # What NumPy and zipfile raise for a file that is not, or no longer, what was written.
@@ -92,8 +92,8 @@ def resume(folder: Path, asked: dict, epochs: int) -> tuple[Progress, str]:
         epochs: how many in all.
 
     Raises:
-        CovidLungsError: the folder cannot be read or written to, or the training has to begin anew
-            with a network that has been trained.
+        CovidLungsError: the folder cannot be read or written to, the training was begun on a
+            machine of another kind, or it has to begin anew with a network that has been trained.
     """
     _make_room(folder)
     path = shown(folder / STATE)
@@ -106,6 +106,14 @@ def resume(folder: Path, asked: dict, epochs: int) -> tuple[Progress, str]:
         differences += ["fewer epochs"] if len(found.rows) > epochs else []
         if not differences:
             return found, f"{path}: going on after epoch {len(found.rows)}." if found.rows else ""
+        if found.rows and MACHINE.issuperset(differences):
+            there = ", ".join(
+                f"{name} {found.fingerprint.get(name)}, here {asked[name]}" for name in differences
+            )
+            raise CovidLungsError(
+                f"{path}: {len(found.rows)} epochs of this training were done on another machine "
+                f"({there}). Go on on one like it, or delete that file to begin anew here."
+            )
         note = f"{path} is of another training ({', '.join(differences)}): this one begins anew."
     if asked["first weights"] is None:
         raise CovidLungsError(

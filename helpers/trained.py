@@ -11,7 +11,7 @@ import pandas as pd
 from helpers.backend import keras
 from helpers.errors import CovidLungsError
 from helpers.files import refusing, replacing
-from helpers.fingerprints import find_differences, hash_arrays
+from helpers.fingerprints import MACHINE, find_differences, hash_arrays
 from helpers.folders import shown
 from helpers.progress import STATE, Progress, read_progress
 
@@ -58,7 +58,8 @@ def recall_trained(
 ) -> tuple[pd.DataFrame | None, str]:
     """Return the history of a finished training of just this, or None, and a note for the reader.
 
-    The weights of a finished training are left in the model.
+    The weights of a finished training are left in the model. One that differs only in what the
+    machine decides counts as just this.
 
     Args:
         model: a network of the kind that was trained.
@@ -74,7 +75,7 @@ def recall_trained(
         return None, ""
     differences = find_differences(asked, record["fingerprint"])
     differences += ["epochs"] if record["epochs"] != epochs else []
-    if differences:
+    if not MACHINE.issuperset(differences):
         return None, (
             f"{shown(path)} is of another training ({', '.join(differences)}). It stays until this "
             "one is done."
@@ -88,7 +89,8 @@ def recall_trained(
         raise _refuse(path)
     model.set_weights(weights)
     _clear(folder, record["fingerprint"])
-    return history, f"{shown(path)} was trained just so before; nothing is left to do."
+    where = f", on another machine ({', '.join(differences)})" if differences else ""
+    return history, f"{shown(path)} was trained just so before{where}; nothing is left to do."
 
 
 def _read_record(folder: Path) -> dict | None:

@@ -9,6 +9,7 @@ from helpers.batches import Batches
 from helpers.errors import CovidLungsError
 from helpers.fingerprints import describe_training
 from helpers.folders import shown
+from helpers.locks import hold_training
 from helpers.metrics import (
     dice_and_cross_entropy,
     dice_loss,
@@ -16,7 +17,7 @@ from helpers.metrics import (
     thresholded_iou,
 )
 from helpers.precision import compiles, look_at_machine
-from helpers.progress import Progress, resume
+from helpers.progress import STATE, Progress, resume
 from helpers.recipes import DetectionSettings, SegmentationSettings, Settings
 from helpers.trained import NETWORK, keep_trained, recall_trained
 
@@ -134,19 +135,26 @@ def train(
 
     Raises:
         CovidLungsError: the loss was never a number, the folder cannot be read or written to, a
-            finished training was changed, or a model that has been trained is to begin anew.
+            finished training was changed, a model that has been trained is to begin anew, or
+            another process goes on with the same training.
     """
     asked = describe_training(model, training, validation)
     history, found = recall_trained(model, asked, epochs, folder)
-    progress, left = (None, "") if history is not None else resume(folder, asked, epochs)
-    if say:
-        print("".join(f"{note}\n" for note in (found, left) if note), end="")
-        rows = progress.rows if progress else history.to_dict("records")
-        print("".join(f"{describe_epoch(row, epochs)}\n" for row in rows), end="", flush=True)
-    if history is None:
+    if history is not None:
+        _tell([found], history.to_dict("records"), epochs, say)
+        return history
+    with hold_training((folder / STATE).parent):
+        progress, left = resume(folder, asked, epochs)
+        _tell([found, left], progress.rows, epochs, say)
         _go_on(model, training, validation, epochs, progress, folder, say)
-        history = pd.DataFrame(progress.rows)
-    return history
+    return pd.DataFrame(progress.rows)
+
+
+def _tell(notes: list[str], rows: list[dict], epochs: int, say: bool) -> None:
+    """Print what is known of a training before its first new epoch, if it is to be said."""
+    lines = [note for note in notes if note] + [describe_epoch(row, epochs) for row in rows]
+    if say:
+        print("".join(f"{line}\n" for line in lines), end="", flush=True)
 
 
 def _go_on(

@@ -21,6 +21,7 @@ from helpers.errors import CovidLungsError
 from helpers.fingerprints import describe_training, find_differences
 from helpers.folders import PARTIAL
 from helpers.images import resize_image, resize_mask
+from helpers.locks import hold_training
 from helpers.models import build_unet, look_twice
 from helpers.progress import STATE, read_progress, resume
 from helpers.recipes import SegmentationSettings
@@ -353,7 +354,40 @@ def test_other_precision_is_another_training():
             described.append(describe_training(*prepare_classifier()))
     finally:
         keras.config.set_dtype_policy("float32")
-    assert "network" in find_differences(*described)
+    assert find_differences(*described) == ["precision"]
+
+
+def test_a_training_of_another_machine_is_not_overwritten(all_but_finished):
+    asked = describe_training(*prepare_classifier()) | {"precision": "mixed_float16"}
+    before = (all_but_finished / STATE).read_bytes()
+    with refused(
+        f"{EPOCHS} epochs of this training were done on another machine",
+        "precision float32, here mixed_float16",
+        "or delete that file to begin anew here",
+    ):
+        resume(all_but_finished, asked, EPOCHS)
+    assert (all_but_finished / STATE).read_bytes() == before
+
+
+def test_a_finished_network_of_another_machine_is_used(finished):
+    model, learn, check = prepare_classifier()
+    asked = describe_training(model, learn, check) | {"backend": "another", "precision": "other"}
+    history, note = recall_trained(model, asked, EPOCHS, finished)
+    assert len(history) == EPOCHS
+    assert "trained just so before, on another machine (precision, backend); nothing is" in note
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs the locks of Linux and macOS")
+def test_two_processes_do_not_go_on_with_one_training(tmp_path):
+    prepared = prepare_classifier()
+    with hold_training(tmp_path / "unfinished"):
+        with refused(
+            "unfinished: another notebook or command", "goes on with this training", "stop it"
+        ):
+            train(*prepared, EPOCHS, tmp_path)
+        assert not (tmp_path / STATE).exists()
+    train(*prepared, 1, tmp_path)
+    assert (tmp_path / "model.keras").is_file()
 
 
 def test_another_training_begins_anew_and_says_so(all_but_finished, finished):
@@ -437,7 +471,8 @@ def test_a_full_disk_leaves_the_state_of_the_epoch_before(all_but_finished, tmp_
     with refused("unfinished/state.npz", "No space left on device", "Make room"):
         read_progress(folder).write(folder, model)
     assert (folder / STATE).read_bytes() == before
-    assert [path.name for path in (folder / STATE).parent.iterdir()] == ["state.npz"]
+    left = sorted(path.name for path in (folder / STATE).parent.iterdir())
+    assert left == [".training.lock", "state.npz"]
 
 
 def test_a_folder_that_vanishes_is_named(tmp_path):
