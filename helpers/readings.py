@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.calibration import EDGES, apply_temperature
-from helpers.folders import DETECTOR, SEGMENTER
+from helpers.folders import DETECTOR, SEGMENTER, require
 from helpers.grad_cam import energy_in_lungs, grad_cam
 from helpers.images import read_mask, read_xray, resize_image, resize_mask
 from helpers.intervals import estimate_share
@@ -68,7 +68,8 @@ def describe_probability(run_folder: Path, probability: float) -> str:
     Raises:
         CovidLungsError: the run has no detector's figures.
     """
-    temperature = read_metrics(run_folder / "detection")["temperature"]["value"]
+    figures = read_metrics(run_folder / "detection")
+    temperature = figures["temperature"]["value"]
     table = pd.read_csv(run_folder / "detection" / "predictions.csv")
     test = table[table["split"] == "test"]
     scaled = apply_temperature(pd.Series([probability]), temperature).item()
@@ -78,16 +79,35 @@ def describe_probability(run_folder: Path, probability: float) -> str:
     ill = (test["label"] == 1)[alike == place]
     said = (
         f"The network says {probability:.2f}; at the temperature {temperature:.2f}, fitted on the "
-        f"run's validation split, that is {scaled:.2f}.\n"
+        f"run's validation split, that is {scaled:.2f}.{_doubt_temperature(figures)}\n"
     )
     if ill.empty:
         return said + f"No test X-ray of the run got {low:.1f} to {high:.1f}: nothing is known."
-    share = estimate_share(ill, pd.Series(ill.index, ill.index))
+    share = estimate_share(ill, test["file"].map(_read_groups(run_folder)))
     return said + (
         f"Of the {len(ill)} test X-rays that got {low:.1f} to {high:.1f}, {ill.sum()} were COVID: "
         f"a share of {share.text(2)}.\n"
         f"Of all {len(test)} test X-rays, {test['label'].mean():.0%} were."
     )
+
+
+def _doubt_temperature(figures: dict[str, dict]) -> str:
+    """Return a sentence where the temperature did not help on the test split, else nothing."""
+    before, after = (
+        figures[name]["value"] for name in ("calibration_error", "calibration_error_scaled")
+    )
+    if after < before:
+        return ""
+    return (
+        f" (On its test split that did not help: the calibration error was {before:.3f} without "
+        f"it, {after:.3f} with it.)"
+    )
+
+
+def _read_groups(run_folder: Path) -> pd.Series:
+    """Return the group of each X-ray of a run, by its file."""
+    path = require(run_folder / "split.csv", "02_split_data")
+    return pd.read_csv(path, dtype=str, keep_default_na=False).set_index("file")["group"]
 
 
 def look_for_heat(run_folder: Path, reading: Reading) -> tuple[np.ndarray, float]:
@@ -105,3 +125,16 @@ def look_for_heat(run_folder: Path, reading: Reading) -> tuple[np.ndarray, float
     size = detector.input_shape[1:3]
     heat = grad_cam(detector, resize_image(reading.image, size)[None])
     return heat[0], float(energy_in_lungs(heat, resize_mask(reading.mask, size)[None])[0])
+
+
+def describe_heat(inside: float, lung_fraction: float) -> str:
+    """Return in words the lungs' share of the heat beside their share of the picture.
+
+    Args:
+        inside: as `look_for_heat` returns it.
+        lung_fraction: of the reading.
+    """
+    lungs = f"of the picture, {lung_fraction:.0%} is lung"
+    if np.isnan(inside):
+        return f"nothing spoke for COVID, so there is no heat; {lungs}"
+    return f"of the heat, {inside:.0%} lies in the lungs; {lungs}"

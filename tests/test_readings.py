@@ -9,10 +9,11 @@ from helpers.detection import detection_metrics
 from helpers.evaluation import write_table
 from helpers.grad_cam import energy_in_lungs
 from helpers.images import resize_mask
+from helpers.intervals import estimate_share
 from helpers.likeness import learn_likeness, write_likeness
 from helpers.models import build_detector
 from helpers.prediction import predict_files
-from helpers.readings import describe_probability, look_for_heat, read_by
+from helpers.readings import describe_heat, describe_probability, look_for_heat, read_by
 from helpers.recipes import DetectionSettings
 from helpers.results import write_metrics
 
@@ -46,12 +47,15 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def write_tested(run, probabilities: list[float], labels: list[int], split: str) -> None:
+def write_tested(run, probabilities: list[float], labels: list[int], split: str, groups=None):
     """Write what the detector's test came to, and 20 of the validation split half of them wrong."""
     tested = pd.DataFrame({"probability": probabilities, "label": labels, "split": split})
     other = pd.DataFrame({"probability": [0.2, 0.8] * 10, "label": [0, 1, 1, 0] * 5})
     table = pd.concat([tested, other.assign(split="validation")], ignore_index=True)
     table["class"] = np.where(table["label"] == 1, "COVID", "Normal")
+    table["file"] = [f"{number}.png" for number in table.index]
+    group = table["file"] if groups is None else [*groups, *table["file"][len(groups) :]]
+    table.assign(group=group)[["file", "group"]].to_csv(run / "split.csv", index=False)
     write_table(run / "detection" / "predictions.csv", table)
     metrics = detection_metrics(table, pd.Series(table.index, table.index))
     write_metrics(run / "detection", metrics)
@@ -103,9 +107,33 @@ def test_a_probability_is_what_it_meant_for_the_test_xrays(run):
     said = describe_probability(run, 0.86)
     # Half of the validation split is wrong: the hottest temperature brings all near 0.5.
     assert said.startswith("The network says 0.86; at the temperature 10.00, fitted on the run's")
-    assert "that is 0.55.\n" in said
+    assert "that is 0.55. (On its test split that did not help: " in said
     assert "Of the 4 test X-rays that got 0.5 to 0.6, 3 were COVID: a share of 0.75 [" in said
     assert said.endswith("Of all 5 test X-rays, 60% were.")
+
+
+def test_the_xrays_of_one_patient_count_as_one(run):
+    labels = [1, 1, 1, 1, 0]
+    write_tested(run, [0.85] * 4 + [0.15], labels, "test", groups=["a"] * 4 + ["b"])
+    one = estimate_share(pd.Series([True]), pd.Series(["a"]))
+    assert f"4 were COVID: a share of {one.text(2)}" in describe_probability(run, 0.86)
+
+
+def test_a_temperature_that_did_not_help_is_said_so(run):
+    write_tested(run, [0.99] * 3 + [0.01] * 3, [1] * 3 + [0] * 3, "test")
+    said = describe_probability(run, 0.9)
+    assert "(On its test split that did not help: the calibration error was 0.010 without" in said
+    write_tested(run, [0.99, 0.99, 0.01, 0.01], [1, 0, 1, 0], "test")
+    assert "did not help" not in describe_probability(run, 0.9)
+
+
+def test_no_heat_has_no_share():
+    assert (
+        describe_heat(0.25, 0.5)
+        == "of the heat, 25% lies in the lungs; of the picture, 50% is lung"
+    )
+    said = describe_heat(np.nan, 0.5)
+    assert said == "nothing spoke for COVID, so there is no heat; of the picture, 50% is lung"
 
 
 def test_a_probability_that_no_test_xray_had(run):
