@@ -58,18 +58,24 @@ def find_data(source: str) -> DataSet:
             folder, else from the project's root.
 
     Raises:
-        CovidLungsError: nothing is there or can be fetched, the archive must not be unpacked, or
-            it does not have the database's layout.
+        CovidLungsError: nothing is there or can be fetched or read, the archive must not be
+            unpacked, or it does not have the database's layout.
     """
     if source == "demo":
         return _open("demo", _draw_demo())
     if source == "kaggle":
         return _open("kaggle", _download())
     path = find_path(source)
-    with colab.reading(path):
-        if path.is_dir():
-            return _open(path.name, path)
-        status = path.stat()
+    try:
+        with colab.reading(path):
+            if path.is_dir():
+                return _open(path.name, path)
+            status = path.stat()
+    except OSError as error:
+        raise CovidLungsError(
+            f"{error.filename}: cannot be read ({error.strerror}). Mend its permissions, or give a "
+            "folder without it."
+        ) from error
     identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = cache_root() / "data" / f"{path.stem}-{identity}"
     return _open(path.stem, archives.unpack(path, folder))

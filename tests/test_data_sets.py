@@ -133,6 +133,19 @@ def test_a_drive_that_goes_away_is_named(drive, monkeypatch):
         find_data(str(drive / "x.zip"))
 
 
+def test_a_folder_that_cannot_be_read_is_named(data_set, monkeypatch):
+    usual = Path.is_dir
+
+    def forbid(path):
+        if path.parent.name == "COVID":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return usual(path)
+
+    monkeypatch.setattr(Path, "is_dir", forbid)
+    with refused("COVID/images", "cannot be read (Permission denied)", "Mend its permissions"):
+        find_data(str(data_set.root))
+
+
 def test_an_archive_that_is_none_is_refused(tmp_path):
     (tmp_path / "xrays.txt").write_text("COVID-1.png")
     with refused("xrays.txt", "not a .zip archive", "Download it again"):
