@@ -13,10 +13,11 @@ from tqdm import tqdm
 
 from helpers import freshness, provenance
 from helpers.audit import check_allowed
-from helpers.data_sets import POSITIVE_CLASS, find_path
+from helpers.data_sets import POSITIVE_CLASS, find_data, find_path
 from helpers.errors import CovidLungsError
 from helpers.files import clear_partial
 from helpers.folders import cache_root, find_run
+from helpers.index import build_index
 from helpers.locks import hold_run
 from helpers.notebooks import Parameter, find_notebooks, read_parameters
 from helpers.provenance import TRAINED
@@ -152,18 +153,20 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     Raises:
         CovidLungsError: one that no notebook takes.
     """
+    check_allowed(request.allow)
     recipe, groups = find_recipe(request.recipe), request.groups
     data, external = _find(request.data), request.external
     if external is not None:
         external = _find(external, "external")
     if groups is not None:
         groups = str(find_path(groups, "groups", "Give a .csv with the columns file and group."))
-    check_allowed(request.allow)
     parameters = check_parameters(notebooks, request.given)
     changes = {name: parameters.get(name) for name in ("epochs", "batch_size", "image_size")}
     for notebook in notebooks:
         if part := TRAINED.get(notebook.name[:2]):
             getattr(recipe, part).override(**changes)  # refuses what its network cannot take
+    if external is not None and any(notebook.name.startswith("05") for notebook in notebooks):
+        build_index(find_data(external), request.allow)  # kept: notebook 05 need not do it again
     shared = {"data": data, "recipe": request.recipe, "groups": groups, "external": external}
     return parameters | shared | {"allow": request.allow}
 

@@ -68,6 +68,17 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def remove(*paths: Path) -> None:
+    """Remove files, where they are there.
+
+    Raises:
+        CovidLungsError: one cannot be removed.
+    """
+    for path in paths:
+        with refusing(path):
+            path.unlink(missing_ok=True)
+
+
 def clear_partial(root: Path) -> None:
     """Remove the hidden folders that killed writers left in a run folder, or the cache.
 

@@ -10,7 +10,7 @@ from helpers.data_sets import DataSet
 from helpers.detection import detection_metrics, detection_predictions
 from helpers.duplicates import THUMBNAIL_SIZE, find_copies
 from helpers.errors import CovidLungsError
-from helpers.files import make_folder
+from helpers.files import make_folder, remove
 from helpers.folders import DETECTOR, SEGMENTER, require
 from helpers.groups import merge_groups
 from helpers.images import read_xray
@@ -58,6 +58,15 @@ def leave_out_seen(
             "external. Give X-rays from elsewhere."
         )
     return left.assign(group=merge_groups(left))
+
+
+def forget_elsewhere(run_folder: Path) -> None:
+    """Remove what an earlier external test of other networks left in a run.
+
+    Raises:
+        CovidLungsError: a file cannot be removed.
+    """
+    remove(*(run_folder / "external").glob("*.*"), run_folder / "figures" / "05_external.png")
 
 
 def ask_detector(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> pd.DataFrame:

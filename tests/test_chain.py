@@ -219,6 +219,17 @@ def test_xrays_from_elsewhere_reach_the_notebook_that_tests_on_them(
     assert there.exists(), "the X-rays elsewhere are others now"
 
 
+def test_xrays_from_elsewhere_are_looked_at_before_anything_is_trained(notebooks, runs, tmp_path):
+    write_notebook(notebooks / "05_evaluate.ipynb", SHARED + "external: str = None\n", "")
+    other = make_data_set(tmp_path / "other")
+    (other.root / "Empty" / "images").mkdir(parents=True)
+    with refused("other", "Empty", "allow class_without_xrays"):
+        run(external=str(other.root))
+    assert not runs.exists()
+    run(external=str(other.root), allow="class_without_xrays")
+    assert (runs / "a" / "notebooks" / "05_evaluate.ipynb").is_file()
+
+
 def test_groups_and_allowed_findings_reach_the_notebooks_that_have_them(
     notebooks, runs, tmp_path, monkeypatch
 ):

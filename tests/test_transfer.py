@@ -89,6 +89,19 @@ def test_the_run_s_own_validation_split_chooses_the_threshold(run_folder):
     assert found["accuracy"].n == 7, "the run's own X-rays choose the threshold and count for none"
 
 
+def test_an_external_test_of_earlier_networks_can_be_forgotten(run_folder):
+    (run_folder / "external").mkdir()
+    old = [run_folder / "external" / name for name in ("metrics.json", "scores.csv")]
+    old.append(run_folder / "figures" / "05_external.png")
+    kept = run_folder / "figures" / "05_dice.png"
+    kept.parent.mkdir()
+    for path in (*old, kept):
+        path.write_text("earlier")
+    transfer.forget_elsewhere(run_folder)
+    transfer.forget_elsewhere(run_folder)
+    assert [path.is_file() for path in (*old, kept)] == [False, False, False, True]
+
+
 def test_the_networks_are_asked_about_the_external_xrays(tmp_path, run_folder):
     other = make_data_set(tmp_path / "other", {"COVID": 3, "Flu": 4})
     index = build_index(other)[0]
