@@ -2,7 +2,6 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pandas as pd
 
 from helpers import checks
@@ -11,7 +10,6 @@ from helpers.duplicates import find_copies
 from helpers.errors import CovidLungsError
 from helpers.findings import LEVELS, Finding
 from helpers.groups import join_pairs
-from helpers.images import read_xray
 from helpers.masks import tell_conventions
 from helpers.metadata import confounding_finding, match_metadata, read_metadata, source_table
 from helpers.pairs import pair_files
@@ -19,6 +17,20 @@ from helpers.scan import Scan, scan
 from helpers.tables import as_html
 
 EXAMPLES = 3
+# Of the usable pairs, what is kept.
+INDEX_COLUMNS = [
+    "file",
+    "class",
+    "mask",
+    "width",
+    "height",
+    "mask_width",
+    "mask_height",
+    "pixels",
+    "mask_pixels",
+    "source",
+    "copy_of",
+]
 # Findings that stop a run, unless they are allowed by name.
 STOPS = ("class_without_xrays", "mostly_unusable")
 
@@ -27,20 +39,21 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     """Decode every file of a data set once; return its usable pairs and the audit.
 
     Returns:
-        The pairs of `pairs.pair_files` with two more columns: `copy_of`, the first of the copies
-        of an X-ray, and `source`, where the metadata names it. And what `audit.json` holds:
-        `data`, `verdict`, `counts` per class, `findings`, `left_out` with the reason for each
-        file, `sources` with counts per class, and `mask_conventions` per class.
+        The columns `INDEX_COLUMNS` of the pairs, sorted by `file`: those of `pairs.pair_files`;
+        `source`, where the metadata names it; and `copy_of`, the first of the copies of an X-ray.
+        And what `audit.json` holds: `data`, `verdict`, `counts` per class, `findings`, `left_out`
+        with the reason for each file, `sources` with counts per class, and `mask_conventions` per
+        class.
 
     Raises:
         CovidLungsError: a folder cannot be listed, or a file has a name that no table can hold.
     """
-    with ThreadPoolExecutor() as pool:  # a workbook takes a second: read it beside the X-rays
-        metadata = pool.submit(read_metadata, data_set)
-        scanned = scan(data_set)
-    table, about_metadata = metadata.result()
+    scanned = scan(data_set)
     pairs, left_out = pair_files(scanned.files)
-    pairs, copied = _mark_copies(data_set, scanned, pairs)
+    with ThreadPoolExecutor() as pool:  # a workbook takes a second: read it beside other work
+        metadata = pool.submit(read_metadata, data_set)
+        pairs, copied = _mark_copies(scanned, pairs)
+    table, about_metadata = metadata.result()
     pairs, conflicts = _drop_conflicts(pairs)
     left_out = pd.concat([left_out, conflicts]).sort_values("file", ignore_index=True)
     images = scanned.files[scanned.files["part"] == "images"]
@@ -60,21 +73,14 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
         *checks.about_published(data_set, scanned),
     ]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
-    return pairs, _summarise(data_set, pairs, left_out, findings) | {
-        "mask_conventions": conventions
-    }
+    audit = _summarise(data_set, pairs, left_out, findings) | {"mask_conventions": conventions}
+    return pairs[INDEX_COLUMNS], audit
 
 
-def _mark_copies(
-    data_set: DataSet, scanned: Scan, pairs: pd.DataFrame
-) -> tuple[pd.DataFrame, set[str]]:
+def _mark_copies(scanned: Scan, pairs: pd.DataFrame) -> tuple[pd.DataFrame, set[str]]:
     """Add `copy_of` to the pairs; return the files that are near-copies of another, too."""
     first = pairs.drop_duplicates("pixels")["file"].to_list()  # equal pixels need no comparison
-    if len(first) > 1:
-        thumbnails = np.stack([scanned.thumbnails[file] for file in first])
-    else:
-        thumbnails = np.empty(0)
-    alike = find_copies(thumbnails, lambda row: read_xray(data_set.root / first[row]))
+    alike = find_copies([scanned.thumbnails[file] for file in first])
     near = [(first[one], first[other]) for one, other in alike]
     # The first is the smallest, since the pairs are sorted; pandas takes a second to find that.
     exact = zip(pairs["file"], pairs.groupby("pixels")["file"].transform("first"), strict=True)

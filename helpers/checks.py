@@ -1,6 +1,6 @@
 """Checks: what the files of a data set tell, each answer a finding."""
 
-from pathlib import PurePosixPath
+from posixpath import splitext
 
 import numpy as np
 import pandas as pd
@@ -57,7 +57,7 @@ def about_usability(
 def about_files(scanned: Scan) -> list[Finding]:
     """Return what the files' names and kinds tell."""
     sound = scanned.files[scanned.files["fault"] == ""]
-    promised = [FORMATS[PurePosixPath(file).suffix.lower()] for file in sound["file"]]
+    promised = [FORMATS[splitext(file)[1].lower()] for file in sound["file"]]
     wrong = sound["file"][sound["format"] != promised]
     text = "files of another kind than their ending says"
     found = find("wrong_extension", "warning", text, wrong, "rename them; they were read as is")

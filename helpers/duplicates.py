@@ -1,11 +1,11 @@
 """Duplicates: X-rays that show the same exposure, re-encoded, resized, brightened or cropped.
 
 Three steps, each slower and stricter than the one before: a descriptor that a small crop hardly
-changes is compared for all pairs at once; the most alike are laid over each other at 48 pixels;
-the few that still agree are read again and compared at 96 pixels.
+changes is compared for all pairs at once; the most alike are laid over each other at 48 pixels,
+and the few that still agree at 96.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from itertools import chain, combinations
 
 import cv2
@@ -15,8 +15,8 @@ from threadpoolctl import threadpool_limits
 from helpers.images import resize_image
 from helpers.workers import read_all, share
 
-THUMBNAIL_SIZE = 48
-DESCRIPTOR_SIZE = THUMBNAIL_SIZE // 2
+THUMBNAIL_SIZE = 96
+DESCRIPTOR_SIZE = THUMBNAIL_SIZE // 4
 HALVED = 3  # times the thumbnail's size, above which an X-ray is halved first
 DESCRIPTOR_LENGTH = 64
 LARGEST_CROP = 0.05  # share of a side, at each edge
@@ -33,40 +33,55 @@ Pair = tuple[int, int]
 
 
 def make_thumbnail(image: np.ndarray) -> np.ndarray:
-    """Return what `find_copies` compares of an X-ray: uint8, (48, 48)."""
+    """Return what `find_copies` compares of an X-ray: uint8, (96, 96)."""
     while min(image.shape) > HALVED * THUMBNAIL_SIZE:  # several times as fast as at once
         image = cv2.pyrDown(image)
     return resize_image(image, (THUMBNAIL_SIZE, THUMBNAIL_SIZE))
 
 
-def find_copies(thumbnails: np.ndarray, read: Callable[[int], np.ndarray]) -> list[Pair]:
+def find_copies(thumbnails: Sequence[np.ndarray]) -> list[Pair]:
     """Return the pairs of X-rays that are copies of each other.
 
     Args:
-        thumbnails: uint8, (n, 48, 48), as `make_thumbnail` gives them.
-        read: returns the X-ray of a row, uint8 (height, width); called for few rows.
+        thumbnails: uint8, each (96, 96), as `make_thumbnail` gives them.
 
     Returns:
         Pairs of rows, the smaller first, sorted. Pixel-for-pixel copies are pairs too.
     """
+    halves = _halve_all(thumbnails)
     if len(thumbnails) > FEW:
         # More threads of BLAS wait for one another on these small matrices, on a busy machine for
         # seconds; blocks of pairs are shared among ours.
         with threadpool_limits(1, "blas"):
-            candidates = _similar_pairs(_describe(thumbnails))
+            candidates = _similar_pairs(_describe(halves))
     else:
         candidates = list(combinations(range(len(thumbnails)), 2))
     if not candidates:
         return []
     rows = np.unique(candidates)
-    evened = dict(zip(rows, _even_out_all(thumbnails[rows], width=7), strict=True))
+    evened = dict(zip(rows, _even_out_all(halves[rows], width=7), strict=True))
 
     def agree(pair: Pair) -> bool:
-        first, second = (evened[row] for row in pair)
-        return align(first, second) > SIMILAR_THUMBNAILS and _is_same(pair, read)
+        if not _are_same(*(evened[row] for row in pair), SIMILAR_THUMBNAILS):
+            return False
+        whole = (even_out(thumbnails[row], width=13) for row in pair)
+        return _are_same(*whole, SAME_XRAY, steps=20, blur=3)
 
     found = read_all(agree, candidates, "comparing")
     return [pair for pair, same in zip(candidates, found, strict=True) if same]
+
+
+def _halve_all(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """Return thumbnails at half of their size, by area: uint8, (n, 48, 48)."""
+    size = (THUMBNAIL_SIZE // 2, THUMBNAIL_SIZE // 2)
+    halves = np.empty((len(thumbnails), *size), np.uint8)
+
+    def halve(start: int) -> None:
+        for row in range(start, min(start + BLOCK, len(thumbnails))):
+            halves[row] = resize_image(thumbnails[row], size)
+
+    share(halve, range(0, len(thumbnails), BLOCK))
+    return halves
 
 
 def even_out(image: np.ndarray, width: int) -> np.ndarray:
@@ -105,30 +120,31 @@ def align(first: np.ndarray, second: np.ndarray, steps: int = 5, blur: int = 1) 
         return -1.0
 
 
-def _is_same(pair: Pair, read: Callable[[int], np.ndarray]) -> bool:
-    """Return whether two X-rays agree at twice the thumbnails' size."""
-    size = (2 * THUMBNAIL_SIZE, 2 * THUMBNAIL_SIZE)
-    first, second = (even_out(resize_image(read(row), size), width=13) for row in pair)
-    return align(first, second, steps=20, blur=3) > SAME_XRAY
+def _are_same(first: np.ndarray, second: np.ndarray, least: float, **motion: int) -> bool:
+    """Return whether two evened-out images correlate by more than `least`, moved or as they are."""
+    as_they_are = np.vdot(first, second) > least * np.linalg.norm(first) * np.linalg.norm(second)
+    return bool(as_they_are) or align(first, second, **motion) > least
 
 
-def _describe(thumbnails: np.ndarray) -> np.ndarray:
-    """Return descriptors of unit length, float32 (n, DESCRIPTOR_LENGTH).
+def _describe(halves: np.ndarray) -> np.ndarray:
+    """Return descriptors of halved thumbnails, of unit length, float32 (n, DESCRIPTOR_LENGTH).
 
     Their axes are Fisher's linear discriminants: those along which X-rays differ most and a
     random crop changes least, as learnt from these very X-rays.
     """
-    vectors = _small_vectors(thumbnails)
+    vectors = np.concatenate(share(_small_vectors, _in_blocks(halves)))
     rng = np.random.default_rng(0)
-    rows = rng.integers(len(thumbnails), size=CROPS)
-    crops = _small_vectors(np.stack([_crop(thumbnails[row], rng) for row in rows]))
+    rows = rng.integers(len(halves), size=CROPS)
+    edges = rng.uniform(0, LARGEST_CROP, (CROPS, 2, 2))
+    blocks = zip(_in_blocks(halves[rows]), _in_blocks(edges), strict=True)
+    crops = np.concatenate(share(lambda block: _small_vectors(_crop_all(*block)), blocks))
+    chosen = vectors[rows]
     # With mirror images, so that few X-rays, or copies alone, differ from something too.
-    square = vectors[rows].reshape(-1, DESCRIPTOR_SIZE, DESCRIPTOR_SIZE)
-    mirrored = square[..., ::-1].reshape(len(rows), -1)
-    sample = np.concatenate([vectors[rows], mirrored])
+    mirrored = chosen.reshape(-1, DESCRIPTOR_SIZE, DESCRIPTOR_SIZE)[..., ::-1]
+    sample = np.concatenate([chosen, mirrored.reshape(chosen.shape)])
     mean = sample.mean(axis=0)
-    axes = _discriminants(sample - mean, crops - vectors[rows])
-    descriptors = (vectors - mean) @ axes
+    axes = _discriminants(sample - mean, crops - chosen)
+    descriptors = vectors @ axes - mean @ axes
     lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
     return descriptors / np.maximum(lengths, 1e-6)
 
@@ -142,25 +158,38 @@ def _discriminants(between: np.ndarray, within: np.ndarray) -> np.ndarray:
     return (whiten.T @ vectors[:, -DESCRIPTOR_LENGTH:]).astype(np.float32)
 
 
-def _small_vectors(thumbnails: np.ndarray) -> np.ndarray:
-    """Return thumbnails halved, evened out, and as vectors of mean 0 and length 1."""
-    quarters = [thumbnails[:, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+def _in_blocks(array: np.ndarray) -> list[np.ndarray]:
+    """Return an array's rows in blocks, for threads to share."""
+    return [array[start : start + BLOCK] for start in range(0, len(array), BLOCK)]
+
+
+def _small_vectors(images: np.ndarray) -> np.ndarray:
+    """Return images halved, evened out, and as vectors of mean 0 and length 1."""
+    quarters = [images[:, row::2, column::2] for row in (0, 1) for column in (0, 1)]
     halved = sum(quarter.astype(np.float32) for quarter in quarters) / len(quarters)
-    vectors = _even_out_all(halved, width=15).reshape(len(thumbnails), -1)
+    vectors = _even_out_all(halved, width=15).reshape(len(images), -1)
     vectors = vectors - vectors.mean(axis=1, keepdims=True)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors / np.maximum(lengths, 1e-6)
 
 
-def _crop(thumbnail: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a thumbnail cropped at random by up to LARGEST_CROP an edge, at its own size."""
-    near, far = rng.uniform(0, LARGEST_CROP, (2, 2))  # each for x and y
-    scale = 1 - near - far
-    offset = near * THUMBNAIL_SIZE + (scale - 1) / 2
-    motion = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]]])
+def _crop_all(images: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return images cropped, each at its own size.
+
+    Args:
+        images: uint8, (n, height, width), of one size a side.
+        edges: what is cut off, as a share of a side: (n, 2, 2), the near and far edge of x and y.
+    """
+    size = images.shape[1]
+    scales = 1 - edges.sum(axis=1)
+    offsets = edges[:, 0] * size + (scales - 1) / 2
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = (THUMBNAIL_SIZE, THUMBNAIL_SIZE)
-    return cv2.warpAffine(thumbnail, motion, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    crops = np.empty_like(images)
+    for image, scale, offset, crop in zip(images, scales, offsets, crops, strict=True):
+        motion = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]]])
+        border = cv2.BORDER_REPLICATE
+        cv2.warpAffine(image, motion, (size, size), crop, flags=flags, borderMode=border)
+    return crops
 
 
 def _similar_pairs(descriptors: np.ndarray) -> list[Pair]:

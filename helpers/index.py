@@ -5,26 +5,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.audit import examine, refuse_unusable
+from helpers.audit import INDEX_COLUMNS, examine, refuse_unusable
 from helpers.data_sets import PUBLISHED_COUNTS, DataSet
 from helpers.errors import CovidLungsError
 from helpers.files import write_whole
 from helpers.folders import require, shown
 from helpers.recall import recall
 
-COLUMNS = [
-    "file",
-    "class",
-    "mask",
-    "width",
-    "height",
-    "mask_width",
-    "mask_height",
-    "pixels",
-    "mask_pixels",
-    "source",
-    "copy_of",
-]
 TEXTS = {
     name: str for name in ("file", "class", "mask", "pixels", "mask_pixels", "source", "copy_of")
 }
@@ -33,9 +20,9 @@ TEXTS = {
 def build_index(data_set: DataSet, allow: str = "") -> tuple[pd.DataFrame, dict]:
     """Decode every X-ray and mask once, or recall what was seen; return the index and the audit.
 
-    The index has the columns `COLUMNS`, sorted by `file`: POSIX paths below the data set's root,
-    sizes in pixels, fingerprints of the decoded pixels, the source where the metadata names it,
-    and the first of the copies of an X-ray. The audit is that of `audit.examine`.
+    The index has the columns `INDEX_COLUMNS`, sorted by `file`: POSIX paths below the data set's
+    root, sizes in pixels, fingerprints of the decoded pixels, the source where the metadata names
+    it, and the first of the copies of an X-ray. The audit is that of `audit.examine`.
 
     Args:
         data_set: what to read.
@@ -46,7 +33,7 @@ def build_index(data_set: DataSet, allow: str = "") -> tuple[pd.DataFrame, dict]
     """
     pairs, found = recall(data_set, examine)
     refuse_unusable(found, allow)
-    return pairs[COLUMNS], found
+    return pairs, found
 
 
 def published_table(audit: dict) -> pd.DataFrame:
@@ -96,7 +83,7 @@ def read_index(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
         index = pd.read_csv(path, dtype=TEXTS, keep_default_na=False)
     except ValueError:  # pandas' word for a file that is empty or no table
         index = pd.DataFrame()
-    if list(index.columns) != COLUMNS:
+    if list(index.columns) != INDEX_COLUMNS:
         raise CovidLungsError(
             f"{shown(path)} has not the columns of an index: remove it and run 01_get_data again."
         )

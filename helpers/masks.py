@@ -8,7 +8,7 @@ from helpers.images import resize_mask
 from helpers.workers import share
 
 SHAPE_SIZE = 64  # pixels a side at which shapes are measured: enough, and quick
-BLOCK = 1000  # masks measured at once: many are quicker than one by one, all would take memory
+BLOCK = 60  # masks measured at once: their regions, 1,024 in each at most, fit 16-bit labels
 MEASURES = ["lung_share", "regions", "edge_share", "lower_fill"]
 REGION_SHARE = 0.01  # of the image; smaller regions are specks
 # Measured on the 2,171 masks of two real data sets: lungs fill 8 to 71 % of an X-ray, the largest
@@ -62,7 +62,9 @@ def _count_regions(masks: np.ndarray) -> np.ndarray:
     """Return the regions of each mask; they are looked for in all at once, laid end to end."""
     # A black row between two masks keeps their regions apart.
     strip = np.pad(masks, ((0, 0), (0, 1), (0, 0)))
-    _, _, regions, _ = cv2.connectedComponentsWithStats(strip.reshape(-1, SHAPE_SIZE))
+    # Labels of 16 bits take half the time of those of 32.
+    labels = cv2.CV_16U
+    _, _, regions, _ = cv2.connectedComponentsWithStats(strip.reshape(-1, SHAPE_SIZE), ltype=labels)
     regions = regions[1:]  # the first is what is not lung
     large = regions[:, cv2.CC_STAT_AREA] > REGION_SHARE * SHAPE_SIZE**2
     mask_of = regions[:, cv2.CC_STAT_TOP] // strip.shape[1]

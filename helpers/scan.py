@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from posixpath import splitext
 from typing import NamedTuple
 
 import cv2
@@ -75,7 +76,7 @@ def scan(data_set: DataSet) -> Scan:
         CovidLungsError: a name has a character that no table can hold.
     """
     paths = _list_files(data_set)
-    images = [entry for entry in paths if Path(entry[0]).suffix.lower() in SUFFIXES]
+    images = [entry for entry in paths if splitext(entry[0])[1].lower() in SUFFIXES]
     seen = read_all(lambda entry: _read(data_set.root, *entry), images, "reading X-rays")
     files = pd.DataFrame(seen, columns=[*FILE_COLUMNS, *FACTS, "small"])
     files = files.sort_values("file", ignore_index=True)
@@ -109,32 +110,29 @@ def _list_files(data_set: DataSet) -> list[tuple[str, str, str]]:
 def _read(root: Path, file: str, class_name: str, part: str) -> Seen:
     """Return what a file shows."""
     path = root / file
-    seen = Seen(file, class_name, part, path.stem)
+    place = (file, class_name, part, path.stem)
     try:
         pixels, found = decode(path)
     except BadImageError as error:
-        return seen._replace(fault=error.finding, reason=error.reason)
-    seen = seen._replace(
+        return Seen(*place, fault=error.finding, reason=error.reason)
+    return Seen(
+        *place,
         format=found,
         channels=1 if pixels.ndim == 2 else pixels.shape[2],
         bits=pixels.dtype.itemsize * 8,
         width=pixels.shape[1],
         height=pixels.shape[0],
+        **(_mask_facts(pixels) if part == "masks" else _xray_facts(pixels)),
     )
-    facts = _mask_facts(pixels) if part == "masks" else _xray_facts(pixels)
-    return seen._replace(**facts)
 
 
 def _xray_facts(pixels: np.ndarray) -> dict:
     """Return the facts of an X-ray's pixels, or the fault that makes it unusable."""
     image = to_grey(pixels)
-    if image.min() == image.max():
+    thumbnail = make_thumbnail(image)  # of equal pixels only where all pixels may be equal
+    if thumbnail.min() == thumbnail.max() and image.min() == image.max():
         return {"fault": "blank_xray", "reason": "all pixels are equal"}
-    return {
-        "coloured": _is_coloured(pixels),
-        "pixels": fingerprint(image),
-        "small": make_thumbnail(image),
-    }
+    return {"coloured": _is_coloured(pixels), "pixels": fingerprint(image), "small": thumbnail}
 
 
 def _is_coloured(pixels: np.ndarray) -> bool:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from helpers import arrays, evaluation, scores, trained
@@ -13,7 +12,6 @@ from helpers.errors import CovidLungsError
 from helpers.files import make_folder, remove
 from helpers.folders import DETECTOR, SEGMENTER, require
 from helpers.groups import merge_groups
-from helpers.images import read_xray
 from helpers.intervals import Estimate, subtract
 from helpers.results import read_metrics, write_metrics
 from helpers.scores import HEADS
@@ -47,8 +45,7 @@ def leave_out_seen(
     """
     sets = [(own, own_index), (data_set, index)]
     thumbnails = [arrays.prepare_images(*part, THUMBNAIL_SIZE) for part in sets]
-    paths = [part.root / file for part, rows in sets for file in rows["file"]]
-    pairs = find_copies(np.concatenate(thumbnails), lambda row: read_xray(paths[row]))
+    pairs = find_copies([*thumbnails[0], *thumbnails[1]])
     first = len(own_index)
     seen = {two - first for one, two in pairs if one < first <= two}
     left = index.drop(index=list(seen)).reset_index(drop=True)

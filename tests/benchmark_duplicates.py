@@ -37,8 +37,7 @@ def plant_copy(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def find_among(images: list[np.ndarray]) -> set[Pair]:
     """Return the pairs that are taken for copies."""
-    thumbnails = np.stack([make_thumbnail(image) for image in images])
-    return set(find_copies(thumbnails, lambda row: images[row]))
+    return set(find_copies([make_thumbnail(image) for image in images]))
 
 
 def measure_copies(

@@ -21,7 +21,7 @@ from builders import (
 )
 
 from helpers.images import fingerprint
-from helpers.index import COLUMNS, build_index, published_table, read_index, write_index
+from helpers.index import INDEX_COLUMNS, build_index, published_table, read_index, write_index
 
 pytestmark = pytest.mark.usefixtures("runs")
 
@@ -34,7 +34,7 @@ def left_out(audit: dict) -> dict[str, str]:
 def test_a_sound_data_set_is_indexed_whole(data_set):
     index, audit = build_index(data_set)
     names = [f"{name}-{number}.png" for name in COUNTS for number in range(1, COUNTS[name] + 1)]
-    assert list(index.columns) == COLUMNS
+    assert list(index.columns) == INDEX_COLUMNS
     assert [Path(file).name for file in index["file"]] == names
     assert list(audit) == [
         "data",
