@@ -49,7 +49,6 @@ MADE = [
     ),
     *(f"external/{name}" for name in ("predictions.csv", "scores.csv", "metrics.json")),
     *(f"shortcuts/{name}" for name in ("predictions.csv", "metrics.json", "verdict.json")),
-    "export/*",
     "figures/*.png",
     "notebooks/*.ipynb",
     "provenance.json",
