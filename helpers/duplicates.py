@@ -10,7 +10,7 @@ from itertools import chain, combinations
 
 import cv2
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from helpers.images import resize_image
 from helpers.workers import read_all, share
@@ -28,6 +28,9 @@ BLOCK = 512  # rows compared with all others at a time, to bound the memory
 SIMILAR_DESCRIPTORS = 0.85
 SIMILAR_THUMBNAILS = 0.86
 SAME_XRAY = 0.89
+
+# Looked up once, here: in a thread's way that imports a library, both would wait for ever.
+LIBRARIES = ThreadpoolController()
 
 Pair = tuple[int, int]
 
@@ -52,7 +55,7 @@ def find_copies(thumbnails: Sequence[np.ndarray]) -> list[Pair]:
     if len(thumbnails) > FEW:
         # More threads of BLAS wait for one another on these small matrices, on a busy machine for
         # seconds; blocks of pairs are shared among ours.
-        with threadpool_limits(1, "blas"):
+        with LIBRARIES.limit(limits=1, user_api="blas"):
             candidates = _similar_pairs(_describe(halves))
     else:
         candidates = list(combinations(range(len(thumbnails)), 2))

@@ -89,6 +89,16 @@ def test_more_than_few_xrays_are_compared_by_descriptor(count, expected, drawn, 
     assert find_among([drawn[place] for place in (0, 1, 2, 3, 0, 5)[:count]]) == expected
 
 
+@pytest.mark.usefixtures("quick")
+def test_libraries_are_not_looked_up_while_other_threads_may_import_some(drawn, monkeypatch):
+    def look_up(*_):
+        raise AssertionError("another thread's import would wait for this, and this for it")
+
+    monkeypatch.setattr("threadpoolctl.ThreadpoolController._load_libraries", look_up)
+    monkeypatch.setattr(duplicates, "FEW", 5)
+    assert find_among([*drawn[:8], drawn[3]]) == {(3, 8)}
+
+
 @settings(max_examples=50, deadline=None)
 @given(count=st.integers(0, 20), block=st.integers(1, 8), seed=st.integers(0, 99))
 def test_every_pair_of_alike_descriptors_is_a_candidate_block_by_block(count, block, seed):
