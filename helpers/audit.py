@@ -17,7 +17,7 @@ from helpers.scan import Scan, scan
 from helpers.tables import as_html
 
 EXAMPLES = 3
-# Of the usable pairs, what is kept.
+# What the index keeps of the usable pairs.
 INDEX_COLUMNS = [
     "file",
     "class",

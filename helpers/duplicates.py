@@ -13,7 +13,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from helpers.images import resize_image
-from helpers.workers import read_all, share
+from helpers.workers import in_blocks, read_all, share
 
 THUMBNAIL_SIZE = 96
 DESCRIPTOR_SIZE = THUMBNAIL_SIZE // 4
@@ -23,13 +23,13 @@ LARGEST_CROP = 0.05  # share of a side, at each edge
 FEW = 40  # X-rays up to which all pairs are laid over each other: sooner done than learning
 CROPS = 8000  # from which the descriptor learns what a crop changes
 CHANNELS = 100  # of one image: evened out together they take a tenth of the time; OpenCV takes 128
-BLOCK = 512  # rows compared with all others at a time, to bound the memory
+BLOCK = 512  # X-rays that a thread works on at once, such as comparing them with all others
 # Measured on 1,605 real X-rays with 500 planted copies: tests/benchmark_duplicates.py.
 SIMILAR_DESCRIPTORS = 0.85
 SIMILAR_THUMBNAILS = 0.86
 SAME_XRAY = 0.89
 
-# Looked up once, here: in a thread's way that imports a library, both would wait for ever.
+# Looked up once, here: later, beside a thread that imports a library, both would wait for ever.
 LIBRARIES = ThreadpoolController()
 
 Pair = tuple[int, int]
@@ -51,6 +51,8 @@ def find_copies(thumbnails: Sequence[np.ndarray]) -> list[Pair]:
     Returns:
         Pairs of rows, the smaller first, sorted. Pixel-for-pixel copies are pairs too.
     """
+    if len(thumbnails) < 2:
+        return []
     halves = _halve_all(thumbnails)
     if len(thumbnails) > FEW:
         # More threads of BLAS wait for one another on these small matrices, on a busy machine for
@@ -77,14 +79,11 @@ def find_copies(thumbnails: Sequence[np.ndarray]) -> list[Pair]:
 def _halve_all(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
     """Return thumbnails at half of their size, by area: uint8, (n, 48, 48)."""
     size = (THUMBNAIL_SIZE // 2, THUMBNAIL_SIZE // 2)
-    halves = np.empty((len(thumbnails), *size), np.uint8)
 
-    def halve(start: int) -> None:
-        for row in range(start, min(start + BLOCK, len(thumbnails))):
-            halves[row] = resize_image(thumbnails[row], size)
+    def halve(block: Sequence[np.ndarray]) -> np.ndarray:
+        return np.stack([resize_image(thumbnail, size) for thumbnail in block])
 
-    share(halve, range(0, len(thumbnails), BLOCK))
-    return halves
+    return np.concatenate(share(halve, in_blocks(thumbnails, BLOCK)))
 
 
 def even_out(image: np.ndarray, width: int) -> np.ndarray:
@@ -135,11 +134,11 @@ def _describe(halves: np.ndarray) -> np.ndarray:
     Their axes are Fisher's linear discriminants: those along which X-rays differ most and a
     random crop changes least, as learnt from these very X-rays.
     """
-    vectors = np.concatenate(share(_small_vectors, _in_blocks(halves)))
+    vectors = np.concatenate(share(_small_vectors, in_blocks(halves, BLOCK)))
     rng = np.random.default_rng(0)
     rows = rng.integers(len(halves), size=CROPS)
     edges = rng.uniform(0, LARGEST_CROP, (CROPS, 2, 2))
-    blocks = zip(_in_blocks(halves[rows]), _in_blocks(edges), strict=True)
+    blocks = zip(in_blocks(halves[rows], BLOCK), in_blocks(edges, BLOCK), strict=True)
     crops = np.concatenate(share(lambda block: _small_vectors(_crop_all(*block)), blocks))
     chosen = vectors[rows]
     # With mirror images, so that few X-rays, or copies alone, differ from something too.
@@ -159,11 +158,6 @@ def _discriminants(between: np.ndarray, within: np.ndarray) -> np.ndarray:
     whiten = np.linalg.inv(np.linalg.cholesky(scatter))
     _, vectors = np.linalg.eigh(whiten @ (between.T @ between / len(between)) @ whiten.T)
     return (whiten.T @ vectors[:, -DESCRIPTOR_LENGTH:]).astype(np.float32)
-
-
-def _in_blocks(array: np.ndarray) -> list[np.ndarray]:
-    """Return an array's rows in blocks, for threads to share."""
-    return [array[start : start + BLOCK] for start in range(0, len(array), BLOCK)]
 
 
 def _small_vectors(images: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from helpers.batches import Batches
 
 # The helpers that a training calls; what the others give it shows in the network and the X-rays.
 CODE = ("augmentation", "batches", "metrics", "progress", "training")
-# What a machine decides: another one comes to other weights, if to none better or worse.
+# What a machine decides: on another one a training comes to weights a little different.
 MACHINE = {"precision", "backend", "compiled by XLA"}
 BLOCK = 256  # X-rays hashed together: all of them may be more than the memory holds
 

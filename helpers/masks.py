@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.images import resize_mask
-from helpers.workers import share
+from helpers.workers import in_blocks, share
 
 SHAPE_SIZE = 64  # pixels a side at which shapes are measured: enough, and quick
 BLOCK = 60  # masks measured at once: their regions, 1,024 in each at most, fit 16-bit labels
@@ -39,8 +39,7 @@ def measure_masks(masks: list[np.ndarray]) -> pd.DataFrame:
         specks. `edge_share`: the largest share of one of the four edges that is lung.
         `lower_fill`: share of the lower chest that is lung, heart and spine being the rest.
     """
-    blocks = [masks[start : start + BLOCK] for start in range(0, len(masks), BLOCK)]
-    measured = share(lambda block: _measure(np.stack(block)), blocks)
+    measured = share(lambda block: _measure(np.stack(block)), in_blocks(masks, BLOCK))
     return pd.concat([pd.DataFrame(columns=MEASURES, dtype=float), *measured], ignore_index=True)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from helpers.backend import keras
 from helpers.errors import CovidLungsError
-from helpers.files import refusing, replacing
+from helpers.files import refusing, remove, replacing
 from helpers.fingerprints import MACHINE, find_differences, hash_arrays
 from helpers.folders import shown
 from helpers.progress import STATE, Progress, read_progress
@@ -144,9 +144,7 @@ def _clear(folder: Path, fingerprint: dict) -> None:
 
 def forget(folder: Path) -> None:
     """Let every training below a folder begin anew; finished networks stay until then."""
-    for path in [*folder.rglob(RECORD), *folder.rglob(STATE)]:
-        with refusing(path):
-            path.unlink(missing_ok=True)
+    remove(*folder.rglob(RECORD), *folder.rglob(STATE))
 
 
 def replace_model(model: keras.Model, folder: Path) -> None:

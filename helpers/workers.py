@@ -15,6 +15,11 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def in_blocks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Return items, or the rows of an array, in blocks of a size; the last may be shorter."""
+    return [items[start : start + size] for start in range(0, len(items), size)]
+
+
 def share(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Return `work(item)` of every item, in order, each item worked on by the next free thread.
 
@@ -32,7 +37,7 @@ def read_all(
     What `read` raises comes through. Then, or at an interrupt, the files still waiting are dropped.
     """
     size = max(1, min(BATCH, len(items) // (4 * THREADS)))
-    batches = [items[start : start + size] for start in range(0, len(items), size)]
+    batches = in_blocks(items, size)
     bar = tqdm(desc=description, total=len(items), unit="file", disable=None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
         for results in pool.map(lambda batch: [read(item) for item in batch], batches):
