@@ -256,7 +256,7 @@ UNREADABLE = {
     ),
     "entities": (
         with_sheet("&b;", '<!DOCTYPE a [<!ENTITY b SYSTEM "/etc/passwd">]>'),
-        "could not read worksheets",  # defusedxml, which nbconvert brings, forbids entities
+        "could not read worksheets",  # defusedxml forbids entities
     ),
     "far row": (with_sheet('<row r="9999999999"/>'), "100,000 rows"),
 }
