@@ -1,5 +1,6 @@
 from itertools import combinations
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -138,6 +139,33 @@ def test_many_images_are_evened_out_as_one_by_one(count, drawn, monkeypatch):
     together = duplicates._even_out_all(images, width=7)
     alone = [even_out(image, width=7) for image in images]
     np.testing.assert_allclose(together, alone, atol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(count=st.integers(1, 9), block=st.integers(1, 4), seed=st.integers(0, 99))
+def test_many_thumbnails_are_halved_as_one_by_one(count, block, seed):
+    rng = np.random.default_rng(seed)
+    thumbnails = list(rng.integers(0, 256, (count, 96, 96), dtype=np.uint8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "BLOCK", block)
+        together = duplicates._halve_all(thumbnails)
+    alone = [cv2.resize(one, (48, 48), interpolation=cv2.INTER_AREA) for one in thumbnails]
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_discriminants_are_of_the_xrays_with_their_mirror_images():
+    rng = np.random.default_rng(0)
+    size = duplicates.DESCRIPTOR_SIZE
+    chosen = rng.normal(rng.normal(size=size**2), 1, (700, size**2)).astype(np.float32)
+    crops = chosen + rng.normal(0, 0.3, chosen.shape).astype(np.float32)
+    mirrored = chosen.reshape(-1, size, size)[..., ::-1].reshape(chosen.shape)
+    both = np.concatenate([chosen, mirrored])
+    mean, axes = duplicates._discriminants(chosen, crops)
+    np.testing.assert_allclose(mean, both.mean(axis=0), atol=1e-5)
+    between = np.cov(both @ axes, rowvar=False, bias=True)
+    # Along each axis the variance is the largest that is left, and axes are independent.
+    assert (np.diff(np.diag(between)) > 0).all()
+    assert np.abs(between - np.diag(np.diag(between))).max() < 1e-3 * between.max()
 
 
 def test_aligning_finds_a_shift_and_nothing_in_noise(drawn):
