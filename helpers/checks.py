@@ -57,7 +57,7 @@ def about_usability(
 def about_files(scanned: Scan) -> list[Finding]:
     """Return what the files' names and kinds tell."""
     sound = scanned.files[scanned.files["fault"] == ""]
-    promised = [FORMATS[splitext(file)[1].lower()] for file in sound["file"]]
+    promised = [FORMATS[splitext(file)[1].lower()] for file in sound["file"].to_list()]
     wrong = sound["file"][sound["format"] != promised]
     text = "files of another kind than their ending says"
     found = find("wrong_extension", "warning", text, wrong, "rename them; they were read as is")

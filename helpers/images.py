@@ -1,5 +1,6 @@
 """Images: X-rays and masks as arrays, read, resized and outlined with OpenCV."""
 
+from io import FileIO
 from pathlib import Path
 
 import cv2
@@ -52,7 +53,7 @@ def read_xray(path: Path) -> np.ndarray:
     """
     content = _read(path)
     if not is_dicom(content):
-        return to_grey(_decode(content, path.name)[0])
+        return to_grey(_decode(content, path)[0])
     try:
         return read_dicom(content)
     except DicomError as error:
@@ -105,7 +106,7 @@ def brightest_channel(pixels: np.ndarray) -> np.ndarray:
     return brightest
 
 
-def decode(path: Path) -> tuple[np.ndarray, str]:
+def decode(path: str | Path) -> tuple[np.ndarray, str]:
     """Return a file's pixels as stored, uint8 or uint16 with the channels it has, and its format.
 
     The format is that of the content, such as `png`, whatever the file's name says.
@@ -113,24 +114,24 @@ def decode(path: Path) -> tuple[np.ndarray, str]:
     Raises:
         BadImageError: the file is missing, empty or cannot be decoded.
     """
-    return _decode(_read(path), path.name)
+    return _decode(_read(path), path)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: str | Path) -> bytes:
     """Return a file's bytes, at least one."""
     try:
-        with path.open("rb", buffering=0) as opened:  # a buffer would only copy it once more
+        with FileIO(path) as opened:  # a buffer would only copy it once more
             content = opened.read()
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
-        raise BadImageError("unreadable_file", path.name, reason) from error
+        raise BadImageError("unreadable_file", Path(path).name, reason) from error
     if not content:
-        raise BadImageError("empty_file", path.name, "the file is empty")
+        raise BadImageError("empty_file", Path(path).name, "the file is empty")
     return content
 
 
-def _decode(content: bytes, name: str) -> tuple[np.ndarray, str]:
-    """Return what `decode` returns of a file with these bytes."""
+def _decode(content: bytes, path: str | Path) -> tuple[np.ndarray, str]:
+    """Return what `decode` returns of the file at a path that has these bytes."""
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:  # more pixels than OpenCV accepts
@@ -139,7 +140,8 @@ def _decode(content: bytes, name: str) -> tuple[np.ndarray, str]:
     cut = _is_cut_short(content, found)
     if pixels is None or cut or pixels.dtype not in (np.uint8, np.uint16):
         reason = "the file is cut short" if cut else "cannot be decoded as an 8- or 16-bit image"
-        raise BadImageError("truncated_file" if cut else "undecodable_file", name, reason)
+        finding = "truncated_file" if cut else "undecodable_file"
+        raise BadImageError(finding, Path(path).name, reason)
     return pixels, found
 
 
@@ -173,13 +175,15 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def fingerprint(pixels: np.ndarray) -> str:
-    """Return 16 hexadecimal digits that are equal for equal shape and pixels only (XXH3).
+    """Return 16 hexadecimal digits (XXH3) that are equal for equal shape and pixels only.
 
     Two X-rays that differ get equal ones by chance once in 2^64 pairs; forgery is not prevented.
+
+    Args:
+        pixels: uint8, (height, width).
     """
-    digest = xxhash.xxh3_64(repr(pixels.shape).encode())
-    digest.update(np.ascontiguousarray(pixels))
-    return digest.hexdigest()
+    # The width, as the seed, tells shapes of as many pixels apart.
+    return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(pixels), seed=pixels.shape[1])
 
 
 def draw_outlines(

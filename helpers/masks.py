@@ -40,11 +40,11 @@ def measure_masks(masks: list[np.ndarray]) -> pd.DataFrame:
         `lower_fill`: share of the lower chest that is lung, heart and spine being the rest.
     """
     measured = share(lambda block: _measure(np.stack(block)), in_blocks(masks, BLOCK))
-    return pd.concat([pd.DataFrame(columns=MEASURES, dtype=float), *measured], ignore_index=True)
+    return pd.DataFrame(np.concatenate([np.empty((0, len(MEASURES))), *measured]), columns=MEASURES)
 
 
-def _measure(masks: np.ndarray) -> pd.DataFrame:
-    """Return the measures of a block of masks, (n, 64, 64)."""
+def _measure(masks: np.ndarray) -> np.ndarray:
+    """Return the measures of a block of masks, (n, 64, 64): float64, (n, 4)."""
     counts = cv2.reduce(masks.reshape(-1, SHAPE_SIZE), 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)
     counts = counts.reshape(len(masks), SHAPE_SIZE)  # of each row
     edges = counts[:, [0, -1]], masks[:, :, [0, -1]].sum(axis=1)
@@ -54,7 +54,7 @@ def _measure(masks: np.ndarray) -> pd.DataFrame:
         np.concatenate(edges, axis=1).max(axis=1) / SHAPE_SIZE,
         _lower_fill(masks, counts),
     )
-    return pd.DataFrame(np.column_stack(measures), columns=MEASURES)
+    return np.column_stack(measures)
 
 
 def _count_regions(masks: np.ndarray) -> np.ndarray:
