@@ -63,7 +63,8 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     findings = [
         *checks.about_usability(data_set, scanned, pairs, left_out),
         *checks.about_files(scanned),
-        *checks.about_images(pairs),
+        *checks.about_colours(pairs),
+        *checks.about_sizes(pairs),
         *checks.about_masks(pairs),
         *checks.about_conventions(conventions),
         *checks.about_copies(pairs, copied),

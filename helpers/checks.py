@@ -65,12 +65,9 @@ def about_files(scanned: Scan) -> list[Finding]:
     return found + find("other_files", "note", text, scanned.others, "remove or convert them")
 
 
-def about_images(pairs: pd.DataFrame) -> list[Finding]:
-    """Return what colours, depths and sizes tell."""
+def about_colours(pairs: pd.DataFrame) -> list[Finding]:
+    """Return what the X-rays' colours and depths tell."""
     file, several = pairs["file"], pairs["channels"] > 1
-    smallest = pairs[["width", "height"]].min(axis=1)
-    sizes = (pairs["width"].astype(str) + " × " + pairs["height"].astype(str)).value_counts()
-    small = f"X-rays of less than {SMALLEST_SIDE} pixels a side"
     return [
         *find(
             "coloured_xrays",
@@ -79,7 +76,6 @@ def about_images(pairs: pd.DataFrame) -> list[Finding]:
             file[pairs["coloured"]],
             "look at them: drawings, arrows or photographs of a screen are no X-rays",
         ),
-        *find("small_xrays", "warning", small, file[smallest < SMALLEST_SIDE], "find larger ones"),
         *find(
             "grey_as_colour",
             "note",
@@ -94,6 +90,17 @@ def about_images(pairs: pd.DataFrame) -> list[Finding]:
             file[pairs["bits"] > 8],
             "nothing, unless few have them: then compare their contrast with the others'",
         ),
+    ]
+
+
+def about_sizes(pairs: pd.DataFrame) -> list[Finding]:
+    """Return what the X-rays' sizes tell."""
+    file = pairs["file"]
+    smallest = pairs[["width", "height"]].min(axis=1)
+    sizes = (pairs["width"].astype(str) + " × " + pairs["height"].astype(str)).value_counts()
+    small = f"X-rays of less than {SMALLEST_SIDE} pixels a side"
+    return [
+        *find("small_xrays", "warning", small, file[smallest < SMALLEST_SIDE], "find larger ones"),
         *find(
             "several_sizes",
             "note",

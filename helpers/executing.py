@@ -89,18 +89,7 @@ def execute(
     partial = output.parent / UNFINISHED / output.name
     try:
         partial.parent.mkdir(parents=True, exist_ok=True)
-        papermill.execute_notebook(
-            notebook,
-            partial,
-            parameters=parameters,
-            cwd=notebook.parent,
-            kernel_name=KERNEL,
-            kernel_manager_class=QuietKernelManager,
-            shutdown_kernel="immediate",
-            execution_timeout=timeout,
-            stdout_file=EpochLines(),
-            progress_bar={"desc": notebook.stem, **BAR},
-        )
+        _run_cells(notebook, partial, parameters, timeout)
         _finish(partial, output)
     except ENDS as error:
         place = _last_cell(partial)
@@ -115,6 +104,24 @@ def execute(
             f"{shown(partial)}: cannot be written ({error.strerror or error}). Make room, mend the "
             "permissions or reconnect the drive; the same command then goes on from here."
         ) from error
+
+
+def _run_cells(
+    notebook: Path, output: Path, parameters: dict[str, object], timeout: int | None
+) -> None:
+    """Run a notebook's cells in a kernel of its own, and write them as they go."""
+    papermill.execute_notebook(
+        notebook,
+        output,
+        parameters=parameters,
+        cwd=notebook.parent,
+        kernel_name=KERNEL,
+        kernel_manager_class=QuietKernelManager,
+        shutdown_kernel="immediate",
+        execution_timeout=timeout,
+        stdout_file=EpochLines(),
+        progress_bar={"desc": notebook.stem, **BAR},
+    )
 
 
 def _finish(partial: Path, output: Path) -> None:

@@ -54,9 +54,14 @@ def data_set_of(folder, names, synthetic: bool = False) -> DataSet:
     return DataSet("tiny", folder, synthetic)
 
 
+def about_xrays(pairs) -> list[Finding]:
+    return checks.about_colours(pairs) + checks.about_sizes(pairs)
+
+
 def test_a_sound_pair_gives_no_finding():
     pairs = pairs_of({}, {})
-    assert checks.about_images(pairs) == checks.about_masks(pairs) == []
+    for about in (checks.about_colours, checks.about_sizes, checks.about_masks):
+        assert about(pairs) == []
     assert checks.about_copies(pairs, set()) == []
 
 
@@ -73,13 +78,13 @@ def test_a_sound_pair_gives_no_finding():
     ],
 )
 def test_an_xray_beyond_a_limit_is_found(name, fine, found):
-    assert listed(checks.about_images(pairs_of(fine, found, fine)))[name] == ["2.png"]
-    assert name not in listed(checks.about_images(pairs_of(fine, fine)))
+    assert listed(about_xrays(pairs_of(fine, found, fine)))[name] == ["2.png"]
+    assert name not in listed(about_xrays(pairs_of(fine, fine)))
 
 
 def test_sizes_are_listed_if_there_are_several_the_most_frequent_first():
     small = {"width": 100, "height": 80}
-    sizes = listed(checks.about_images(pairs_of(small, {}, {}, small, {})))["several_sizes"]
+    sizes = listed(checks.about_sizes(pairs_of(small, {}, {}, small, {})))["several_sizes"]
     assert sizes == ["299 × 299", "100 × 80"]
 
 

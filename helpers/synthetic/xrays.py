@@ -141,16 +141,27 @@ def write_data_set(
         planted = plan_shortcuts(shortcut, class_name, originals, agreement, class_seed)
         plans[class_name] = copied, planted
     for class_name, count in counts.items():
-        for kind in ("images", "masks"):
-            (folder / class_name / kind).mkdir(parents=True, exist_ok=True)
-        with ThreadPoolExecutor(max_workers=2) as pool:
-            write = partial(write_pair, folder, class_name, seed, *plans[class_name])
-            list(pool.map(write, range(1, count + 1)))
-        metadata_table(class_name, count).to_excel(
-            folder / f"{class_name}.metadata.xlsx", index=False
-        )
+        write_class(folder, class_name, count, seed, *plans[class_name])
     (folder / "README.md.txt").write_text(README, encoding="utf-8")
     (folder / SYNTHETIC_MARKER).write_text("Drawn by covid-lungs.\n", encoding="utf-8")
+
+
+def write_class(
+    folder: Path,
+    class_name: str,
+    count: int,
+    seed: int,
+    copied: dict[int, Copy],
+    planted: dict[int, str],
+) -> None:
+    """Write the X-rays and masks of a class, as `write_pair` does, and its metadata."""
+    for kind in ("images", "masks"):
+        (folder / class_name / kind).mkdir(parents=True, exist_ok=True)
+    write = partial(write_pair, folder, class_name, seed, copied, planted)
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        list(pool.map(write, range(1, count + 1)))
+    workbook = folder / f"{class_name}.metadata.xlsx"
+    metadata_table(class_name, count).to_excel(workbook, index=False)
 
 
 def write_pair(
