@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Iterable
 from itertools import islice
 from pathlib import Path
-from posixpath import basename, splitext  # pathlib takes ten times as long
+from posixpath import basename, splitext  # pathlib takes several times as long
 from urllib.parse import urlsplit
 
 import numpy as np

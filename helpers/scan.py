@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from posixpath import basename, splitext  # pathlib takes ten times as long
+from posixpath import basename, splitext  # pathlib takes several times as long
 from typing import NamedTuple
 
 import cv2
@@ -111,7 +111,7 @@ def _read(root: Path, file: str, class_name: str, part: str) -> Seen:
     """Return what a file shows."""
     place = (file, class_name, part, splitext(basename(file))[0])
     try:
-        pixels, found = decode(f"{root}/{file}")
+        pixels, found = decode(root / file)
     except BadImageError as error:
         return Seen(*place, fault=error.finding, reason=error.reason)
     return Seen(

@@ -107,9 +107,9 @@ def write_split(run_folder: Path, split: pd.DataFrame) -> Path:
     changed = path.is_file() and path.read_text(encoding="utf-8", errors="replace") != text
     if changed and list(run_folder.glob("*/model.keras")):
         raise CovidLungsError(
-            f"{shown(path)}: networks were trained on this split, which another seed, other groups "
-            "or other data would change. Choose another name with `run`, or remove that folder if "
-            "you no longer need it."
+            f"{shown(path)}: networks were trained on this split, which another seed, other "
+            "groups, other data or another version of covid-lungs would change. Choose another "
+            "name with `run`, or remove that folder if you no longer need it."
         )
     return write_whole(path, text)
 
