@@ -106,7 +106,7 @@ def brightest_channel(pixels: np.ndarray) -> np.ndarray:
     return brightest
 
 
-def decode(path: Path) -> tuple[np.ndarray, str]:
+def decode(path: str | Path) -> tuple[np.ndarray, str]:
     """Return a file's pixels as stored, uint8 or uint16 with the channels it has, and its format.
 
     The format is that of the content, such as `png`, whatever the file's name says.
@@ -117,20 +117,20 @@ def decode(path: Path) -> tuple[np.ndarray, str]:
     return _decode(_read(path), path)
 
 
-def _read(path: Path) -> bytes:
+def _read(path: str | Path) -> bytes:
     """Return a file's bytes, at least one."""
     try:
         with FileIO(path) as opened:  # a buffer would only copy it once more
             content = opened.read()
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
-        raise BadImageError("unreadable_file", path.name, reason) from error
+        raise BadImageError("unreadable_file", Path(path).name, reason) from error
     if not content:
-        raise BadImageError("empty_file", path.name, "the file is empty")
+        raise BadImageError("empty_file", Path(path).name, "the file is empty")
     return content
 
 
-def _decode(content: bytes, path: Path) -> tuple[np.ndarray, str]:
+def _decode(content: bytes, path: str | Path) -> tuple[np.ndarray, str]:
     """Return what `decode` returns of the file at a path that has these bytes."""
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
@@ -141,7 +141,7 @@ def _decode(content: bytes, path: Path) -> tuple[np.ndarray, str]:
     if pixels is None or cut or pixels.dtype not in (np.uint8, np.uint16):
         reason = "the file is cut short" if cut else "cannot be decoded as an 8- or 16-bit image"
         finding = "truncated_file" if cut else "undecodable_file"
-        raise BadImageError(finding, path.name, reason)
+        raise BadImageError(finding, Path(path).name, reason)
     return pixels, found
 
 

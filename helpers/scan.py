@@ -1,7 +1,8 @@
 """Scan: every file of a data set decoded once, and what an audit needs of it noted."""
 
+import os
 import re
-from pathlib import Path
+from itertools import product
 from posixpath import basename, splitext  # pathlib takes several times as long
 from typing import NamedTuple
 
@@ -29,6 +30,22 @@ NOISE_LEVEL = 8  # grey levels of 255: masks with no brighter pixel and several 
 NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 FILE_COLUMNS = ["file", "class", "part", "stem", "fault", "reason"]
 FACTS = ["format", "channels", "bits", "width", "height", "pixels", "coloured", "binary"]
+
+
+class Place(NamedTuple):
+    """Where a file is.
+
+    Attributes:
+        path: as the system writes it.
+        file: POSIX path below the data set's root.
+        class_name: of its folder.
+        part: one of PARTS.
+    """
+
+    path: str
+    file: str
+    class_name: str
+    part: str
 
 
 class Seen(NamedTuple):
@@ -75,9 +92,9 @@ def scan(data_set: DataSet) -> Scan:
     Raises:
         CovidLungsError: a name has a character that no table can hold.
     """
-    paths = _list_files(data_set)
-    images = [entry for entry in paths if splitext(entry[0])[1].lower() in SUFFIXES]
-    seen = read_all(lambda entry: _read(data_set.root, *entry), images, "reading X-rays")
+    places = _list_files(data_set)
+    images = [place for place in places if splitext(place.file)[1].lower() in SUFFIXES]
+    seen = read_all(_read, images, "reading X-rays")
     files = pd.DataFrame(seen, columns=[*FILE_COLUMNS, *FACTS, "small"])
     files = files.sort_values("file", ignore_index=True)
     small = files.pop("small").dropna()
@@ -85,21 +102,23 @@ def scan(data_set: DataSet) -> Scan:
     files = files.join(measure_masks(list(masks)).set_index(masks.index))
     xrays = small.drop(masks.index)
     thumbnails = dict(zip(files["file"][xrays.index], xrays, strict=True))
-    others = sorted({entry[0] for entry in paths} - {entry[0] for entry in images})
+    others = sorted({place.file for place in places} - {place.file for place in images})
     return Scan(files, thumbnails, others)
 
 
-def _list_files(data_set: DataSet) -> list[tuple[str, str, str]]:
-    """Return file, class and part of everything in the class folders that is not hidden."""
-    found = [
-        (f"{class_name}/{part}/{path.name}", class_name, part)
-        for class_name in data_set.classes
-        for part in PARTS
-        if (data_set.root / class_name / part).is_dir()
-        for path in (data_set.root / class_name / part).iterdir()
-        if not path.name.startswith(".")
-    ]
-    for name in (data_set.name, *data_set.classes, *(file for file, _, _ in found)):
+def _list_files(data_set: DataSet) -> list[Place]:
+    """Return everything in the class folders that is not hidden."""
+    found = []
+    for class_name, part in product(data_set.classes, PARTS):
+        folder = data_set.root / class_name / part
+        if folder.is_dir():
+            with os.scandir(folder) as entries:
+                found += [
+                    Place(entry.path, f"{class_name}/{part}/{entry.name}", class_name, part)
+                    for entry in entries
+                    if not entry.name.startswith(".")
+                ]
+    for name in (data_set.name, *data_set.classes, *(place.file for place in found)):
         if NO_TEXT.search(name):
             raise CovidLungsError(
                 f"{name!r}: a name with a character that no table can hold. Rename it."
@@ -107,15 +126,16 @@ def _list_files(data_set: DataSet) -> list[tuple[str, str, str]]:
     return found
 
 
-def _read(root: Path, file: str, class_name: str, part: str) -> Seen:
+def _read(place: Place) -> Seen:
     """Return what a file shows."""
-    place = (file, class_name, part, splitext(basename(file))[0])
+    path, file, class_name, part = place
+    named = (file, class_name, part, splitext(basename(file))[0])
     try:
-        pixels, found = decode(root / file)
+        pixels, found = decode(path)
     except BadImageError as error:
-        return Seen(*place, fault=error.finding, reason=error.reason)
+        return Seen(*named, fault=error.finding, reason=error.reason)
     return Seen(
-        *place,
+        *named,
         format=found,
         channels=1 if pixels.ndim == 2 else pixels.shape[2],
         bits=pixels.dtype.itemsize * 8,
