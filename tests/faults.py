@@ -5,7 +5,6 @@ import io
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -231,8 +230,8 @@ def read_rows(root: Path, class_name: str) -> list[list[str]]:
     if text.is_file():
         return list(csv.reader(text.read_text(encoding="utf-8").splitlines()))
     if zipfile.is_zipfile(workbook):  # which an earlier fault may have spoilt
-        with closing(openpyxl.load_workbook(workbook, read_only=True)) as book:
-            return [[str(cell) for cell in row] for row in book.worksheets[0].values]
+        book = openpyxl.load_workbook(io.BytesIO(workbook.read_bytes()), read_only=True)
+        return [[str(cell) for cell in row] for row in book.worksheets[0].values]
     images = sorted((root / class_name / "images").iterdir())
     return [HEADER, *([path.stem, "PNG", "", ""] for path in images)]
 
