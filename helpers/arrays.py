@@ -12,7 +12,7 @@ import pandas as pd
 from helpers.data_sets import DataSet
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, shown
-from helpers.images import fingerprint, read_mask, read_xray, resize_image, resize_mask
+from helpers.images import fingerprint, resize_image, resize_mask
 from helpers.workers import read_all
 
 
@@ -26,21 +26,29 @@ def prepare_images(data_set: DataSet, index: pd.DataFrame, image_size: int) -> n
         CovidLungsError: a file's pixels are not those that the index saw.
     """
     columns = ("file", "pixels")
-    return _prepare(data_set, index, image_size, columns, read_xray, resize_image)
+    return _prepare(index, image_size, columns, data_set.read_xray, resize_image)
 
 
 def prepare_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
-    """Return the masks of the index as `prepare_images` does; zeros and ones, one is lung."""
+    """Return the masks of the index as `prepare_images` does; zeros and ones, one is lung.
+
+    Raises:
+        CovidLungsError: the X-rays have none, or a file's pixels are not those the index saw.
+    """
+    if (index["mask"] == "").any():
+        raise CovidLungsError(
+            f"{data_set.name}: its X-rays have no lung masks, which this needs. Give X-rays with "
+            "lung masks; 03_detect_covid does without them."
+        )
     columns = ("mask", "mask_pixels")
-    return _prepare(data_set, index, image_size, columns, read_mask, resize_mask)
+    return _prepare(index, image_size, columns, data_set.read_mask, resize_mask)
 
 
 def _prepare(
-    data_set: DataSet,
     index: pd.DataFrame,
     image_size: int,
     columns: tuple[str, str],
-    read: Callable[[Path], np.ndarray],
+    read: Callable[[str], np.ndarray],
     resize: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
 ) -> np.ndarray:
     """Return the array, made if the cache does not hold one of just these pixels and this size."""
@@ -49,9 +57,8 @@ def _prepare(
     target = cache_root() / "arrays" / f"{columns[1]}-{content}-{image_size}.npy"
 
     def read_small(position: int) -> np.ndarray:
-        path = data_set.root / files[position]
-        pixels = read(path)
-        refuse_changed(path, pixels, fingerprints[position])
+        pixels = read(files[position])
+        refuse_changed(files[position], pixels, fingerprints[position])
         return resize(pixels, (image_size, image_size))
 
     if not target.is_file():
@@ -59,12 +66,12 @@ def _prepare(
     return np.load(target, mmap_mode="r")
 
 
-def refuse_changed(path: Path, pixels: np.ndarray, seen: str) -> None:
+def refuse_changed(file: str, pixels: np.ndarray, seen: str) -> None:
     """Refuse an X-ray or a mask that was changed since notebook 01.
 
     Args:
-        path: its file.
-        pixels: as `images.read_xray` or `read_mask` reads it.
+        file: what the index calls it.
+        pixels: as `DataSet.read_xray` or `read_mask` reads it.
         seen: its fingerprint in the index.
 
     Raises:
@@ -72,7 +79,7 @@ def refuse_changed(path: Path, pixels: np.ndarray, seen: str) -> None:
     """
     if fingerprint(pixels) != seen:
         raise CovidLungsError(
-            f"{path.name}: its pixels are not those that index.csv saw, or another version of "
+            f"{file}: its pixels are not those that index.csv saw, or another version of "
             "covid-lungs wrote that. Give the `data` of this run, or run 01_get_data again under "
             "another name."
         )

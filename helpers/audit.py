@@ -5,11 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pandas as pd
 
 from helpers import checks
-from helpers.data_sets import POSITIVE_CLASS, DataSet
+from helpers.data_sets import DataSet
 from helpers.duplicates import find_copies
 from helpers.errors import CovidLungsError
 from helpers.findings import LEVELS, Finding
 from helpers.groups import join_pairs
+from helpers.layouts import POSITIVE_CLASS
+from helpers.listing import Listing
 from helpers.masks import tell_conventions
 from helpers.metadata import confounding_finding, match_metadata, read_metadata, source_table
 from helpers.pairs import pair_files
@@ -30,6 +32,10 @@ INDEX_COLUMNS = [
     "mask_pixels",
     "source",
     "copy_of",
+    "infection_mask",
+    "infection_pixels",
+    "published_split",
+    "patient",
 ]
 # Findings that stop a run, unless they are allowed by name.
 STOPS = ("class_without_xrays", "mostly_unusable")
@@ -41,28 +47,32 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     Returns:
         The columns `INDEX_COLUMNS` of the pairs, sorted by `file`: those of `pairs.pair_files`;
         `source`, where the metadata names it; and `copy_of`, the first of the copies of an X-ray.
-        And what `audit.json` holds: `data`, `verdict`, `counts` per class, `findings`, `left_out`
-        with the reason for each file, `sources` with counts per class, and `mask_conventions` per
-        class.
+        And what `audit.json` holds: `data`, its `layout`, `verdict`, `counts` per class,
+        `findings`, `left_out` with the reason for each file, `sources` with counts per class, and
+        `mask_conventions` per class.
 
     Raises:
         CovidLungsError: a folder cannot be listed, or a file has a name that no table can hold.
     """
     scanned = scan(data_set)
-    pairs, left_out = pair_files(scanned.files)
+    listing = scanned.listing
+    pairs, left_out = pair_files(scanned.files, listing.has_masks)
     with ThreadPoolExecutor() as pool:  # a workbook takes a second: read it beside other work
-        metadata = pool.submit(read_metadata, data_set)
+        metadata = pool.submit(read_metadata, data_set.root, list(listing.spellings))
         pairs, copied = _mark_copies(scanned, pairs)
     table, about_metadata = metadata.result()
     pairs, conflicts = _drop_conflicts(pairs)
-    left_out = pd.concat([left_out, conflicts]).sort_values("file", ignore_index=True)
+    left_out = pd.concat([left_out, conflicts, _list_unused(data_set, listing)])
+    left_out = left_out.sort_values("file", ignore_index=True)
     images = scanned.files[scanned.files["part"] == "images"]
     sources, about_rows = match_metadata(table, images)
     pairs["source"] = pairs["file"].map(dict(zip(images["file"], sources, strict=True)))
     conventions = tell_conventions(pairs)
     findings = [
-        *checks.about_usability(data_set, scanned, pairs, left_out),
+        *checks.about_usability(scanned, pairs, left_out),
+        *checks.about_classes(listing),
         *checks.about_files(scanned),
+        *checks.about_parts(pairs),
         *checks.about_colours(pairs),
         *checks.about_sizes(pairs),
         *checks.about_masks(pairs),
@@ -74,8 +84,8 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
         *checks.about_published(data_set, scanned),
     ]
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
-    audit = _summarise(data_set, pairs, left_out, findings) | {"mask_conventions": conventions}
-    return pairs[INDEX_COLUMNS], audit
+    audit = _summarise(data_set, listing, pairs, left_out, findings)
+    return pairs[INDEX_COLUMNS], audit | {"mask_conventions": conventions}
 
 
 def _mark_copies(scanned: Scan, pairs: pd.DataFrame) -> tuple[pd.DataFrame, set[str]]:
@@ -96,20 +106,34 @@ def _drop_conflicts(pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     copies = pairs[conflict]
     names = copies.groupby("copy_of")["class"].agg(lambda members: ", ".join(sorted(set(members))))
     faults = [f"has copies under several classes: {names[first]}" for first in copies["copy_of"]]
-    left_out = pd.DataFrame({"file": copies["file"], "finding": "label_conflict", "fault": faults})
+    left_out = copies[["file", "class"]].assign(finding="label_conflict", fault=faults)
     return pairs[~conflict].reset_index(drop=True), left_out
 
 
+def _list_unused(data_set: DataSet, listing: Listing) -> pd.DataFrame:
+    """Return the pictures that the layout has no place for, as left-out files."""
+    files = [*listing.unused, *data_set.outside]
+    fault = f"not where X-rays or masks are in the layout {listing.layout.name}"
+    return pd.DataFrame(
+        {"file": files, "class": "", "finding": "unused_picture", "fault": fault}, dtype=str
+    )
+
+
 def _summarise(
-    data_set: DataSet, pairs: pd.DataFrame, left_out: pd.DataFrame, findings: list[Finding]
+    data_set: DataSet,
+    listing: Listing,
+    pairs: pd.DataFrame,
+    left_out: pd.DataFrame,
+    findings: list[Finding],
 ) -> dict:
     """Return the audit; nothing in it depends on the machine."""
     counts = pairs["class"].value_counts()
     sources = source_table(pairs)
     return {
         "data": {"name": data_set.name, "synthetic": data_set.synthetic},
+        "layout": f"{listing.layout.name} ({listing.layout.form})",
         "verdict": _judge(pairs, left_out, findings),
-        "counts": {name: int(counts.get(name, 0)) for name in data_set.classes},
+        "counts": {name: int(counts.get(name, 0)) for name in listing.spellings},
         "findings": [
             {
                 "name": finding.name,
@@ -176,8 +200,8 @@ def _examples(found: dict) -> str:
 
 
 def describe_audit(audit: dict) -> str:
-    """Return verdict, findings and counts for a terminal."""
-    lines = [f"{audit['data']['name']}: {audit['verdict']}"]
+    """Return verdict, layout and findings for a terminal."""
+    lines = [f"{audit['data']['name']}: {audit['verdict']}", f"Layout: {audit['layout']}"]
     for found in audit["findings"]:
         lines += [
             "",
@@ -219,7 +243,7 @@ def refuse_unusable(audit: dict, allow: str) -> None:
     classes = list(audit["counts"])
     if not any(audit["counts"].values()):
         fault = _first_fault(audit, classes)
-        raise CovidLungsError(f"{name}: no X-ray with a mask can be used. {fault}")
+        raise CovidLungsError(f"{name}: no X-ray can be used. {fault}")
     for found in audit["findings"]:
         if found["name"] in STOPS and found["name"] not in allowed:
             at_fault = found["examples"] if found["name"] == "class_without_xrays" else classes
@@ -232,6 +256,6 @@ def refuse_unusable(audit: dict, allow: str) -> None:
 def _first_fault(audit: dict, classes: list[str]) -> str:
     """Return the first file left out of these classes, its fault and remedy, as an example."""
     for row in audit["left_out"]:
-        if row["file"].partition("/")[0] in classes:
+        if row["class"] in classes:
             return f"For example {row['file']}: {row['fault']}; {row['remedy']}."
     return "Restore the files, or remove the folders."

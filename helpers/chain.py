@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from helpers import freshness, provenance
 from helpers.audit import check_allowed
-from helpers.data_sets import POSITIVE_CLASS, find_data, find_path
+from helpers.data_sets import find_data, find_path
 from helpers.errors import CovidLungsError
 from helpers.files import clear_partial
 from helpers.folders import cache_root, find_run
-from helpers.index import build_index
+from helpers.index import build_index, has_masks
+from helpers.layouts import POSITIVE_CLASS
 from helpers.locks import hold_run
 from helpers.notebooks import Parameter, find_notebooks, read_parameters
 from helpers.provenance import TRAINED
@@ -26,7 +27,7 @@ from helpers.recipes import find_recipe
 SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
 OPTIONS = ("data", "run", "recipe", "groups", "external", "allow")  # options of the command itself
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
-NEEDS_COVID = ("03", "06")
+NEEDS_COVID, NEEDS_MASKS = ("03", "06"), ("04", "05", "06")
 LARGEST_SEED = 2**31 - 1
 BAR = "{desc}: {bar} {n_fmt} of {total_fmt} notebooks"
 LONGEST_TIMEOUT = 999_999  # seconds, eleven days
@@ -83,8 +84,8 @@ def run_chain(request: Request) -> Path:
             _forget(folder, notebooks)
         bar = tqdm(notebooks, f"run {folder.name}", bar_format=BAR, disable=None)
         for notebook in bar:
-            if notebook.name[:2] in NEEDS_COVID and not _has_detection(folder):
-                _say(f"{notebook.stem}: skipped, since it needs the class COVID and another.")
+            if missing := _find_missing(notebook, folder):
+                _say(f"{notebook.stem}: skipped, since it needs {missing}.")
             else:
                 _bring_up_to_date(notebook, folder, parameters, sources, timeout)
         _report(folder)
@@ -238,10 +239,15 @@ def parse_timeout(text: str | None) -> int | None:
     return int(text)
 
 
-def _has_detection(run_folder: Path) -> bool:
-    """Return whether the run's X-rays can train a detector; yes where that is not known yet."""
-    index = run_folder / "index.csv"
+def _find_missing(notebook: Path, run_folder: Path) -> str:
+    """Return what a notebook needs that the run's X-rays lack; "" where that is not known yet."""
+    index, number = run_folder / "index.csv", notebook.name[:2]
     if not index.is_file():
-        return True
-    classes = set(pd.read_csv(index, usecols=["class"], dtype=str, keep_default_na=False)["class"])
-    return POSITIVE_CLASS in classes and len(classes) > 1
+        return ""
+    table = pd.read_csv(index, usecols=["class", "mask"], dtype=str, keep_default_na=False)
+    if number in NEEDS_MASKS and not has_masks(table):
+        return "lung masks, which these X-rays do not have"
+    classes = set(table["class"])
+    if number in NEEDS_COVID and not (POSITIVE_CLASS in classes and len(classes) > 1):
+        return f"the class {POSITIVE_CLASS} and another"
+    return ""

@@ -1,6 +1,7 @@
 """Checks: what the files of a data set tell, each answer a finding."""
 
-from posixpath import splitext
+from collections.abc import Iterable
+from posixpath import dirname, splitext
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,8 @@ import pandas as pd
 from helpers.data_sets import PUBLISHED_COUNTS, DataSet
 from helpers.findings import Finding, find
 from helpers.images import FORMATS
+from helpers.layouts import POSITIVE_CLASS
+from helpers.listing import Listing, class_key
 from helpers.masks import why_implausible
 from helpers.scan import Scan
 
@@ -28,6 +31,11 @@ FAULTS = {
     "white_mask": ("masks that are all white", "draw them again, or remove the pairs"),
     "image_without_mask": ("X-rays without a mask", "restore the masks, or remove these files"),
     "mask_without_image": ("masks without an X-ray", "restore the X-rays, or remove these files"),
+    "half_a_mask": ("masks of one lung without the other's", "restore the missing files"),
+    "unused_picture": (
+        "pictures where this layout has no X-rays or masks",
+        "rename their folders or files as the layout has them, or remove them",
+    ),
     "name_twice": ("several files of one name", "keep one X-ray and its mask"),
     "label_conflict": (
         "copies of one X-ray under several classes",
@@ -36,22 +44,75 @@ FAULTS = {
 }
 
 
-def about_usability(
-    data_set: DataSet, scanned: Scan, pairs: pd.DataFrame, left_out: pd.DataFrame
-) -> list[Finding]:
+def about_usability(scanned: Scan, pairs: pd.DataFrame, left_out: pd.DataFrame) -> list[Finding]:
     """Return what stops a run, and what is left out of it."""
-    empty = sorted(set(data_set.classes) - set(pairs["class"]))
+    empty = sorted(set(scanned.listing.spellings) - set(pairs["class"]))
     text = "class folders without a usable X-ray"
     found = find("class_without_xrays", "error", text, empty, "restore or remove them")
     images = scanned.files.loc[scanned.files["part"] == "images", "file"]
-    lost = sorted(set(images) - set(pairs["file"]))
-    if len(lost) > (1 - FEWEST_USABLE) * len(images):
-        text = "X-rays that cannot be used, most of all: perhaps this is another data set"
+    unused = left_out.loc[left_out["finding"] == "unused_picture", "file"]
+    lost = sorted({*images, *unused} - set(pairs["file"]))
+    if len(lost) > (1 - FEWEST_USABLE) * (len(images) + len(unused)):
+        text = "pictures that cannot be used, most of all: perhaps this is another data set"
         found += find("mostly_unusable", "error", text, lost, "see the other errors")
     for name, members in left_out.groupby("finding"):
         text, remedy = FAULTS[name]
-        found += find(name, "error", text, members["file"], remedy)
+        found += find(name, "error", text, _spread(members["file"]), remedy)
     return found
+
+
+def _spread(files: Iterable[str]) -> list[str]:
+    """Return files so that the first ones, which are shown, are of several folders."""
+    seen: dict[str, int] = {}
+    turns = []
+    for file in files:
+        turns.append(seen.setdefault(dirname(file), 0))
+        seen[dirname(file)] += 1
+    return [file for _, file in sorted(zip(turns, files, strict=True))]
+
+
+def about_classes(listing: Listing) -> list[Finding]:
+    """Return what the names of the class folders tell."""
+    spelled = {name: spelling for name, spelling in listing.spellings.items() if spelling}
+    covid = class_key(POSITIVE_CLASS)
+    others = [name for name in spelled if name != POSITIVE_CLASS and covid in class_key(name)]
+    return [
+        *find(
+            "covid_in_other_class",
+            "warning",
+            f"classes named after COVID that are not taken for {POSITIVE_CLASS}",
+            [name for name in others if not class_key(name).startswith("no")],
+            f"rename the folder to {POSITIVE_CLASS} if its X-rays are of patients with COVID-19",
+        ),
+        *find(
+            "class_spelling",
+            "note",
+            "class folders that are spelled otherwise",
+            [f"{spelling} for {name}" for name, spelling in spelled.items() if name != spelling],
+            "nothing: they are read as that class",
+        ),
+    ]
+
+
+def about_parts(pairs: pd.DataFrame) -> list[Finding]:
+    """Return which masks the X-rays have."""
+    file = pairs["file"]
+    return [
+        *find(
+            "no_lung_masks",
+            "note",
+            "X-rays without a lung mask, as the layout has none",
+            file[pairs["mask"] == ""],
+            "nothing: what needs lung masks is skipped",
+        ),
+        *find(
+            "infection_masks",
+            "note",
+            "X-rays with a mask of the infection",
+            file[pairs["infection_mask"] != ""],
+            "nothing: they are noted in the index",
+        ),
+    ]
 
 
 def about_files(scanned: Scan) -> list[Finding]:
@@ -62,7 +123,9 @@ def about_files(scanned: Scan) -> list[Finding]:
     text = "files of another kind than their ending says"
     found = find("wrong_extension", "warning", text, wrong, "rename them; they were read as is")
     text = "files that are no images by their ending, passed over"
-    return found + find("other_files", "note", text, scanned.others, "remove or convert them")
+    found += find("other_files", "note", text, scanned.listing.others, "remove or convert them")
+    text = "folders without X-rays or masks, passed over"
+    return found + find("unused_folders", "note", text, scanned.listing.idle, "remove them")
 
 
 def about_colours(pairs: pd.DataFrame) -> list[Finding]:
@@ -120,6 +183,7 @@ def about_sizes(pairs: pd.DataFrame) -> list[Finding]:
 
 def about_masks(pairs: pd.DataFrame) -> list[Finding]:
     """Return what the masks' levels, shapes and conventions tell."""
+    pairs = pairs[pairs["mask"] != ""]
     reasons = why_implausible(pairs)
     stretch = np.log(
         pairs["width"] / pairs["height"] / (pairs["mask_width"] / pairs["mask_height"])
@@ -189,7 +253,7 @@ def about_copies(pairs: pd.DataFrame, near: set[str]) -> list[Finding]:
 
 def about_published(data_set: DataSet, scanned: Scan) -> list[Finding]:
     """Return what is missing from the published database, or added to it, by file name."""
-    if data_set.synthetic or set(data_set.classes) != set(PUBLISHED_COUNTS):
+    if data_set.synthetic or set(scanned.listing.spellings) != set(PUBLISHED_COUNTS):
         return []
     images = scanned.files[scanned.files["part"] == "images"]
     here = dict(zip(zip(images["class"], images["stem"], strict=True), images["file"], strict=True))

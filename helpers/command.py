@@ -1,6 +1,7 @@
 """The command line: `covid-lungs run`, `audit`, `predict` and `export`."""
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from helpers.errors import CovidLungsError
 
-INTERRUPTED = 130  # as shells count: 128, and the number of SIGINT
+INTERRUPTED, CUT_OFF = 130, 141  # as shells count: 128, and the number of SIGINT or SIGPIPE
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -170,7 +171,7 @@ def _ended_alike() -> Iterator[None]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command and return its exit status.
 
-    0 if all succeeded, 1 if not, 2 if misused, 130 if interrupted.
+    0 if all succeeded, 1 if not, 2 if misused, 130 if interrupted, 141 if nobody reads its output.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # not in a notebook
@@ -179,7 +180,13 @@ def main(arguments: list[str] | None = None) -> int:
     options = build_parser().parse_args(given)
     try:
         with _ended_alike():
-            return options.act(options)
+            status = options.act(options)
+            sys.stdout.flush()  # here, where a reader that has gone is noticed
+            return status
+    except BrokenPipeError:
+        # `| head` has read enough; Python must not complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CUT_OFF
     except CovidLungsError as error:
         print(f"covid-lungs: {error}", file=sys.stderr)
         return 1

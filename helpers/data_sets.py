@@ -6,13 +6,17 @@ import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import relpath
+
+import numpy as np
 
 from helpers import archives, colab, synthetic
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, project_root
+from helpers.images import BadImageError, read_mask, read_xray
+from helpers.listing import HALVES, Listing, list_files
 
 KAGGLE_DATA_SET = "tawsifurrahman/covid19-radiography-database"
-POSITIVE_CLASS = "COVID"
 # Counts of the published database, from its Kaggle page.
 PUBLISHED_COUNTS = {"COVID": 3616, "Normal": 10192, "Lung_Opacity": 6012, "Viral Pneumonia": 1345}
 # Where kagglehub looks for credentials.
@@ -22,22 +26,23 @@ KAGGLE_TOKEN = (
 )
 # What requests, by which kagglehub fetches, calls a network that fails.
 NETWORK_ERRORS = {"ConnectionError", "Timeout", "TimeoutError", "ChunkedEncodingError"}
-LAYOUT = "<class>/images/*.png with <class>/masks/*.png of the same names"
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A folder of class folders, each with `images` and `masks`.
+    """A folder of X-rays, of one of the layouts in `layouts.LAYOUTS`.
 
     Attributes:
         name: `demo`, or the name of the folder or archive without its ending.
-        root: the folder that holds the class folders.
+        root: the folder that paths in the index count from.
         synthetic: whether a program drew the X-rays, so that every figure must say so.
+        outside: pictures that lay beside `root` in what was given, as paths from it.
     """
 
     name: str
     root: Path
     synthetic: bool
+    outside: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -46,8 +51,35 @@ class DataSet:
 
     @property
     def classes(self) -> list[str]:
-        """The names of the class folders, sorted."""
-        return [folder.name for folder in _class_folders(self.root)]
+        """The names of the classes, sorted."""
+        return list(self.list_files().spellings)
+
+    def list_files(self) -> Listing:
+        """Return what is in the folder now, by its layout.
+
+        Raises:
+            CovidLungsError: as `listing.list_files`.
+        """
+        return list_files(self.root, self.name)
+
+    def read_xray(self, file: str) -> np.ndarray:
+        """Return an X-ray of the index's column `file`, as `images.read_xray` does."""
+        return read_xray(self.root / file)
+
+    def read_mask(self, mask: str) -> np.ndarray:
+        """Return a mask of the index's column `mask`, as `images.read_mask` does.
+
+        Where it lies in several files, it is their union.
+
+        Raises:
+            BadImageError: a file cannot be decoded, or they differ in size.
+        """
+        first, *others = (read_mask(self.root / file) for file in mask.split(HALVES))
+        for other in others:
+            if other.shape != first.shape:
+                raise BadImageError("half_a_mask", mask, "the mask's files differ in size")
+            first = np.maximum(first, other)
+        return first
 
 
 def find_data(source: str) -> DataSet:
@@ -168,22 +200,12 @@ def _last_line(error: Exception) -> str:
 
 
 def _open(name: str, folder: Path) -> DataSet:
-    """Return the data set in a folder, or in a folder of it: archives often wrap their content."""
-    candidates = [folder, *sorted(path for path in folder.iterdir() if path.is_dir())]
-    for root in candidates:
-        if _class_folders(root):
-            marked = (root / synthetic.SYNTHETIC_MARKER).is_file()
-            return DataSet(name=name, root=root, synthetic=marked)
-    found = ", ".join(sorted(path.name for path in folder.iterdir())[:8]) or "nothing"
-    raise CovidLungsError(
-        f"{name}: expected {LAYOUT}, found {found}. Give the folder that holds the class folders."
+    """Return the data set in a folder, or deeper in it: archives often wrap their content."""
+    found = list_files(folder, name)
+    root = folder / found.root
+    inside = f"{found.root}/" if found.root else ""
+    outside = tuple(
+        relpath(file, found.root) for file in found.unused if not file.startswith(inside)
     )
-
-
-def _class_folders(root: Path) -> list[Path]:
-    """Return the folders with `images` or `masks` in them, sorted by name."""
-    return sorted(
-        folder
-        for folder in root.iterdir()
-        if folder.is_dir() and any((folder / part).is_dir() for part in ("images", "masks"))
-    )
+    marked = (root / synthetic.SYNTHETIC_MARKER).is_file()
+    return DataSet(name, root, marked, outside)

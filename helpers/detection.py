@@ -10,9 +10,9 @@ from helpers.calibration import (
     chance_error,
     fit_temperature,
 )
-from helpers.data_sets import POSITIVE_CLASS
 from helpers.errors import CovidLungsError
 from helpers.intervals import Estimate, estimate_share, estimate_statistic
+from helpers.layouts import POSITIVE_CLASS
 from helpers.recipes import THRESHOLD
 
 DIGITS = 6  # of the probabilities and of a threshold between them

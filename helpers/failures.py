@@ -5,7 +5,7 @@ import pandas as pd
 
 from helpers.cleaning import draw_lungs
 from helpers.data_sets import DataSet
-from helpers.images import read_mask, read_xray, resize_image
+from helpers.images import resize_image
 from helpers.masks import measure_masks, shrink_mask, why_implausible
 
 MUCH_MORE = 2.0  # times as many pixels on one side of the error as on the other
@@ -23,8 +23,8 @@ def likely_reasons(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndar
     """
     reasons = []
     for row, probability in zip(rows.itertuples(), probabilities, strict=True):
-        true = read_mask(data_set.root / row.mask)
-        image = read_xray(data_set.root / row.file)
+        true = data_set.read_mask(row.mask)
+        image = data_set.read_xray(row.file)
         reasons.append(likely_reason(image, true, draw_lungs(probability, true.shape)))
     return reasons
 

@@ -10,11 +10,10 @@ from helpers.data_sets import PUBLISHED_COUNTS, DataSet
 from helpers.errors import CovidLungsError
 from helpers.files import write_whole
 from helpers.folders import require, shown
-from helpers.recall import recall
+from helpers.listing import HALVES
+from helpers.recall import NUMBERS, recall
 
-TEXTS = {
-    name: str for name in ("file", "class", "mask", "pixels", "mask_pixels", "source", "copy_of")
-}
+TEXTS = {name: str for name in INDEX_COLUMNS if name not in NUMBERS}
 
 
 def build_index(data_set: DataSet, allow: str = "") -> tuple[pd.DataFrame, dict]:
@@ -22,7 +21,9 @@ def build_index(data_set: DataSet, allow: str = "") -> tuple[pd.DataFrame, dict]
 
     The index has the columns `INDEX_COLUMNS`, sorted by `file`: POSIX paths below the data set's
     root, sizes in pixels, fingerprints of the decoded pixels, the source where the metadata names
-    it, and the first of the copies of an X-ray. The audit is that of `audit.examine`.
+    it, the first of the copies of an X-ray, the mask of the infection, the split that the data set
+    was published with, and the patient where the file's name tells. Where an X-ray has no lung
+    mask, `mask` is "" and its size 0. The audit is that of `audit.examine`.
 
     Args:
         data_set: what to read.
@@ -49,8 +50,9 @@ def published_table(audit: dict) -> pd.DataFrame:
         },
         index=names,
     )
-    table.loc["all"] = [f"{sum(counts.values()):,}", f"{sum(PUBLISHED_COUNTS.values()):,}"]
-    return table
+    totals = [f"{sum(counts.values()):,}", f"{sum(PUBLISHED_COUNTS.values()):,}"]
+    # Added as a row, not by its name: a class may be called so, too.
+    return pd.concat([table, pd.DataFrame([totals], ["all"], table.columns)])
 
 
 def write_index(run_folder: Path, index: pd.DataFrame, audit: dict) -> None:
@@ -87,10 +89,16 @@ def read_index(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
         raise CovidLungsError(
             f"{shown(path)} has not the columns of an index: remove it and run 01_get_data again."
         )
-    for file in [*index["file"], *index["mask"]]:
+    masks = (file for mask in index["mask"] if mask for file in mask.split(HALVES))
+    for file in [*index["file"], *masks]:
         if not (data_set.root / file).is_file():
             raise CovidLungsError(
                 f"{shown(path)} lists {file}, which {data_set.name} does not have: "
                 "give the `data` of this run, or run 01_get_data under another name."
             )
     return index
+
+
+def has_masks(index: pd.DataFrame) -> bool:
+    """Return whether the X-rays of an index have lung masks: all have, or none."""
+    return bool((index["mask"] != "").any())

@@ -1,13 +1,13 @@
 """Inputs: the X-rays that a prediction is asked for, from files and folders."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 from helpers.dicom import DICOM_SUFFIXES, MARK, MARK_PLACE, is_dicom
 from helpers.errors import CovidLungsError
 from helpers.images import SUFFIXES
-from helpers.scan import NO_TEXT
+from helpers.listing import NO_TEXT
+from helpers.tree import walk
 
 ENDINGS = SUFFIXES | DICOM_SUFFIXES
 DIRECTORY = "DICOMDIR"  # of a medium's DICOM files; it holds no picture
@@ -17,7 +17,7 @@ def find_xrays(paths: list[str]) -> list[Path]:
     """Return the X-rays among files and folders, in the order given; those of a folder sorted.
 
     A folder's X-rays are the files in it or deeper that end as images do, or are DICOM by their
-    content; hidden ones are left out. A file given twice counts once.
+    content; links are followed, and litter is left out. A file given twice counts once.
 
     Raises:
         CovidLungsError: a path is missing or cannot be listed, a folder holds no X-ray, two
@@ -49,22 +49,14 @@ def _list_xrays(path: Path) -> list[Path]:
         ) from error
     if not is_folder:
         return [path]
-    files = sorted(_walk(path), key=Path.as_posix)
+    found = (path / folder.place / name for folder in walk(path) for name in folder.names)
+    files = sorted(filter(_may_be_xray, found), key=Path.as_posix)
     if not files:
         raise CovidLungsError(
             f"{path}: no X-ray is in this folder. Give one with files that end in "
             f"{', '.join(sorted(ENDINGS))}."
         )
     return files
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files in a folder or deeper that may be X-rays, and are not hidden."""
-    for root, folders, names in os.walk(folder, onerror=_refuse_folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            if not name.startswith(".") and _may_be_xray(Path(root, name)):
-                yield Path(root, name)
 
 
 def _may_be_xray(file: Path) -> bool:
@@ -81,14 +73,6 @@ def _may_be_xray(file: Path) -> bool:
             return is_dicom(opened.read(MARK_PLACE + len(MARK)))
     except OSError:
         return False
-
-
-def _refuse_folder(error: OSError) -> None:
-    """Refuse a folder that cannot be listed: its X-rays would be missing without a word."""
-    raise CovidLungsError(
-        f"{error.filename}: cannot be listed ({error.strerror}). Mend its permissions, or leave "
-        "it out."
-    ) from error
 
 
 def _refuse_unfit_names(files: list[Path]) -> None:

@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import numpy as np
 import pandas as pd
 
-from helpers.data_sets import DataSet
 from helpers.findings import Finding, find
 from helpers.images import SUFFIXES
+from helpers.listing import class_key
 
 COLUMNS = ["class", "name", "size", "url"]
 WANTED = ("filename", "size", "source", "url")  # columns of the tables, as `_loosen` spells them
@@ -30,19 +30,22 @@ PURE_SHARE = 0.9  # of the positive X-rays; from here on their sources tell the 
 LOCKED = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # how encrypted workbooks begin, and old .xls files
 
 
-def read_metadata(data_set: DataSet) -> tuple[pd.DataFrame, list[Finding]]:
+def read_metadata(root: Path, classes: list[str]) -> tuple[pd.DataFrame, list[Finding]]:
     """Return the metadata of all classes, and a finding for each table that cannot be read.
 
-    A class's table is `<class>.metadata.xlsx` or `.csv` in the data set's root. Formulas in it
-    are never evaluated.
+    A class's table is `<class>.metadata.xlsx` or `.csv`. Formulas in it are never evaluated.
+
+    Args:
+        root: the folder that the tables are in.
+        classes: the classes' names, however the tables spell them.
 
     Returns:
         The columns `COLUMNS`, all text as written, for each row of each table. `url` holds the
         table's column `source` where that is filled.
     """
     rows, findings = [], []
-    for class_name in data_set.classes:
-        for path in _find_tables(data_set.root, class_name)[:1]:
+    for class_name in classes:
+        for path in _find_tables(root, class_name)[:1]:
             try:
                 rows += [(class_name, *row) for row in _read_table(path)]
             except Exception as error:  # whatever the parsers of zip, XML and numbers raise
@@ -52,9 +55,10 @@ def read_metadata(data_set: DataSet) -> tuple[pd.DataFrame, list[Finding]]:
 
 def _find_tables(root: Path, class_name: str) -> list[Path]:
     """Return a class's tables, workbooks first, however they spell the class."""
-    wanted = _loosen(f"{class_name}.metadata")
     files = [path for path in sorted(root.iterdir()) if path.is_file()]
-    found = [path for path in files if _loosen(path.stem) == wanted]
+    wanted = (class_key(class_name), "metadata")
+    parts = {path: path.stem.rpartition(".") for path in files}
+    found = [path for path in files if tuple(map(class_key, parts[path][::2])) == wanted]
     return [path for end in ENDINGS for path in found if path.suffix.lower() == end]
 
 

@@ -1,7 +1,10 @@
-"""Pairs: each X-ray with its mask, and the files that cannot be used."""
+"""Pairs: each X-ray with its masks, and the files that cannot be used."""
 
 import pandas as pd
 
+from helpers.layouts import IMAGES, INFECTION, MASKS
+
+KEYS = ["split", "class", "stem"]  # what an X-ray and its masks have in common
 PAIR_COLUMNS = {
     "file_image": "file",
     "class": "class",
@@ -20,42 +23,69 @@ PAIR_COLUMNS = {
     "regions_mask": "regions",
     "edge_share_mask": "edge_share",
     "lower_fill_mask": "lower_fill",
+    "split": "published_split",
+    "patient_image": "patient",
 }
+INFECTION_COLUMNS = {"file": "infection_mask", "pixels": "infection_pixels"}
 WHOLE_NUMBERS = ["width", "height", "mask_width", "mask_height", "bits", "channels", "regions"]
-LEFT_OUT_COLUMNS = ["file", "finding", "fault"]
+LEFT_OUT_COLUMNS = ["file", "class", "finding", "fault"]
 
 
-def pair_files(files: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def pair_files(files: pd.DataFrame, has_masks: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the pairs of a sound X-ray and a sound mask of one name, and the unusable files.
+
+    A mask of the infection is noted where it is sound, and X-rays are used without one.
 
     Args:
         files: as `scan.scan` returns them.
+        has_masks: whether X-rays should have lung masks; if not, they are used without one.
 
     Returns:
-        Pairs, with the columns that PAIR_COLUMNS names, sorted by `file`; and `file`, `finding`
-        and `fault` of every file that is damaged or has no single partner, sorted likewise.
+        Pairs, with the columns that PAIR_COLUMNS and INFECTION_COLUMNS name, sorted by `file`; ""
+        and 0 stand for what an X-ray does not have. And the LEFT_OUT_COLUMNS of every file that is
+        damaged or has no single partner, sorted likewise.
     """
-    keys = ["class", "stem"]
-    counts = files.groupby([*keys, "part"]).size().unstack(fill_value=0)
-    counts = counts.reindex(columns=["images", "masks"], fill_value=0)
-    placed = files.join(counts, on=keys)
-    alone = (placed["images"] != 1) | (placed["masks"] != 1)
+    counts = files.groupby([*KEYS, "part"]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=[IMAGES, MASKS, INFECTION], fill_value=0)
+    placed = files.join(counts, on=KEYS)
+    wanted = (placed[MASKS] == int(has_masks)).where(
+        placed["part"] != INFECTION, placed[INFECTION] == 1
+    )
+    alone = (placed[IMAGES] != 1) | ~wanted
     damaged = placed[placed["fault"] != ""].rename(columns={"fault": "finding", "reason": "fault"})
-    unpaired = placed[alone & (placed["fault"] == "")]
-    unpaired = pd.DataFrame(map(_why_unpaired, unpaired.itertuples()), columns=LEFT_OUT_COLUMNS)
+    unpaired = placed[alone & (placed["fault"] == "")].to_dict("records")
+    unpaired = pd.DataFrame(map(_why_unpaired, unpaired), columns=LEFT_OUT_COLUMNS)
     left_out = pd.concat([damaged, unpaired])[LEFT_OUT_COLUMNS].sort_values("file")
     sound = placed[~alone & (placed["fault"] == "")]
-    images, masks = (sound[sound["part"] == part] for part in ("images", "masks"))
-    pairs = images.merge(masks, on=keys, suffixes=("_image", "_mask")).rename(columns=PAIR_COLUMNS)
-    pairs = pairs[list(PAIR_COLUMNS.values())].sort_values("file", ignore_index=True)
-    pairs[WHOLE_NUMBERS] = pairs[WHOLE_NUMBERS].astype(int)
+    return _join_parts(sound, has_masks), left_out.reset_index(drop=True)
+
+
+def _join_parts(sound: pd.DataFrame, has_masks: bool) -> pd.DataFrame:
+    """Return the pairs of the sound X-rays and masks, of which no two of a kind have one name."""
+    images, masks, infection = (sound[sound["part"] == part] for part in (IMAGES, MASKS, INFECTION))
+    how = "inner" if has_masks else "left"
+    pairs = images.merge(masks, how, on=KEYS, suffixes=("_image", "_mask"))
+    infection = infection[[*KEYS, *INFECTION_COLUMNS]].rename(columns=INFECTION_COLUMNS)
+    pairs = pairs.merge(infection, "left", on=KEYS).rename(columns=PAIR_COLUMNS)
+    columns = [*PAIR_COLUMNS.values(), *INFECTION_COLUMNS.values()]
+    pairs = pairs[columns].sort_values("file", ignore_index=True)
+    texts = ["mask", "mask_pixels", *INFECTION_COLUMNS.values()]
+    pairs[texts] = pairs[texts].astype(object).where(pairs[texts].notna(), "").astype(str)
+    pairs[WHOLE_NUMBERS] = pairs[WHOLE_NUMBERS].fillna(0).astype(int)
     pairs[["coloured", "binary"]] = pairs[["coloured", "binary"]].astype(bool)
-    return pairs, left_out.reset_index(drop=True)
+    return pairs
 
 
-def _why_unpaired(row: tuple) -> tuple[str, str, str]:
-    """Return file, finding and fault of a file with so many images and masks of its name."""
-    if row.images and row.masks:
-        return row.file, "name_twice", f"{row.images} images and {row.masks} masks of the same name"
-    missing, present = ("image", "mask") if row.masks else ("mask", "image")
-    return row.file, f"{present}_without_{missing}", f"no {missing} of the same name"
+def _why_unpaired(row: dict) -> tuple[str, str, str, str]:
+    """Return file, class, finding and fault of a file with so many files of its name.
+
+    Args:
+        row: with the numbers of X-rays and masks of that name under IMAGES, MASKS and INFECTION.
+    """
+    named = row["file"], row["class"]
+    kind = INFECTION if row["part"] == INFECTION else MASKS
+    if row[IMAGES] and row[kind]:
+        fault = f"{row[IMAGES]} images and {row[kind]} {kind} of the same name"
+        return *named, "name_twice", fault
+    missing, present = ("image", "mask") if row[kind] else ("mask", "image")
+    return *named, f"{present}_without_{missing}", f"no {missing} of the same name"

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from helpers.augmentation import Strength, augment
 from helpers.cleaning import draw_lungs
 from helpers.data_sets import DataSet
-from helpers.images import draw_outlines, read_mask, read_xray, resize_image
+from helpers.images import draw_outlines, resize_image
 
 TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
 HEAT_COLOURS = plt.get_cmap("inferno")  # perceptually uniform, and without the outline's green
@@ -32,7 +32,7 @@ def draw_masks(data_set: DataSet, rows: pd.DataFrame) -> Figure:
     """Draw each X-ray, its mask, and the mask's outline on it, a column an X-ray."""
     columns = []
     for row in rows.itertuples():
-        image, mask = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
+        image, mask = data_set.read_xray(row.file), data_set.read_mask(row.mask)
         columns.append([image, mask * 255, draw_outlines(image, (mask, TRUE_COLOUR))])
     figure, axes = _grid(list(zip(*columns, strict=True)))
     for axis, name in zip(axes[0], rows["class"], strict=True):
@@ -43,7 +43,7 @@ def draw_masks(data_set: DataSet, rows: pd.DataFrame) -> Figure:
 
 def draw_xrays(data_set: DataSet, rows: pd.DataFrame, captions: list[str], columns: int) -> Figure:
     """Draw X-rays in a grid, each with its caption above it."""
-    images = [read_xray(data_set.root / file) for file in rows["file"]]
+    images = [data_set.read_xray(file) for file in rows["file"]]
     grid = [images[start : start + columns] for start in range(0, len(images), columns)]
     figure, axes = _grid(grid)
     for axis, caption in zip(axes.flat, captions, strict=False):
@@ -53,7 +53,7 @@ def draw_xrays(data_set: DataSet, rows: pd.DataFrame, captions: list[str], colum
 
 def draw_pairs(data_set: DataSet, pairs: list[tuple[str, str]], names: list[str]) -> Figure:
     """Draw two X-rays one above the other, a column a pair, with the names of the two rows."""
-    columns = [[read_xray(data_set.root / file) for file in pair] for pair in pairs]
+    columns = [[data_set.read_xray(file) for file in pair] for pair in pairs]
     figure, axes = _grid(list(zip(*columns, strict=True)))
     for axis, file in zip(axes.T.flat, (file for pair in pairs for file in pair), strict=True):
         axis.set_title(PurePosixPath(file).stem, fontsize=9)
@@ -74,7 +74,7 @@ def draw_predictions(
     """
     columns = []
     for row, probability in zip(rows.itertuples(), probabilities, strict=True):
-        image, true = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
+        image, true = data_set.read_xray(row.file), data_set.read_mask(row.mask)
         predicted = draw_lungs(probability, true.shape)
         outlined = draw_outlines(image, (true, TRUE_COLOUR), (predicted, PREDICTED_COLOUR))
         columns.append([image, true * 255, predicted * 255, outlined])
@@ -149,7 +149,7 @@ def draw_views(views: dict[str, np.ndarray], names: list[str]) -> Figure:
 
 def draw_filters(data_set: DataSet, row: pd.Series) -> Figure:
     """Draw an X-ray and what a vertical-edge and a horizontal-edge filter of 3x3 make of it."""
-    image = read_xray(data_set.root / row["file"])
+    image = data_set.read_xray(row["file"])
     vertical = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32)  # Sobel's
     answers = [
         np.abs(cv2.filter2D(image.astype(np.float32), -1, kernel))
@@ -164,7 +164,7 @@ def draw_filters(data_set: DataSet, row: pd.Series) -> Figure:
 
 def draw_probability(data_set: DataSet, row: pd.Series, probability: np.ndarray) -> Figure:
     """Draw an X-ray beside its probability of lung, (height, width) in 0..1, with a colour bar."""
-    image = read_xray(data_set.root / row["file"])
+    image = data_set.read_xray(row["file"])
     figure, axes = _grid([[image, image]])
     enlarged = resize_image(probability, image.shape)
     shown = axes[0, 1].imshow(enlarged, cmap="viridis", vmin=0, vmax=1)
@@ -185,7 +185,7 @@ def draw_heat(
     """
     columns = []
     for row, cells in zip(rows.itertuples(), heat, strict=True):
-        image, mask = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
+        image, mask = data_set.read_xray(row.file), data_set.read_mask(row.mask)
         columns.append([image, draw_outlines(_lay_heat(image, cells), (mask, TRUE_COLOUR))])
     figure, axes = _grid(list(zip(*columns, strict=True)))
     for axis, caption in zip(axes[0], captions, strict=True):

@@ -12,6 +12,7 @@ import pandas as pd
 from helpers.data_sets import DataSet
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, shown
+from helpers.tree import walk
 
 Examination = tuple[pd.DataFrame, dict]
 TABLE, REPORT = "pairs.csv", "audit.json"
@@ -56,7 +57,7 @@ def _keep(folder: Path, pairs: pd.DataFrame, report: dict) -> None:
 
 def _identity(data_set: DataSet) -> str:
     """Return a name that changes with the data set's own and with any file's size or time."""
-    text = f"{data_set.name}|{data_set.root}|{data_set.synthetic}"
+    text = f"{data_set.name}|{data_set.root}|{data_set.synthetic}|{data_set.outside}"
     digest = hashlib.sha256(text.encode(errors="surrogateescape"))
     for line in sorted(describe_files(data_set.root)):
         digest.update(line.encode(errors="surrogateescape"))
@@ -72,26 +73,20 @@ def _code_version() -> str:
 
 
 def describe_files(folder: Path) -> Iterator[str]:
-    """Yield path, size and time of every file below a folder."""
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.is_dir():
-                    yield f"{entry.path}\n"  # an empty class folder counts, too
-                    yield from describe_files(Path(entry.path))
-                else:
-                    yield f"{entry.path}|{_size_and_time(entry)}\n"
-    except OSError as error:
-        raise CovidLungsError(
-            f"{folder}: cannot be listed ({error.strerror}). Mend the permissions, or reconnect "
-            "the drive that it is on."
-        ) from error
+    """Yield the path of every folder in a folder or deeper, and path, size and time of every file.
+
+    Litter is left out: it changes without the X-rays.
+    """
+    for place, _, files in walk(folder):
+        yield f"{place}/\n"  # an empty class folder counts, too
+        for entry in files:
+            yield f"{place}/{entry.name}|{_size_and_time(entry)}\n"
 
 
 def _size_and_time(entry: os.DirEntry) -> str:
     """Return what changes with a file; a link to nowhere has neither, and the scan names it."""
     try:
         status = entry.stat()
-    except FileNotFoundError:
+    except OSError:
         return "missing"
     return f"{status.st_size}|{status.st_mtime_ns}"

@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 
 from helpers.captions import LESSONS, caption, place
-from helpers.data_sets import POSITIVE_CLASS
 from helpers.errors import CovidLungsError
 from helpers.files import write_whole
 from helpers.folders import require, shown
+from helpers.layouts import POSITIVE_CLASS
 from helpers.pages import write_pages
 from helpers.published import WORKS
 from helpers.results import NOTEBOOKS

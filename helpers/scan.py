@@ -1,9 +1,7 @@
 """Scan: every file of a data set decoded once, and what an audit needs of it noted."""
 
-import os
-import re
-from itertools import product
-from posixpath import basename, splitext  # pathlib takes several times as long
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -12,40 +10,22 @@ import pandas as pd
 
 from helpers.data_sets import DataSet
 from helpers.duplicates import make_thumbnail
-from helpers.errors import CovidLungsError
 from helpers.images import (
-    SUFFIXES,
     BadImageError,
     brightest_channel,
     decode,
     fingerprint,
     to_grey,
+    to_mask,
 )
+from helpers.layouts import IMAGES, MASKS
+from helpers.listing import HALVES, Listing, Place
 from helpers.masks import measure_masks, shrink_mask
 from helpers.workers import read_all
 
-PARTS = ("images", "masks")
 NOISE_LEVEL = 8  # grey levels of 255: masks with no brighter pixel and several levels are black
-# Control characters, and Python's stand-ins for bytes that are no UTF-8.
-NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-FILE_COLUMNS = ["file", "class", "part", "stem", "fault", "reason"]
+FILE_COLUMNS = ["file", "class", "part", "stem", "split", "patient", "fault", "reason"]
 FACTS = ["format", "channels", "bits", "width", "height", "pixels", "coloured", "binary"]
-
-
-class Place(NamedTuple):
-    """Where a file is.
-
-    Attributes:
-        path: as the system writes it.
-        file: POSIX path below the data set's root.
-        class_name: of its folder.
-        part: one of PARTS.
-    """
-
-    path: str
-    file: str
-    class_name: str
-    part: str
 
 
 class Seen(NamedTuple):
@@ -58,6 +38,8 @@ class Seen(NamedTuple):
     class_name: str
     part: str
     stem: str
+    split: str
+    patient: str
     fault: str = ""
     reason: str = ""
     format: str | None = None
@@ -78,60 +60,39 @@ class Scan(NamedTuple):
         files: a row a file: the columns of FILE_COLUMNS, FACTS and `masks.measure_masks`, sorted
             by `file`. `fault` is the name of the finding that makes the file unusable, or "".
         thumbnails: for each sound X-ray, by `file`, what `duplicates.find_copies` compares.
-        others: POSIX paths of the files that are no images by their ending.
+        listing: what is there at all, and by which layout.
     """
 
     files: pd.DataFrame
     thumbnails: dict[str, np.ndarray]
-    others: list[str]
+    listing: Listing
 
 
 def scan(data_set: DataSet) -> Scan:
     """Decode every X-ray and mask of a data set once and return what was seen.
 
     Raises:
-        CovidLungsError: a name has a character that no table can hold.
+        CovidLungsError: the data set cannot be listed, as `listing.list_files` says.
     """
-    places = _list_files(data_set)
-    images = [place for place in places if splitext(place.file)[1].lower() in SUFFIXES]
-    seen = read_all(_read, images, "reading X-rays")
+    listing = data_set.list_files()
+    seen = read_all(partial(_read, data_set.root), listing.places, "reading X-rays")
     files = pd.DataFrame(seen, columns=[*FILE_COLUMNS, *FACTS, "small"])
     files = files.sort_values("file", ignore_index=True)
     small = files.pop("small").dropna()
-    masks = small[files["part"] == "masks"]
+    masks = small[files["part"] == MASKS]
     files = files.join(measure_masks(list(masks)).set_index(masks.index))
-    xrays = small.drop(masks.index)
+    xrays = small[files["part"] == IMAGES]
     thumbnails = dict(zip(files["file"][xrays.index], xrays, strict=True))
-    others = sorted({place.file for place in places} - {place.file for place in images})
-    return Scan(files, thumbnails, others)
+    return Scan(files, thumbnails, listing)
 
 
-def _list_files(data_set: DataSet) -> list[Place]:
-    """Return everything in the class folders that is not hidden."""
-    found = []
-    for class_name, part in product(data_set.classes, PARTS):
-        folder = data_set.root / class_name / part
-        if folder.is_dir():
-            with os.scandir(folder) as entries:
-                found += [
-                    Place(entry.path, f"{class_name}/{part}/{entry.name}", class_name, part)
-                    for entry in entries
-                    if not entry.name.startswith(".")
-                ]
-    for name in (data_set.name, *data_set.classes, *(place.file for place in found)):
-        if NO_TEXT.search(name):
-            raise CovidLungsError(
-                f"{name!r}: a name with a character that no table can hold. Rename it."
-            )
-    return found
-
-
-def _read(place: Place) -> Seen:
+def _read(root: Path, place: Place) -> Seen:
     """Return what a file shows."""
-    path, file, class_name, part = place
-    named = (file, class_name, part, splitext(basename(file))[0])
+    named = place[:-1]
+    if not place.whole:
+        return Seen(*named, fault="half_a_mask", reason="not one file for each lung")
     try:
-        pixels, found = decode(path)
+        pixels, found = _decode(root, place)
     except BadImageError as error:
         return Seen(*named, fault=error.finding, reason=error.reason)
     return Seen(
@@ -141,8 +102,19 @@ def _read(place: Place) -> Seen:
         bits=pixels.dtype.itemsize * 8,
         width=pixels.shape[1],
         height=pixels.shape[0],
-        **(_mask_facts(pixels) if part == "masks" else _xray_facts(pixels)),
+        **(_xray_facts(pixels) if place.part == IMAGES else _mask_facts(pixels, place.part)),
     )
+
+
+def _decode(root: Path, place: Place) -> tuple[np.ndarray, str]:
+    """Return what `decode` returns of a file; of a mask in several, the union of all."""
+    (pixels, found), *others = (decode(f"{root}/{file}") for file in place.file.split(HALVES))
+    if others:
+        masks = [255 * to_mask(half) for half in (pixels, *(other for other, _ in others))]
+        if len({mask.shape for mask in masks}) > 1:
+            raise BadImageError("half_a_mask", place.file, "the mask's files differ in size")
+        pixels = np.maximum.reduce(masks)
+    return pixels, found
 
 
 def _xray_facts(pixels: np.ndarray) -> dict:
@@ -162,15 +134,18 @@ def _is_coloured(pixels: np.ndarray) -> bool:
     return any(not np.array_equal(blue, other) for other in others)
 
 
-def _mask_facts(pixels: np.ndarray) -> dict:
-    """Return the facts of a mask's pixels, or the fault that makes it unusable."""
+def _mask_facts(pixels: np.ndarray, part: str) -> dict:
+    """Return the facts of a mask's pixels, or the fault that makes it unusable.
+
+    A mask of the infection may well be black: then there is none.
+    """
     brightest = brightest_channel(pixels)
     largest = int(brightest.max())
     lit, full = np.count_nonzero(brightest), np.count_nonzero(brightest == largest)
-    if largest == 0 or (largest <= NOISE_LEVEL and lit != full):
+    if part == MASKS and (largest == 0 or (largest <= NOISE_LEVEL and lit != full)):
         shade = f"but black: no pixel is brighter than {largest} of 255" if largest else "black"
         return {"fault": "black_mask", "reason": f"the mask is all {shade}"}
-    if full == brightest.size:
+    if largest and full == brightest.size:
         return {"fault": "white_mask", "reason": "the mask is all white"}
     mask = (brightest > largest // 2).view(np.uint8)
     return {"binary": lit == full, "pixels": fingerprint(mask), "small": shrink_mask(mask)}

@@ -22,6 +22,16 @@ LONGEST_NAME, LONGEST_PATH = 255, 1024  # bytes, on common disks; macOS takes 1,
 
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # those that every tool writes by default
 ENCRYPTED, PATCHED = 0x41, 0x20  # bits of a member's flags
+# How archives of other kinds begin: the bytes, where they stand, and the ending.
+OTHER_ARCHIVES = (
+    (b"Rar!", 0, ".rar"),
+    (b"7z\xbc\xaf\x27\x1c", 0, ".7z"),
+    (b"\x1f\x8b", 0, ".gz or .tar.gz"),
+    (b"BZh", 0, ".bz2 or .tar.bz2"),
+    (b"\xfd7zXZ", 0, ".xz or .tar.xz"),
+    (b"(\xb5/\xfd", 0, ".zst or .tar.zst"),
+    (b"ustar", 257, ".tar"),
+)
 KINDS = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a pipe",
@@ -74,6 +84,9 @@ def read_members(archive: Path) -> list[Member]:
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
     except DAMAGE as error:
+        if other := _name_other_kind(archive):
+            fault = f"a {other} archive, and only .zip is unpacked here"
+            raise ArchiveError(fault, UNPACK_ELSEWHERE) from error
         fault = f"not a .zip archive, or a damaged one ({error})"
         raise ArchiveError(fault, DOWNLOAD_AGAIN) from error
     _refuse_bombs(entries)
@@ -84,6 +97,13 @@ def read_members(archive: Path) -> list[Member]:
         _refuse_odd_kinds(member)
     _refuse_collisions(members)
     return members
+
+
+def _name_other_kind(archive: Path) -> str:
+    """Return the ending of another kind of archive that a file is by its content, or ""."""
+    with archive.open("rb") as opened:
+        start = opened.read(512)
+    return next((end for mark, at, end in OTHER_ARCHIVES if start.startswith(mark, at)), "")
 
 
 def _path(name: str) -> str:

@@ -25,10 +25,10 @@ QUICK = ["-p", "epochs", "1", "-p", "image_size", "32", "-p", "seed", "7"]
 
 
 @contextmanager
-def refused(name: str, fault: str, remedy: str) -> Iterator[None]:
+def refused(name: str, fault: str, remedy: str) -> Iterator[pytest.ExceptionInfo[CovidLungsError]]:
     """Expect a message that names the file or value, the fault and the remedy."""
     with pytest.raises(CovidLungsError) as caught:
-        yield
+        yield caught
     for part in (name, fault, remedy):
         assert part in str(caught.value)
 

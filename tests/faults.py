@@ -14,7 +14,7 @@ import openpyxl
 from benchmark_duplicates import plant_copy
 from builders import lung_mask, xray
 
-from helpers.data_sets import POSITIVE_CLASS
+from helpers.layouts import POSITIVE_CLASS
 
 HEADER = ["FILE NAME", "FORMAT", "SIZE", "URL"]
 Pixels = np.ndarray
@@ -146,10 +146,48 @@ def damages(part: str) -> Iterator[tuple[str, Planter]]:
     )
 
 
-def plant_folder(victim: Victim) -> Planted:
+def plant_link(victim: Victim) -> Planted:
     remove(victim.image)
-    victim.image.mkdir()
+    victim.image.symlink_to("nowhere.png")
     return Planted("unreadable_file", victim.show(victim.image), -1)
+
+
+def plant_notes(victim: Victim) -> Planted:
+    folder = victim.root / victim.class_name / "notes"
+    folder.mkdir()
+    (folder / "read me.txt").touch()
+    return Planted("unused_folders", victim.show(folder))
+
+
+def plant_loose_picture(victim: Victim) -> Planted:
+    path = victim.root / victim.class_name / "loose.png"
+    put(path, encode(xray(0)))
+    return Planted("unused_picture", victim.show(path))
+
+
+def plant_infection(victim: Victim) -> Planted:
+    path = victim.root / victim.class_name / "infection masks" / victim.image.name
+    path.parent.mkdir()
+    put(path, encode(np.zeros_like(grey(victim.mask))))
+    return Planted("infection_masks", victim.show(victim.image))
+
+
+def plant_spelling(victim: Victim) -> Planted:
+    folder = victim.root / POSITIVE_CLASS
+    folder.rename(folder.with_name("covid-19"))
+    return Planted("class_spelling", f"covid-19 for {POSITIVE_CLASS}")
+
+
+def plant_class_like_covid(victim: Victim) -> Planted:
+    folder = victim.root / "Normal"
+    folder.rename(folder.with_name("Mild COVID"))
+    return Planted("covid_in_other_class", "Mild COVID")
+
+
+def plant_no_masks(victim: Victim) -> Planted:
+    for folder in victim.root.glob("*/masks"):
+        remove(folder)
+    return Planted("no_lung_masks", victim.show(victim.image))
 
 
 def plant_truncated_jpeg(victim: Victim) -> Planted:
@@ -337,7 +375,7 @@ def plant_renamed_masks(victim: Victim) -> Planted:
 PLANTERS: dict[str, Planter] = {
     **dict(damages("X-ray")),
     **dict(damages("mask")),
-    "folder named like an image": plant_folder,
+    "link to nowhere": plant_link,
     "truncated JPEG": plant_truncated_jpeg,
     "colour X-ray": change_xray(
         "coloured_xrays", lambda image: cv2.merge([image, image // 2, image])
@@ -392,9 +430,16 @@ PLANTERS: dict[str, Planter] = {
     ),
     "metadata unreadable": plant_unreadable_metadata,
     "stranger file": plant_stranger,
+    "folder without pictures": plant_notes,
+    "picture outside the layout": plant_loose_picture,
+    "infection mask": plant_infection,
     "masks of two conventions": plant_half_the_hearts,
     "masks of one convention": plant_hearts,
     "class without X-rays": plant_empty_class,
     "masks called otherwise": plant_renamed_masks,
+    "class spelled otherwise": plant_spelling,
+    "class named after COVID": plant_class_like_covid,
+    "no masks": plant_no_masks,
 }
-ALONE = ("masks of one convention", "class without X-rays", "masks called otherwise")
+MOVING = ("class spelled otherwise", "class named after COVID", "no masks")  # others' files, too
+ALONE = ("masks of one convention", "class without X-rays", "masks called otherwise", *MOVING)

@@ -5,6 +5,7 @@ import stat
 import struct
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
@@ -254,6 +255,23 @@ def test_a_hostile_or_broken_archive_is_refused_and_nothing_left(build, reason, 
     with refused(str(tmp_path / "xrays.zip"), reason, remedy):
         unpack(tmp_path / "xrays.zip", tmp_path / "out" / "xrays")
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tar.bz2", "tar.xz"])
+def test_another_kind_of_archive_is_to_be_unpacked_elsewhere(ending, tmp_path):
+    path, mode = tmp_path / f"xrays.{ending}", ending.partition(".")[2]
+    (tmp_path / "a.png").touch()
+    with tarfile.open(path, f"w:{mode}") as opened:
+        opened.add(tmp_path / "a.png")
+    with refused(path.name, f".{ending} archive, and only .zip is unpacked here", OTHER):
+        find_data(str(path))
+
+
+@pytest.mark.parametrize(("ending", "start"), [("rar", b"Rar!\x1a"), ("7z", b"7z\xbc\xaf'\x1c")])
+def test_an_archive_is_told_by_its_content(ending, start, tmp_path):
+    (tmp_path / "xrays.zip").write_bytes(start + bytes(600))
+    with refused("xrays.zip", f"a .{ending} archive, and only .zip is unpacked here", OTHER):
+        find_data(str(tmp_path / "xrays.zip"))
 
 
 def test_too_many_members_are_refused(archive, tmp_path, monkeypatch):

@@ -306,6 +306,21 @@ def test_detection_is_skipped_without_covid_and_says_so(
     assert said != with_covid
 
 
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_what_needs_lung_masks_is_skipped_without_them_and_says_so(
+    notebooks, runs, data_set, capsys, with_masks
+):
+    if not with_masks:
+        for folder in data_set.root.glob("*/masks"):
+            folder.rename(folder.with_name("infection masks"))
+    make_run(runs / "a", data_set)
+    folder = run(only=["03", "04"])
+    assert (folder / "03.txt").exists(), "detection needs no masks"
+    assert (folder / "04.txt").exists() == with_masks
+    said = "04_last: skipped, since it needs lung masks" in capsys.readouterr().out
+    assert said != with_masks
+
+
 def made(folder) -> dict[str, int]:
     """Return when each notebook of the chain last ran to its end, by number."""
     executed = sorted((folder / "notebooks").glob("*.ipynb"))
@@ -317,7 +332,7 @@ def finished_once(tmp_path_factory):
     """A run whose notebooks, tiny as they are, make files that the real ones make or read."""
     folder = tmp_path_factory.mktemp("finished")
     codes = {
-        "01_first": "(Path(run) / 'index.csv').write_text('class\\nCOVID\\nNormal\\n')",
+        "01_first": "(Path(run) / 'index.csv').write_text('class,mask\\nCOVID,a\\nNormal,b\\n')",
         "03_detect": "(Path(run) / 'detection' / 'metrics.json').write_text(str(epochs))",
         "04_last": "(Path(run) / 'segmentation' / 'history.csv').write_text(str(seed))",
     }

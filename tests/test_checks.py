@@ -1,13 +1,19 @@
 """The checks: the limits of each finding, on tables made by hand."""
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from helpers import checks
 from helpers.data_sets import PUBLISHED_COUNTS, DataSet
 from helpers.findings import Finding
+from helpers.layouts import LAYOUTS
+from helpers.listing import Listing
 from helpers.scan import Scan
 
+TINY = DataSet("tiny", Path("tiny"), synthetic=False)
 SOUND = {
     "class": "COVID",
     "width": 299,
@@ -33,7 +39,9 @@ def pairs_of(*changes: dict) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def scan_of(*files: tuple[str, str], others: tuple[str, ...] = ()) -> Scan:
+def scan_of(
+    *files: tuple[str, str], others: tuple[str, ...] = (), classes: Iterable[str] = ("a",)
+) -> Scan:
     """Return a scan of these files and formats; no format is a file that cannot be read."""
     rows = []
     for file, found in files:
@@ -41,17 +49,18 @@ def scan_of(*files: tuple[str, str], others: tuple[str, ...] = ()) -> Scan:
         stem, fault = name.rpartition(".")[0], "" if found else "empty_file"
         rows.append((file, class_name, part, stem, fault, found))
     columns = ["file", "class", "part", "stem", "fault", "format"]
-    return Scan(pd.DataFrame(rows, columns=columns), {}, list(others))
+    return Scan(pd.DataFrame(rows, columns=columns), {}, listing_of(classes, others=list(others)))
+
+
+def listing_of(classes: Iterable[str], **parts: list[str]) -> Listing:
+    """Return the listing of a data set of these classes, sorted, and nothing else."""
+    spellings = {name: name for name in sorted(classes)}
+    nothing = Listing(LAYOUTS[0], "", True, spellings, [], [], [], [])
+    return nothing._replace(**parts)
 
 
 def listed(findings: list[Finding]) -> dict[str, list[str]]:
     return {finding.name: list(finding.files) for finding in findings}
-
-
-def data_set_of(folder, names, synthetic: bool = False) -> DataSet:
-    for name in names:
-        (folder / name / "images").mkdir(parents=True)
-    return DataSet("tiny", folder, synthetic)
 
 
 def about_xrays(pairs) -> list[Finding]:
@@ -157,24 +166,22 @@ def test_no_files_at_all_give_no_finding():
 
 
 @pytest.mark.parametrize(("lost", "stops"), [(2, False), (3, True)])
-def test_a_data_set_of_which_more_than_half_is_lost_is_rather_another_one(tmp_path, lost, stops):
-    data_set = data_set_of(tmp_path, ["a"])
+def test_a_data_set_of_which_more_than_half_is_lost_is_rather_another_one(lost, stops):
     files = [f"a/images/{number}.png" for number in range(4)]
     pairs = pairs_of(*({"file": file, "class": "a"} for file in files[lost:]))
     left_out = pd.DataFrame({"file": files[:lost], "finding": "empty_file"})
     scanned = scan_of(*((file, "png") for file in [*files, "a/masks/0.png"]))
-    found = listed(checks.about_usability(data_set, scanned, pairs, left_out))
+    found = listed(checks.about_usability(scanned, pairs, left_out))
     assert found["empty_file"] == files[:lost]
     assert found.get("mostly_unusable") == (files[:lost] if stops else None)
     assert "class_without_xrays" not in found
 
 
-def test_classes_without_a_usable_xray_are_named(tmp_path):
-    data_set = data_set_of(tmp_path, ["c", "a", "b"])
+def test_classes_without_a_usable_xray_are_named():
     pairs = pairs_of({"class": "a", "file": "a/images/1.png"})
     none = pd.DataFrame({"file": [], "finding": []})
-    scanned = scan_of(("a/images/1.png", "png"))
-    found = checks.about_usability(data_set, scanned, pairs, none)
+    scanned = scan_of(("a/images/1.png", "png"), classes=["c", "a", "b"])
+    found = checks.about_usability(scanned, pairs, none)
     assert listed(found) == {"class_without_xrays": ["b", "c"]}
     assert found[0].level == "error"
 
@@ -189,17 +196,16 @@ def all_published(**changes: str) -> list[tuple[str, str]]:
     return [(changes.get(stem, f"{name}/images/{stem}.png"), "png") for name, stem in names]
 
 
-def test_the_published_database_is_whole(tmp_path):
-    data_set = data_set_of(tmp_path, PUBLISHED_COUNTS)
-    assert checks.about_published(data_set, scan_of(*all_published())) == []
+def test_the_published_database_is_whole():
+    assert checks.about_published(TINY, scan_of(*all_published(), classes=PUBLISHED_COUNTS)) == []
 
 
-def test_what_is_missing_from_the_published_database_or_added_is_named(tmp_path):
-    data_set = data_set_of(tmp_path, PUBLISHED_COUNTS)
+def test_what_is_missing_from_the_published_database_or_added_is_named():
     # A mask is no X-ray; an X-ray under another class is missing from its own.
     moved = {"COVID-3616": "Normal/images/COVID-3616.png", "COVID-7": "COVID/masks/COVID-7.png"}
     added = [("COVID/images/COVID-3617.png", "png"), ("Normal/images/Normal-0.jpg", "jpeg")]
-    found = checks.about_published(data_set, scan_of(*all_published(**moved), *added))
+    scanned = scan_of(*all_published(**moved), *added, classes=PUBLISHED_COUNTS)
+    found = checks.about_published(TINY, scanned)
     assert listed(found) == {
         "published_missing": ["COVID-7", "COVID-3616"],
         "published_added": [
@@ -219,6 +225,6 @@ def test_what_is_missing_from_the_published_database_or_added_is_named(tmp_path)
         (list(PUBLISHED_COUNTS), True),
     ],
 )
-def test_another_data_set_is_not_held_against_the_published_one(tmp_path, names, synthetic):
-    scanned = scan_of(("COVID/images/a.png", "png"))
-    assert checks.about_published(data_set_of(tmp_path, names, synthetic), scanned) == []
+def test_another_data_set_is_not_held_against_the_published_one(names, synthetic):
+    scanned = scan_of(("COVID/images/a.png", "png"), classes=names)
+    assert checks.about_published(DataSet("tiny", Path("tiny"), synthetic), scanned) == []

@@ -197,6 +197,22 @@ def test_a_console_without_arrows_shows_an_audit_too(data_set, cache):
     assert b"\\u2192 find larger ones" in result.stdout
 
 
+def test_a_reader_that_stops_reading_ends_a_command_quietly(data_set, cache):
+    """As `| head` does: the pipe's other end is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    result = subprocess.run(
+        [sys.executable, "-m", "helpers", "audit", str(data_set.root)],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        cwd=project_root(),
+        check=False,
+    )
+    os.close(writing)
+    assert result.stderr == b""
+    assert result.returncode == 141
+
+
 def test_python_m_helpers_is_the_same_command():
     command = [sys.executable, "-m", "helpers", "run", "--recipe", "fast"]
     folder = project_root()

@@ -38,6 +38,7 @@ def test_a_sound_data_set_is_indexed_whole(data_set):
     assert [Path(file).name for file in index["file"]] == names
     assert list(audit) == [
         "data",
+        "layout",
         "verdict",
         "counts",
         "findings",
@@ -67,6 +68,7 @@ def test_a_row_holds_paths_sizes_and_fingerprints(data_set):
         fingerprint(lung_mask(77) // 255),
         "",
         "COVID/images/COVID-2.png",
+        *[""] * 4,
     ]
 
 
@@ -108,6 +110,7 @@ def test_an_image_without_mask_is_left_out(data_set):
     assert audit["left_out"] == [
         {
             "file": "COVID/images/COVID-1.png",
+            "class": "COVID",
             "finding": "image_without_mask",
             "fault": "no mask of the same name",
             "remedy": "restore the masks, or remove these files",
@@ -152,7 +155,7 @@ def test_a_damaged_file_is_left_out(data_set, part, content, finding, fault):
     _, audit = build_index(data_set)
     file = f"Normal/{part}/Normal-3.png"
     remedy = "restore them from the archive"
-    row = {"file": file, "finding": finding, "fault": fault, "remedy": remedy}
+    row = {"file": file, "class": "Normal", "finding": finding, "fault": fault, "remedy": remedy}
     assert audit["left_out"] == [row]
     assert audit["counts"] == {"COVID": 4, "Normal": 4}
 

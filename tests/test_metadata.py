@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import metadata
-from helpers.data_sets import DataSet
 from helpers.metadata import confounding_finding, match_metadata, read_metadata, source_table
 
 HEADER = ("FILE NAME", "FORMAT", "SIZE", "URL")
@@ -88,11 +87,9 @@ def text_cell(text):
 
 def read(folder, name="COVID.metadata.xlsx", content=None, classes=("COVID",)):
     """Return what `read_metadata` makes of a table in a data set of these classes."""
-    for class_name in classes:
-        (folder / class_name / "images").mkdir(parents=True, exist_ok=True)
     if content is not None:
         (folder / name).write_bytes(content)
-    return read_metadata(DataSet(name="tiny", root=folder, synthetic=False))
+    return read_metadata(folder, list(classes))
 
 
 def text_table(*rows, delimiter=","):
@@ -207,7 +204,7 @@ def test_a_first_column_without_a_name_shifts_nothing(tmp_path):
 
 
 def test_a_data_set_without_tables_has_no_metadata(data_set):
-    rows, findings = read_metadata(data_set)
+    rows, findings = read_metadata(data_set.root, data_set.classes)
     assert rows.empty
     assert list(rows.columns) == ["class", "name", "size", "url"]
     assert findings == []

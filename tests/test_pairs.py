@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from helpers.images import fingerprint, read_mask, read_xray
 from helpers.masks import MEASURES, tell_conventions, why_implausible
-from helpers.pairs import LEFT_OUT_COLUMNS, PAIR_COLUMNS, WHOLE_NUMBERS, pair_files
+from helpers.pairs import (
+    INFECTION_COLUMNS,
+    LEFT_OUT_COLUMNS,
+    PAIR_COLUMNS,
+    WHOLE_NUMBERS,
+    pair_files,
+)
 from helpers.scan import FACTS, FILE_COLUMNS, scan
 
 COLUMNS = [*FILE_COLUMNS, *FACTS, *MEASURES]
@@ -32,7 +38,8 @@ def list_files(names: Names) -> pd.DataFrame:
         for part, files in zip(("images", "masks"), parts, strict=True):
             for suffix, sound in zip(("jpg", "png"), files, strict=False):
                 row = {"file": f"{class_name}/{part}/{stem}.{suffix}", "class": class_name}
-                row |= {"part": part, "stem": stem, "fault": "", "reason": ""}
+                row |= {"part": part, "stem": stem, "split": "", "patient": ""}
+                row |= {"fault": "", "reason": ""}
                 facts = dict.fromkeys(["width", "height", "bits", "channels", "regions"], 8)
                 faults = dict(zip(("fault", "reason"), EMPTY, strict=True))
                 rows.append(row | (facts if sound else faults))
@@ -49,7 +56,7 @@ def test_a_pair_is_the_only_image_and_the_only_mask_of_a_name_both_sound(names):
         if parts == ([GOOD], [GOOD])
     )
     assert list(zip(pairs["file"], pairs["mask"], pairs["class"], strict=True)) == expected
-    assert list(pairs.columns) == list(PAIR_COLUMNS.values())
+    assert list(pairs.columns) == [*PAIR_COLUMNS.values(), *INFECTION_COLUMNS.values()]
     assert list(left_out.columns) == LEFT_OUT_COLUMNS
     for table in (pairs, left_out):
         assert list(table["file"]) == sorted(set(table["file"]))
@@ -116,7 +123,7 @@ def test_a_pair_has_the_facts_of_its_image_and_of_its_mask(data_set):
     assert len(pairs) == 9
     places = files.set_index("file")
     for column, name in PAIR_COLUMNS.items():
-        if name in ("file", "mask", "class"):
+        if name in ("file", "mask", "class", "published_split"):
             continue
         fact, _, part = column.rpartition("_")
         whose = pairs["file" if part == "image" else "mask"]
@@ -136,7 +143,12 @@ def test_a_damaged_mask_takes_its_pair_away_and_changes_no_other(data_set):
     pairs, left_out = pair_files(scan(data_set).files)
     assert len(pairs) == 8
     assert left_out.to_dict("records") == [
-        {"file": "COVID/masks/COVID-2.png", "finding": "empty_file", "fault": "the file is empty"}
+        {
+            "file": "COVID/masks/COVID-2.png",
+            "class": "COVID",
+            "finding": "empty_file",
+            "fault": "the file is empty",
+        }
     ]
     assert set(pairs[WHOLE_NUMBERS].dtypes) == {np.dtype(int)}
 

@@ -202,7 +202,7 @@ def test_no_pairs_survive_as_no_pairs(data_set):
 
 def test_a_folder_that_cannot_be_listed_is_named(data_set):
     shutil.rmtree(data_set.root)
-    with refused(str(data_set.root), "cannot be listed", "Mend the permissions"):
+    with refused(str(data_set.root), "cannot be listed", "Mend its permissions"):
         recall(data_set, Examiner())
 
 
