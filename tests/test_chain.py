@@ -396,7 +396,7 @@ def test_a_parameter_runs_those_that_have_it(finished):
 
 def test_what_an_earlier_notebook_makes_anew_runs_its_readers_in_the_same_run(finished, notebooks):
     before = made(finished)
-    code = "from pathlib import Path\n(Path(run) / 'index.csv').write_text('class\\nCOVID\\nA\\n')"
+    code = "from pathlib import Path\n(Path(run) / 'index.csv').write_text('class,mask\\nCOVID,a\\nA,b\\n')"
     write_notebook(notebooks / "01_first.ipynb", SHARED, code)
     run()
     assert all(made(finished)[number] > before[number] for number in ("01", "03", "04"))
