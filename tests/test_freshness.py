@@ -172,7 +172,6 @@ def test_a_helper_makes_stale_who_imports_it(chain, tmp_path, monkeypatch):
     for name, code in {"used": "from helpers import deep", "deep": "", "other": ""}.items():
         (package / f"{name}.py").write_text(code)
     monkeypatch.setattr(imports, "PACKAGE", package)
-    imports._imported.cache_clear()
     monkeypatch.setattr(freshness, "PACKAGE", package)
     write_notebook(chain.notebooks["03"], PARAMETERS, "from helpers import used")
     chain.finish("03")
@@ -180,7 +179,6 @@ def test_a_helper_makes_stale_who_imports_it(chain, tmp_path, monkeypatch):
     assert chain.stale() == {}
     (package / "deep.py").write_text("changed = True")
     assert chain.stale() == {"03": "changed: helpers/deep.py"}
-    imports._imported.cache_clear()
 
 
 def test_many_changes_are_counted(chain):
