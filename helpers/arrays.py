@@ -80,8 +80,8 @@ def refuse_changed(path: Path, pixels: np.ndarray, seen: str) -> None:
     if fingerprint(pixels) != seen:
         raise CovidLungsError(
             f"{path.name}: its pixels are not those that index.csv saw, or another version of "
-            "covid-lungs or OpenCV wrote that. Give the `data` of this run, or run 01_get_data again under "
-            "another name."
+            "covid-lungs or OpenCV wrote that. Give the `data` of this run, or run 01_get_data "
+            "again under another name."
         )
 
 
