@@ -1,8 +1,9 @@
+import os
 import shutil
 
 import numpy as np
 import pytest
-from builders import image_path, lung_mask, mask_path, refused, write_image, xray
+from builders import image_path, lung_mask, mask_path, refused, upgrade, write_image, xray
 
 from helpers import arrays, imports
 from helpers.arrays import prepare_images, prepare_masks
@@ -85,10 +86,7 @@ def test_the_array_s_name_changes_with_the_libraries_that_decode(
     index, _ = build_index(data_set)
     prepare_images(data_set, index, 16)
     (before,) = kept(cache, "*")
-    version = imports.metadata.version
-    monkeypatch.setattr(
-        imports.metadata, "version", lambda name: version(name) + "1" * (name == library)
-    )
+    upgrade(monkeypatch, library)
     prepare_images(data_set, index, 16)
     (after,) = kept(cache, "*")
     assert after != before
@@ -118,6 +116,25 @@ def test_pixels_changed_after_indexing_are_refused(data_set, cache):
     with refused("COVID-2.png", fault, "run 01_get_data again"):
         prepare_images(data_set, index, 16)
     assert list((cache / "arrays").iterdir()) == [], "no half-filled array is left"
+
+
+def test_a_library_that_decodes_otherwise_gets_a_new_index_and_arrays_of_it(data_set, monkeypatch):
+    path = image_path(data_set.root, "COVID", 2)
+    path.unlink()
+    path = write_image(path.with_suffix(".bmp"), xray(7))
+    index, _ = build_index(data_set)
+    status = path.stat()
+    write_image(path, xray(8))  # stands for the same file, decoded otherwise
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with refused(
+        "COVID-2.bmp", "another version of covid-lungs or OpenCV", "run 01_get_data again"
+    ):
+        prepare_images(data_set, index, 16)
+    upgrade(monkeypatch, "opencv-python-headless")
+    index, _ = build_index(data_set)
+    row = list(index["file"]).index("COVID/images/COVID-2.bmp")
+    expected = resize_image(xray(8), (16, 16))
+    np.testing.assert_array_equal(prepare_images(data_set, index, 16)[row], expected)
 
 
 def test_a_mask_changed_after_indexing_is_refused(data_set):

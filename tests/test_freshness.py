@@ -2,7 +2,7 @@ import os
 import re
 
 import pytest
-from builders import refused, write_notebook
+from builders import refused, upgrade, write_notebook
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -181,14 +181,6 @@ def test_a_helper_makes_stale_who_imports_it(chain, tmp_path, monkeypatch):
     assert chain.stale() == {}
     (package / "deep.py").write_text("changed = True")
     assert chain.stale() == {"03": "changed: helpers/deep.py"}
-
-
-def upgrade(monkeypatch, library: str) -> None:
-    """Let another version of a library count as installed."""
-    version = imports.metadata.version
-    monkeypatch.setattr(
-        imports.metadata, "version", lambda name: version(name) + "1" * (name == library)
-    )
 
 
 @pytest.mark.parametrize("library", ["opencv-python-headless", "numpy", "pydicom"])
