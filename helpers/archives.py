@@ -36,7 +36,7 @@ def unpack(archive: Path, target: Path) -> Path:
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target):
+        with alone(target):
             if not target.is_dir():  # it may have come while this process waited
                 _unpack(archive, target)
     except OSError as error:
@@ -49,13 +49,19 @@ def unpack(archive: Path, target: Path) -> Path:
 
 
 @contextmanager
-def _alone(target: Path) -> Iterator[None]:
-    """Keep other processes from `target` meanwhile, or wait until they have done with it."""
+def alone(target: Path, wait: bool = True) -> Iterator[None]:
+    """Keep other processes from `target` meanwhile.
+
+    Raises:
+        Timeout: another one unpacks it, and that is not waited for.
+    """
     path = _beside(target, "lock")
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
     except Timeout:
+        if not wait:
+            raise
         print(f"{target.name} is being unpacked by another process: waiting for it.")
         lock.acquire()
     try:

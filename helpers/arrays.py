@@ -4,6 +4,7 @@ import hashlib
 import math
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from helpers.data_sets import DataSet
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, shown
 from helpers.images import fingerprint, resize_image, resize_mask
+from helpers.imports import code_version
 from helpers.workers import read_all
 
 
@@ -51,10 +53,14 @@ def _prepare(
     read: Callable[[str], np.ndarray],
     resize: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
 ) -> np.ndarray:
-    """Return the array, made if the cache does not hold one of just these pixels and this size."""
+    """Return the array, made if the cache does not hold one of just these pixels and this size.
+
+    One that other code or other libraries made of them is not that, and goes when this is there.
+    """
     files, fingerprints = (list(index[column]) for column in columns)
     content = hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()[:16]
-    target = cache_root() / "arrays" / f"{columns[1]}-{content}-{image_size}.npy"
+    name = f"{columns[1]}-{content}-{image_size}"
+    target = cache_root() / "arrays" / f"{name}-{code_version(__name__)}.npy"
 
     def read_small(position: int) -> np.ndarray:
         pixels = read(files[position])
@@ -63,6 +69,7 @@ def _prepare(
 
     if not target.is_file():
         _write(target, (len(files), image_size, image_size), read_small)
+        _remove_others(target, name)
     return np.load(target, mmap_mode="r")
 
 
@@ -80,8 +87,8 @@ def refuse_changed(file: str, pixels: np.ndarray, seen: str) -> None:
     if fingerprint(pixels) != seen:
         raise CovidLungsError(
             f"{file}: its pixels are not those that index.csv saw, or another version of "
-            "covid-lungs wrote that. Give the `data` of this run, or run 01_get_data again under "
-            "another name."
+            "covid-lungs or OpenCV wrote that. Give the `data` of this run, or run 01_get_data "
+            "again under another name."
         )
 
 
@@ -98,6 +105,14 @@ def _write(target: Path, shape: tuple[int, ...], read: Callable[[int], np.ndarra
         (folder / target.name).replace(target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_others(kept: Path, name: str) -> None:
+    """Remove the arrays that other versions made; who reads one meanwhile reads on to its end."""
+    for other in kept.parent.glob(f"{name}-*.npy"):
+        if other != kept:
+            with suppress(OSError):  # Windows removes no open file
+                other.unlink()
 
 
 def _require_room(folder: Path, size: int) -> None:

@@ -120,14 +120,14 @@ def _bring_up_to_date(
 
 
 def _report(folder: Path) -> None:
-    """Write the report if a notebook has been run since."""
-    report, noted = folder / "report.html", folder / provenance.FILE
-    written, run = (path.stat().st_mtime_ns if path.is_file() else 0 for path in (report, noted))
-    if written and written >= run:
+    """Write the report if what it shows, its templates or its code have changed since."""
+    inputs = freshness.describe_report(folder)
+    if freshness.why_stale(freshness.REPORT, folder, inputs) is None:
         return
     from helpers.report import write_report  # here, since it takes a second to import
 
     write_report(folder)
+    freshness.record_report(folder, inputs)
 
 
 def _say(line: str) -> None:
@@ -138,13 +138,9 @@ def _say(line: str) -> None:
 
 def _forget(folder: Path, notebooks: list[Path]) -> None:
     """Let notebooks count as never run, and each training of theirs start anew."""
-    parts = [TRAINED[notebook.name[:2]] for notebook in notebooks if notebook.name[:2] in TRAINED]
-    trained = [folder / part for part in parts if any((folder / part).rglob("*"))]
-    if trained:
-        from helpers.trained import forget  # here, since Keras takes seconds to import
-
-        for part in trained:
-            forget(part)
+    for notebook in notebooks:
+        if part := TRAINED.get(notebook.name[:2]):
+            freshness.forget_trainings(folder / part)
     freshness.forget(notebooks, folder)
 
 

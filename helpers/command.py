@@ -1,4 +1,4 @@
-"""The command line: `covid-lungs run`, `audit`, `predict` and `export`."""
+"""The command line: `covid-lungs run`, `audit`, `predict`, `export` and `cache`."""
 
 import argparse
 import os
@@ -28,6 +28,9 @@ def build_parser() -> argparse.ArgumentParser:
     audit.set_defaults(act=audit_data)
     _add_predict(commands.add_parser("predict", help="draw the lungs of X-rays"))
     _add_export(commands.add_parser("export", help="write a run's networks as ONNX and LiteRT"))
+    cache = commands.add_parser("cache", help="say what the cache holds, or empty it")
+    cache.add_argument("--clear", action="store_true", help="remove all that can be made again")
+    cache.set_defaults(act=look_after_cache)
     return parser
 
 
@@ -152,6 +155,18 @@ def export_networks(options: argparse.Namespace) -> int:
 
     print(describe_export(export_run(run, options.data), run))
     return 0
+
+
+def look_after_cache(options: argparse.Namespace) -> int:
+    """Print what the cache holds, or empty it and return 1 if something had to stay."""
+    from helpers.cache import clear_cache, describe_cache, describe_cleared
+
+    if not options.clear:
+        print(describe_cache())
+        return 0
+    removed, stayed = clear_cache()
+    print(describe_cleared(removed, stayed))
+    return int(bool(stayed))
 
 
 @contextmanager

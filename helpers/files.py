@@ -87,9 +87,14 @@ def clear_partial(root: Path) -> None:
     for pattern in (f"{PARTIAL}*", f"*/{PARTIAL}*"):
         for folder in root.glob(pattern):
             with suppress(OSError):  # its writer may be ending just now
-                changed = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-                if time.time() - changed > LEFT_BEHIND:
+                if is_left_behind(folder):
                     shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_left_behind(folder: Path) -> bool:
+    """Return whether a hidden folder's writer must have ended: nothing in it changed lately."""
+    changed = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    return time.time() - changed > LEFT_BEHIND
 
 
 @contextmanager

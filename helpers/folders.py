@@ -20,6 +20,8 @@ PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whol
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE}
 SEGMENTER, DETECTOR = "segmentation/model.keras", "detection/model.keras"  # below a run folder
+# Below the folder of a training: what it goes on from, and what a finished one was.
+TRAINING_STATE, TRAINING_RECORD = "unfinished/state.npz", "training.json"
 
 
 def project_root() -> Path:

@@ -1,15 +1,17 @@
-"""Freshness: whether what a notebook made is still what it would make now."""
+"""Freshness: whether what a notebook made, or the report, is still what it would make now."""
 
 import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from helpers.data_sets import find_path
 from helpers.errors import CovidLungsError
-from helpers.files import write_whole
-from helpers.folders import SEGMENTER, shown
-from helpers.imports import PACKAGE, used_helpers
+from helpers.files import remove, write_whole
+from helpers.folders import SEGMENTER, TRAINING_RECORD, TRAINING_STATE, shown
+from helpers.images import read_xray
+from helpers.imports import PACKAGE, code_version, used_helpers, used_libraries
 from helpers.notebooks import read_code, read_parameters
 from helpers.recall import describe_files
 
@@ -48,6 +50,18 @@ MAKES = {
         for pattern in ("*.*", "*/model.keras", "*/history.csv", "lungs/*/model.keras")
     ),
 }
+
+REPORT = Path("report.html")  # in the run folder
+REPORT_READS = (
+    "audit.json",
+    "split.csv",
+    "provenance.json",
+    "*/metrics.json",
+    "shortcuts/verdict.json",
+    "figures/*.png",
+    "notebooks/*.ipynb",
+)
+REPORT_MAKES = (REPORT.name, "notebooks/*.html")
 
 
 def describe_sources(parameters: dict[str, object]) -> dict[str, str]:
@@ -100,6 +114,9 @@ def describe_inputs(
 ) -> dict[str, object]:
     """Return what a notebook's results follow from, by name: values, and digests of files.
 
+    Where it decodes X-rays into an index, the versions of the libraries that decode them are among
+    that. Others read the index, and follow from it: equal pixels need no new training.
+
     Args:
         notebook: its file.
         run_folder: where it reads and writes.
@@ -115,14 +132,28 @@ def describe_inputs(
     inputs |= {
         path.relative_to(PACKAGE.parent).as_posix(): _digest(path) for path in used_helpers(code)
     }
+    if notebook.name[:2] == "01" or "external" in known.keys() & sources.keys():
+        decoding = used_libraries(f"import {read_xray.__module__}")
+        inputs |= {f"version of {name}": version for name, version in decoding.items()}
     return inputs | {name: _digest(run_folder / name) for name in READS.get(notebook.name[:2], ())}
+
+
+def describe_report(run_folder: Path) -> dict[str, object]:
+    """Return what the report follows from, as `describe_inputs` does for a notebook."""
+    templates = [path for path in PACKAGE.rglob("*") if path.suffix in (".html", ".css")]
+    shown = [path for pattern in REPORT_READS for path in run_folder.glob(pattern)]
+    return {
+        "code": code_version("helpers.report"),  # not imported here: that takes a second
+        **{path.relative_to(PACKAGE).as_posix(): _digest(path) for path in templates},
+        **{path.relative_to(run_folder).as_posix(): _digest(path) for path in shown},
+    }
 
 
 def why_stale(notebook: Path, run_folder: Path, inputs: dict[str, object]) -> str | None:
     """Return why a notebook must be run again, in a few words; None if it is up to date.
 
     Args:
-        notebook: its file.
+        notebook: its file, or REPORT.
         run_folder: where it reads and writes.
         inputs: as `describe_inputs` returns them now.
     """
@@ -151,11 +182,21 @@ def record(notebook: Path, run_folder: Path, inputs: dict[str, object]) -> None:
     """
     number = notebook.name[:2]
     patterns = (*MAKES.get(number, ()), f"figures/{number}_*.png", f"notebooks/{notebook.name}")
-    made = {path for pattern in patterns for path in run_folder.glob(pattern)}
+    _keep(notebook, run_folder, inputs, patterns)
+
+
+def record_report(run_folder: Path, inputs: dict[str, object]) -> None:
+    """Keep what the report was made from, as `describe_report` gave it before, and its pages."""
+    _keep(REPORT, run_folder, inputs, REPORT_MAKES)
+
+
+def _keep(path: Path, run_folder: Path, inputs: dict[str, object], patterns: Iterable[str]) -> None:
+    """Keep under a file's name what was used, and the digests of what was made."""
+    made = {file for pattern in patterns for file in run_folder.glob(pattern)}
     state = _read_state(run_folder)
-    state[notebook.stem] = {
+    state[path.stem] = {
         "inputs": inputs,
-        "made": {path.relative_to(run_folder).as_posix(): _digest(path) for path in sorted(made)},
+        "made": {file.relative_to(run_folder).as_posix(): _digest(file) for file in sorted(made)},
     }
     _write_state(run_folder, state)
 
@@ -165,6 +206,15 @@ def forget(notebooks: list[Path], run_folder: Path) -> None:
     stems = {notebook.stem for notebook in notebooks}
     state = _read_state(run_folder)
     _write_state(run_folder, {stem: kept for stem, kept in state.items() if stem not in stems})
+
+
+def forget_trainings(folder: Path) -> None:
+    """Let every training below a folder begin anew; finished networks stay until then.
+
+    Raises:
+        CovidLungsError: what tells of a training cannot be removed.
+    """
+    remove(*folder.rglob(TRAINING_RECORD), *folder.rglob(TRAINING_STATE))
 
 
 def _write_state(run_folder: Path, state: dict[str, dict]) -> None:

@@ -101,16 +101,33 @@ def _lock(descriptor: int) -> bool | None:
 
 def _refuse_second(folder: Path, locked: bool | None) -> None:
     """Stop if another run holds the folder: by its lock, or by its record if on its own machine."""
-    record = _read(folder / RECORD)
-    here = locked and record.get("host") == platform.node()
-    if locked is not False and (here or not _is_fresh(folder / RECORD)):
+    if _is_free(folder, locked):
         return
+    record = _read(folder / RECORD)
     gone = "" if locked is False else f" If it is gone, try again in {STALE // 60} minutes."
     raise CovidLungsError(
         f"{shown(folder)}: in use by process {record.get('process', '(unknown)')} on "
         f"{record.get('host', 'this machine')}, since {record.get('start', 'a moment ago')}. "
         f"Let it end or stop it, or choose another folder with `run`.{gone}"
     )
+
+
+def is_held(folder: Path) -> bool:
+    """Return whether a run holds a folder just now.
+
+    Raises:
+        CovidLungsError: the folder cannot be written to.
+    """
+    if not _is_fresh(folder / RECORD):  # without a look at the lock, which a run may just take
+        return False
+    with _opened(folder / RUNNING) as running:
+        return not _is_free(folder, _lock(running))
+
+
+def _is_free(folder: Path, locked: bool | None) -> bool:
+    """Return whether no run holds a folder, given whether its lock could be had."""
+    here = locked and _read(folder / RECORD).get("host") == platform.node()
+    return locked is not False and (bool(here) or not _is_fresh(folder / RECORD))
 
 
 def _read(path: Path) -> dict:

@@ -19,11 +19,11 @@ from helpers.errors import CovidLungsError
 from helpers.files import refusing, replacing
 from helpers.fingerprints import MACHINE, find_differences, read_variables
 from helpers.folders import PARTIAL, shown
+from helpers.folders import TRAINING_STATE as STATE
 
 # What NumPy and zipfile raise for a file that is not, or no longer, what was written.
 DAMAGES = (zipfile.BadZipFile, ValueError, LookupError, TypeError, AttributeError, EOFError)
 DAMAGES += (RuntimeError, zlib.error)
-STATE = "unfinished/state.npz"  # below the folder of a training
 
 
 @dataclass

@@ -92,15 +92,20 @@ def describe_probability(run_folder: Path, probability: float) -> str:
 
 
 def _doubt_temperature(figures: dict[str, dict]) -> str:
-    """Return a sentence where the temperature did not help on the test split, else nothing."""
+    """Return a sentence where the temperature did harm on the test split, else nothing.
+
+    At the temperature 1, and where both figures are equal as shown, there is nothing to say.
+    """
     before, after = (
         figures[name]["value"] for name in ("calibration_error", "calibration_error_scaled")
     )
-    if after < before:
+    without, scaled = f"{before:.3f}", f"{after:.3f}"
+    changed = f"{figures['temperature']['value']:.2f}" != "1.00" and without != scaled
+    if not changed or after < before:
         return ""
     return (
-        f" (On its test split that did not help: the calibration error was {before:.3f} without "
-        f"it, {after:.3f} with it.)"
+        f" (On its test split that did not help: the calibration error was {without} without it, "
+        f"{scaled} with it.)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Recall: what an audit found, kept until a file of the data set or the code changes."""
+"""Recall: what an audit found, kept until a file, the code or a library that made it changes."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ import pandas as pd
 from helpers.data_sets import DataSet
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, shown
+from helpers.imports import code_version
 from helpers.tree import walk
 
 Examination = tuple[pd.DataFrame, dict]
@@ -27,7 +28,8 @@ def recall(data_set: DataSet, examine: Callable[[DataSet], Examination]) -> Exam
     Raises:
         CovidLungsError: what `examine` raises, or the cache cannot be written.
     """
-    folder = cache_root() / "audits" / f"{_identity(data_set)}-{_code_version()}"
+    made_by = code_version(__name__, examine.__module__)
+    folder = cache_root() / "audits" / f"{_identity(data_set)}-{made_by}"
     if not folder.is_dir():
         pairs, report = examine(data_set)
         _keep(folder, pairs, report)
@@ -61,14 +63,6 @@ def _identity(data_set: DataSet) -> str:
     digest = hashlib.sha256(text.encode(errors="surrogateescape"))
     for line in sorted(describe_files(data_set.root)):
         digest.update(line.encode(errors="surrogateescape"))
-    return digest.hexdigest()[:16]
-
-
-def _code_version() -> str:
-    """Return a name that changes with this package's code."""
-    digest = hashlib.sha256()
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -4,25 +4,51 @@ import hashlib
 import json
 import shutil
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from helpers.backend import keras
 from helpers.errors import CovidLungsError
-from helpers.files import refusing, remove, replacing
+from helpers.files import refusing, replacing
 from helpers.fingerprints import MACHINE, find_differences, hash_arrays
+from helpers.folders import TRAINING_RECORD as RECORD
 from helpers.folders import shown
 from helpers.progress import STATE, Progress, read_progress
 
-NETWORK, HISTORY, RECORD = "model.keras", "history.csv", "training.json"
+NETWORK, HISTORY = "model.keras", "history.csv"
 KINDS = {"epochs": int, "history": str, "weights": str, "fingerprint": dict}  # in the record
 # Made of a network, or by its training split, beside it.
 FIGURES = ("predictions.csv", "scores.csv", "metrics.json", "likeness.npz")
 
 CONFIG = "config.json"  # the network's description, in a .keras file
 LARGEST_CONFIG = 2**24  # bytes
-CODE_LAYERS = {"Lambda", "__lambda__", "TFSMLayer", "TorchModuleWrapper"}
+MARKS = {"class_name", "module", "registered_name"}  # of an object, in that description
+# All that the networks of `models` are described by, by Keras' modules.
+PARTS = {
+    None: {"__keras_tensor__"},
+    "keras": {"DTypePolicy", "Sequential"},
+    "keras.initializers": {"GlorotUniform", "Ones", "Zeros"},
+    "keras.layers": {
+        "Activation",
+        "Average",
+        "BatchNormalization",
+        "Concatenate",
+        "Conv2D",
+        "Conv2DTranspose",
+        "Dense",
+        "Flatten",
+        "GlobalAveragePooling2D",
+        "InputLayer",
+        "LayerNormalization",
+        "MaxPooling2D",
+        "ReLU",
+        "UpSampling2D",
+    },
+    "keras.src.models.functional": {"Functional"},
+    "keras.src.ops.numpy": {"Flip"},
+}
 
 
 def keep_trained(model: keras.Model, progress: Progress, folder: Path) -> None:
@@ -142,11 +168,6 @@ def _clear(folder: Path, fingerprint: dict) -> None:
         shutil.rmtree((folder / STATE).parent, ignore_errors=True)
 
 
-def forget(folder: Path) -> None:
-    """Let every training below a folder begin anew; finished networks stay until then."""
-    remove(*folder.rglob(RECORD), *folder.rglob(STATE))
-
-
 def replace_model(model: keras.Model, folder: Path) -> None:
     """Write a network made of the trained one, of equal weights, in its place.
 
@@ -166,7 +187,7 @@ def load_model(path: Path) -> keras.Model:
     """Return a trained network for prediction, from a `.keras` file; no code in it is run.
 
     Raises:
-        CovidLungsError: it is no such file, damaged, or holds code.
+        CovidLungsError: it is no such file, damaged, or holds what no network of ours does.
     """
     try:
         fault = _find_fault(path)
@@ -192,18 +213,26 @@ def _find_fault(path: Path) -> str:
             return "it is an archive of something else"
         if archive.getinfo(CONFIG).file_size > LARGEST_CONFIG:
             return "its description is too long"
-        if _has_code(json.loads(archive.read(CONFIG))):
-            return "it holds code, which could do anything"
+        for name in _find_strangers(json.loads(archive.read(CONFIG))):
+            return f"it holds {name!r:.50}, which none of the recipes uses and which may be code"
     return ""
 
 
-def _has_code(part) -> bool:
-    """Return whether a network's description asks for code; ours never do.
+def _find_strangers(part) -> Iterator[str]:
+    """Yield the names of what a network's description asks for and none of ours does.
 
-    Keras' `safe_mode` lets some of it pass, and can be switched off for a whole process.
+    Keras' `safe_mode` lets some code pass, and can be switched off for a whole process.
     """
     if isinstance(part, dict):
-        return any(map(_has_code, part.values()))
+        if not MARKS.isdisjoint(part) and not _is_ours(part):
+            yield str(part.get("class_name"))
+        part = list(part.values())
     if isinstance(part, list):
-        return any(map(_has_code, part))
-    return isinstance(part, str) and part in CODE_LAYERS
+        for inner in part:
+            yield from _find_strangers(inner)
+
+
+def _is_ours(described: dict) -> bool:
+    """Return whether an object is one of PARTS; a name of its own would lead to another class."""
+    name, other = described.get("class_name"), described.get("registered_name")
+    return name in PARTS.get(described.get("module"), ()) and other in (None, name)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from helpers import imports
 from helpers.data_sets import DataSet
 from helpers.errors import CovidLungsError
 from helpers.index import build_index, write_index
@@ -31,6 +32,14 @@ def refused(name: str, fault: str, remedy: str) -> Iterator[pytest.ExceptionInfo
         yield caught
     for part in (name, fault, remedy):
         assert part in str(caught.value)
+
+
+def upgrade(monkeypatch: pytest.MonkeyPatch, library: str) -> None:
+    """Let another version of a library count as installed."""
+    version = imports.metadata.version
+    monkeypatch.setattr(
+        imports.metadata, "version", lambda name: version(name) + "1" * (name == library)
+    )
 
 
 def xray(number: int) -> np.ndarray:

@@ -1,9 +1,11 @@
+import os
 import shutil
 
 import numpy as np
 import pytest
-from builders import image_path, lung_mask, mask_path, refused, write_image, xray
+from builders import image_path, lung_mask, mask_path, refused, upgrade, write_image, xray
 
+from helpers import arrays, imports
 from helpers.arrays import prepare_images, prepare_masks
 from helpers.images import read_mask, read_xray, resize_image, resize_mask
 from helpers.index import build_index
@@ -58,6 +60,55 @@ def test_every_size_has_an_array_of_its_own(data_set):
     assert shapes == [(9, 8, 8), (9, 16, 16), (9, 8, 8)]
 
 
+def test_another_resizing_or_library_makes_the_array_anew(data_set, cache, monkeypatch):
+    index, _ = build_index(data_set)
+    others = [prepare_images(data_set, index, 8), prepare_masks(data_set, index, 16)]
+    first = prepare_images(data_set, index, 16)
+    before = np.array(first)
+    (name,) = {path.name for path in kept(cache, "pixels-*-16-*")}
+    monkeypatch.setattr(arrays, "resize_image", lambda image, size: resize_image(image, size) // 2)
+    monkeypatch.setattr(arrays, "code_version", lambda *modules: "0123456789abcdef")
+    second = prepare_images(data_set, index, 16)
+    np.testing.assert_array_equal(second, before // 2)
+    np.testing.assert_array_equal(first, before, "who reads the old one reads on")
+    assert [path.name == name for path in kept(cache, "pixels-*-16-*")] == [False]
+    assert len(kept(cache, "*")) == 1 + len(others), "those of other sizes and of masks stay"
+
+
+def kept(cache, pattern):
+    return list((cache / "arrays").glob(pattern))
+
+
+@pytest.mark.parametrize("library", ["numpy", "opencv-python-headless", "pydicom"])
+def test_the_array_s_name_changes_with_the_libraries_that_decode(
+    library, data_set, cache, monkeypatch
+):
+    index, _ = build_index(data_set)
+    prepare_images(data_set, index, 16)
+    (before,) = kept(cache, "*")
+    upgrade(monkeypatch, library)
+    prepare_images(data_set, index, 16)
+    (after,) = kept(cache, "*")
+    assert after != before
+
+
+def test_the_array_s_name_changes_with_the_code_that_resizes(
+    data_set, cache, tmp_path, monkeypatch
+):
+    index, _ = build_index(data_set)
+    copy = tmp_path / "helpers"
+    shutil.copytree(imports.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(imports, "PACKAGE", copy)
+    prepare_images(data_set, index, 16)
+    (before,) = kept(cache, "*")
+    for path in copy.rglob("*.py"):
+        text = path.read_text()
+        path.write_text(text.replace("INTER_AREA", "INTER_LINEAR_EXACT"))
+    prepare_images(data_set, index, 16)
+    (after,) = kept(cache, "*")
+    assert after != before
+
+
 def test_pixels_changed_after_indexing_are_refused(data_set, cache):
     index, _ = build_index(data_set)
     write_image(image_path(data_set.root, "COVID", 2), xray(99))
@@ -65,6 +116,25 @@ def test_pixels_changed_after_indexing_are_refused(data_set, cache):
     with refused("COVID-2.png", fault, "run 01_get_data again"):
         prepare_images(data_set, index, 16)
     assert list((cache / "arrays").iterdir()) == [], "no half-filled array is left"
+
+
+def test_a_library_that_decodes_otherwise_gets_a_new_index_and_arrays_of_it(data_set, monkeypatch):
+    path = image_path(data_set.root, "COVID", 2)
+    path.unlink()
+    path = write_image(path.with_suffix(".bmp"), xray(7))
+    index, _ = build_index(data_set)
+    status = path.stat()
+    write_image(path, xray(8))  # stands for the same file, decoded otherwise
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    with refused(
+        "COVID-2.bmp", "another version of covid-lungs or OpenCV", "run 01_get_data again"
+    ):
+        prepare_images(data_set, index, 16)
+    upgrade(monkeypatch, "opencv-python-headless")
+    index, _ = build_index(data_set)
+    row = list(index["file"]).index("COVID/images/COVID-2.bmp")
+    expected = resize_image(xray(8), (16, 16))
+    np.testing.assert_array_equal(prepare_images(data_set, index, 16)[row], expected)
 
 
 def test_a_mask_changed_after_indexing_is_refused(data_set):

@@ -2,7 +2,6 @@ import ast
 import shutil
 import subprocess
 import sys
-from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -10,13 +9,14 @@ from builders import make_data_set, make_run, refused, write_notebook, write_pai
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import chain
+from helpers import chain, freshness, imports
 from helpers.chain import Request, check_parameters, run_chain
 from helpers.errors import CovidLungsError
 from helpers.folders import project_root
 from helpers.notebooks import Parameter, find_notebooks
 
 pytestmark = pytest.mark.usefixtures("runs")
+TRAINING = ("training.json", "unfinished/state.npz")  # what tells of a training
 SHARED = 'data: str = "demo"\nrun: str = None\nrecipe: str = "demo"\nseed: int = 7\n'
 OWN = "epochs: int = None\nrate: float = 0.5\nquick: bool = False\ntitle: str = None\n"
 # A notebook that leaves what it was given, in the folder that it was given.
@@ -346,6 +346,7 @@ def finished_once(tmp_path_factory):
         patch.setattr("helpers.chain._report", lambda folder: None)
         run()
     (folder / "runs" / "a" / "report.html").touch()  # there is nothing to report
+    freshness.record_report(folder / "runs" / "a", freshness.describe_report(folder / "runs" / "a"))
     return folder
 
 
@@ -396,7 +397,8 @@ def test_a_parameter_runs_those_that_have_it(finished):
 
 def test_what_an_earlier_notebook_makes_anew_runs_its_readers_in_the_same_run(finished, notebooks):
     before = made(finished)
-    code = "from pathlib import Path\n(Path(run) / 'index.csv').write_text('class,mask\\nCOVID,a\\nA,b\\n')"
+    table = "class,mask\\nCOVID,a\\nA,b\\n"
+    code = f"from pathlib import Path\n(Path(run) / 'index.csv').write_text('{table}')"
     write_notebook(notebooks / "01_first.ipynb", SHARED, code)
     run()
     assert all(made(finished)[number] > before[number] for number in ("01", "03", "04"))
@@ -405,22 +407,21 @@ def test_what_an_earlier_notebook_makes_anew_runs_its_readers_in_the_same_run(fi
     assert made(finished) == before
 
 
-def test_force_runs_what_is_chosen_and_its_training_anew(finished, monkeypatch):
-    forgotten = []
-    module = SimpleNamespace(forget=lambda folder: forgotten.append(folder.name))
-    monkeypatch.setitem(sys.modules, "helpers.trained", module)
+def test_force_runs_what_is_chosen_and_its_training_anew(finished):
+    left = [finished / part / name for part in ("detection", "segmentation") for name in TRAINING]
+    for path in left:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     before = made(finished)
+    run(only=["01"], force=True)
+    assert all(path.exists() for path in left), "01 trains nothing"
     run(only=["01", "03"], force=True)
     after = made(finished)
     assert [number for number in after if after[number] != before[number]] == ["01", "03"]
-    assert forgotten == ["detection"]
-    run(only=["01"], force=True)
-    assert forgotten == ["detection"], "01 trains nothing"
+    assert [path.exists() for path in left] == [False, False, True, True]
 
 
-def test_a_forced_run_that_fails_goes_on_without_force(finished, notebooks, monkeypatch):
-    module = SimpleNamespace(forget=lambda folder: None)
-    monkeypatch.setitem(sys.modules, "helpers.trained", module)
+def test_a_forced_run_that_fails_goes_on_without_force(finished, notebooks):
     write_notebook(notebooks / "03_detect.ipynb", SHARED + OWN, "print(1)", "raise ValueError")
     with pytest.raises(CovidLungsError, match="03_detect stopped at cell 4"):
         run(force=True)
@@ -445,18 +446,92 @@ def test_a_limit_of_time_reaches_the_cells(finished, notebooks):
 
 
 def test_what_is_up_to_date_needs_no_papermill(finished, notebooks):
-    code = (
-        "import sys, pathlib, helpers.notebooks\n"
-        f"helpers.notebooks._folder = lambda: pathlib.Path({str(notebooks)!r})\n"
-        "from helpers.chain import Request, run_chain\n"
-        "run_chain(Request(run='a'))\n"
-        "print([name for name in ('papermill', 'scipy', 'keras') if name in sys.modules])"
-    )
-    command = [sys.executable, "-c", code]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=project_root())
+    result = run_apart(notebooks, "run='a'", ("papermill", "scipy", "nbconvert", "keras"))
     assert result.stderr == "", "no bar where nobody looks"
     assert [line.split()[1] for line in result.stdout.splitlines()[:-1]] == ["up"] * 3
     assert result.stdout.splitlines()[-1] == "[]"
+
+
+REPORT = chain._report
+TOUCHED = {
+    "its template": lambda package, run: extend(package / "templates" / "report.html"),
+    "its style": lambda package, run: extend(package / "templates" / "style.css"),
+    "its code": lambda package, run: extend(package / "report.py"),
+    "what its code uses": lambda package, run: extend(package / "captions.py"),
+    "a figure": lambda package, run: (run / "figures" / "04_new.png").touch(),
+    "a part of the run": lambda package, run: (run / "split.csv").touch(),
+    "a notebook's page": lambda package, run: (run / "notebooks" / "04_last.html").unlink(),
+    "itself": lambda package, run: extend(run / "report.html"),
+    "its absence": lambda package, run: (run / "report.html").unlink(),
+}
+
+
+def extend(path):
+    path.write_text(path.read_text() + "\n")
+
+
+@pytest.fixture
+def reported(finished, tmp_path, monkeypatch):
+    """A copy of the package, and the numbers of the reports that were written, one by now."""
+    package = tmp_path / "helpers"
+    shutil.copytree(imports.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for module in (imports, freshness):
+        monkeypatch.setattr(module, "PACKAGE", package)
+    written = []
+
+    def write(folder):
+        written.append(len(written))
+        (folder / "report.html").write_text(f"report {len(written)}")
+        (folder / "notebooks" / "04_last.html").write_text("page")
+
+    monkeypatch.setattr(chain, "_report", REPORT)
+    monkeypatch.setattr("helpers.report.write_report", write)
+    (finished / "report.html").unlink()
+    run()
+    assert written == [0]
+    return package, written
+
+
+@pytest.mark.parametrize("part", TOUCHED)
+def test_the_report_is_written_anew_when_what_made_it_has_changed(part, reported, finished):
+    package, written = reported
+    TOUCHED[part](package, finished)
+    for _ in range(2):
+        run()
+    assert written == [0, 1]
+    assert "2" in (finished / "report.html").read_text()
+
+
+def test_the_report_stays_when_other_things_change(reported, finished):
+    package, written = reported
+    extend(package / "plots.py")
+    extend(package / "templates" / "export.md")
+    (finished / "detection" / "notes.txt").touch()
+    (finished / "report.html").touch()
+    run()
+    assert written == [0]
+
+
+def test_force_needs_no_keras(finished, notebooks):
+    (finished / "detection" / TRAINING[0]).touch()
+    request, change = "run='a', only=['03'], force=True", "chain._report = id"
+    result = run_apart(notebooks, request, ("keras", "tensorflow"), change)
+    assert "03_detect: runs (no result of it is here yet)" in result.stdout
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+def run_apart(notebooks, request: str, heavy: tuple[str, ...], change: str = ""):
+    """Run the chain in a process of its own, whose last line names what it imported of `heavy`."""
+    code = (
+        "import sys, pathlib, helpers.notebooks\n"
+        f"helpers.notebooks._folder = lambda: pathlib.Path({str(notebooks)!r})\n"
+        "from helpers import chain\n"
+        f"{change}\n"
+        f"chain.run_chain(chain.Request({request}))\n"
+        f"print([name for name in {heavy} if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, cwd=project_root())
 
 
 def test_a_file_that_is_no_notebook_is_named(notebooks):

@@ -8,6 +8,7 @@ from dataclasses import asdict
 
 import pytest
 from builders import image_path, make_run, write_image, xray
+from filelock import FileLock
 
 from helpers.command import main
 from helpers.folders import project_root
@@ -123,6 +124,7 @@ def test_an_interrupt_gives_status_130_and_the_line_that_goes_on(number, monkeyp
         ("audit", ["SOURCE"]),
         ("predict", ["--run RUN", "--out FOLDER"]),
         ("export", ["--run RUN", "--data SOURCE"]),
+        ("cache", ["--clear"]),
     ],
 )
 def test_help_names_the_options(command, options, capsys):
@@ -184,6 +186,25 @@ def test_a_source_that_cannot_be_audited_gives_one_line_and_status_1(
     assert len(output.err.splitlines()) == 1
     assert output.err.startswith("covid-lungs: ")
     assert named in output.err
+
+
+def test_the_cache_is_described_and_emptied(data_set, cache, capsys):
+    assert main(["audit", str(data_set.root)]) == 0
+    capsys.readouterr()
+    assert main(["cache"]) == 0
+    assert "      1  audits  " in capsys.readouterr().out
+    assert main(["cache", "--clear"]) == 0
+    assert capsys.readouterr().out == f"{cache}: 0.0 MB removed\n      1  audits\n"
+    assert main(["cache"]) == 0
+    assert capsys.readouterr().out == f"{cache}: 0.0 MB\n"
+
+
+def test_a_cache_that_is_in_use_gives_status_1(cache, capsys):
+    (cache / "data").mkdir(parents=True)
+    (cache / "data/a-0123456789ab.copy").touch()
+    with FileLock(cache / "data/a-0123456789ab.lock"):
+        assert main(["cache", "--clear"]) == 1
+    assert "data/a-0123456789ab.copy stays: another process" in capsys.readouterr().out
 
 
 def test_a_console_without_arrows_shows_an_audit_too(data_set, cache):

@@ -2,7 +2,7 @@ import os
 import re
 
 import pytest
-from builders import refused, write_notebook
+from builders import refused, upgrade, write_notebook
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +19,7 @@ from helpers.freshness import (
     why_stale,
 )
 from helpers.notebooks import find_notebooks, read_code
+from helpers.report import write_report
 
 NUMBERS = ("01", "02", "03", "04", "05", "06")
 PARAMETERS = (
@@ -172,15 +173,52 @@ def test_a_helper_makes_stale_who_imports_it(chain, tmp_path, monkeypatch):
     for name, code in {"used": "from helpers import deep", "deep": "", "other": ""}.items():
         (package / f"{name}.py").write_text(code)
     monkeypatch.setattr(imports, "PACKAGE", package)
-    imports._imported.cache_clear()
     monkeypatch.setattr(freshness, "PACKAGE", package)
     write_notebook(chain.notebooks["03"], PARAMETERS, "from helpers import used")
-    chain.finish("03")
+    for number in ("01", "03"):
+        chain.finish(number)
     (package / "other.py").write_text("changed = True")
     assert chain.stale() == {}
     (package / "deep.py").write_text("changed = True")
     assert chain.stale() == {"03": "changed: helpers/deep.py"}
-    imports._imported.cache_clear()
+
+
+@pytest.mark.parametrize("library", ["opencv-python-headless", "numpy", "pydicom"])
+def test_a_library_that_decodes_makes_the_index_stale_and_no_training(chain, library, monkeypatch):
+    upgrade(monkeypatch, library)
+    assert chain.stale() == {"01": f"changed: version of {library}"}
+    chain.finish("01")
+    assert chain.stale() == {}, "the index came out as it was"
+    (chain.run_folder / "index.csv").write_text("of other pixels")
+    assert set(chain.stale()) == users("index.csv")
+
+
+def test_a_library_that_decodes_makes_a_test_on_xrays_from_elsewhere_stale(
+    chain, data_set, monkeypatch
+):
+    write_notebook(chain.notebooks["05"], PARAMETERS + "external: str = None\n", "print(external)")
+    chain.finish("05")
+    with monkeypatch.context() as patch:
+        upgrade(patch, "numpy")
+        assert set(chain.stale()) == {"01"}
+    chain.parameters["external"] = str(data_set.root)
+    for number in NUMBERS:
+        chain.finish(number)
+    upgrade(monkeypatch, "numpy")
+    assert set(chain.stale()) == {"01", "05"}
+
+
+@pytest.mark.parametrize("library", ["tqdm", "matplotlib", "tensorflow"])
+def test_a_library_that_decodes_nothing_changes_nothing(chain, library, monkeypatch):
+    upgrade(monkeypatch, library)
+    assert chain.stale() == {}
+
+
+def test_the_report_follows_from_the_code_that_writes_it(chain, monkeypatch):
+    used = []
+    monkeypatch.setattr(freshness, "code_version", lambda name: used.append(name))
+    freshness.describe_report(chain.run_folder)
+    assert used == [write_report.__module__]
 
 
 def test_many_changes_are_counted(chain):

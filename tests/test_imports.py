@@ -1,13 +1,13 @@
 import pytest
 
 from helpers import imports
-from helpers.imports import used_helpers
+from helpers.imports import code_version, used_helpers, used_libraries
 from helpers.notebooks import find_notebooks, read_code
 
 PACKAGE = {
     "__init__": "",
     "base": "import os\n",
-    "middle": "import numpy\nfrom helpers.base import thing\n",
+    "middle": "import cv2.gapi\nimport no_such\nfrom helpers.base import thing\n",
     "late": "def work():\n    from helpers import middle\n",
     "alone": "",
     "part/__init__": "from helpers.part.inner import draw\n",
@@ -27,9 +27,7 @@ def package(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(code)
     monkeypatch.setattr(imports, "PACKAGE", folder)
-    imports._imported.cache_clear()
-    yield folder
-    imports._imported.cache_clear()
+    return folder
 
 
 def names(package, code: str) -> set[str]:
@@ -60,6 +58,52 @@ def test_code_that_cannot_be_parsed_may_use_everything(package):
 def test_helpers_that_import_each_other_are_no_trap(package):
     (package / "base.py").write_text("from helpers import middle")
     assert names(package, "import helpers.base") == {"__init__", "base", "middle"}
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("import os, no_such", {}),
+        ("import helpers.alone", {}),
+        ("from numpy import array\nimport helpers.alone", {"numpy": "2.1"}),
+        ("import helpers.late", {"opencv-python": "5.0", "opencv-python-headless": "5.0"}),
+    ],
+)
+def test_the_libraries_that_code_imports_itself_and_through_others(
+    package, installed, code, expected
+):
+    assert used_libraries(code) == expected
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """The versions of what is installed, which a test may change."""
+    versions = {"opencv-python": "5.0", "opencv-python-headless": "5.0", "numpy": "2.1"}
+    providers = {"cv2": ["opencv-python", "opencv-python-headless"], "numpy": ["numpy"]}
+    monkeypatch.setattr(imports, "_providers", lambda: providers)
+    monkeypatch.setattr(imports.metadata, "version", versions.get)
+    return versions
+
+
+def test_a_version_is_that_of_the_code_and_of_the_libraries_below_it(package, installed):
+    first = code_version("helpers.part", "helpers.late")
+    assert code_version("helpers.part", "helpers.late") == first != code_version("helpers.late")
+    (package / "alone.py").write_text("changed = True")
+    installed["numpy"] = "2.2"
+    assert code_version("helpers.part", "helpers.late") == first, "neither is used"
+    for change in (
+        lambda: (package / "base.py").write_text("changed = True"),
+        lambda: (package / "part" / "inner.py").write_text("changed = True"),
+        lambda: installed.update({"opencv-python-headless": "5.1"}),
+        lambda: (package / "part" / "inner.py").rename(package / "part" / "deep.py"),
+    ):
+        before = code_version("helpers.part", "helpers.late")
+        change()
+        assert code_version("helpers.part", "helpers.late") != before
+
+
+def test_modules_of_others_have_one_version(package, installed):
+    assert code_version("__main__") == code_version("os.path", "json")
 
 
 def test_each_notebook_uses_what_draws_the_demo_and_nothing_of_the_chain():

@@ -1,3 +1,5 @@
+import json
+
 import cv2
 import keras
 import numpy as np
@@ -125,6 +127,33 @@ def test_a_temperature_that_did_not_help_is_said_so(run):
     assert "(On its test split that did not help: the calibration error was 0.010 without" in said
     write_tested(run, [0.99, 0.99, 0.01, 0.01], [1, 0, 1, 0], "test")
     assert "did not help" not in describe_probability(run, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "before", "after", "doubted"),
+    [
+        (1.0, 0.032, 0.032, False),
+        (1.004, 0.0316, 0.0399, False),
+        (1.3, 0.03151, 0.03249, False),
+        (0.8, 0.0324, 0.0326, True),
+        (1.3, 0.05, 0.04, False),
+        (1.006, 0.03, 0.04, True),
+    ],
+)
+def test_a_temperature_is_doubted_only_where_a_reader_sees_a_difference(
+    run, temperature, before, after, doubted
+):
+    write_tested(run, [0.8, 0.9, 0.1, 0.2], [1, 1, 0, 0], "test")
+    path = run / "detection" / "metrics.json"
+    figures = json.loads(path.read_text())
+    names = ("temperature", "calibration_error", "calibration_error_scaled")
+    for name, value in zip(names, (temperature, before, after), strict=True):
+        figures[name]["value"] = value
+    path.write_text(json.dumps(figures))
+    said = describe_probability(run, 0.9)
+    assert ("did not help" in said) == doubted
+    if doubted:
+        assert f"was {before:.3f} without it, {after:.3f} with it.)" in said
 
 
 def test_no_heat_has_no_share():

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from builders import image_path, refused, write_image, xray
+from builders import image_path, refused, upgrade, write_image, xray
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from helpers import recall as module
+from helpers import imports
+from helpers.audit import examine
 from helpers.data_sets import DataSet
 from helpers.errors import CovidLungsError
 from helpers.recall import recall
@@ -118,18 +119,38 @@ def test_what_the_report_says_of_the_data_set_is_part_of_its_identity(data_set):
 
 
 def test_changed_code_examines_again(data_set, tmp_path, monkeypatch):
-    code = tmp_path / "code"
-    code.mkdir()
+    code = tmp_path / "helpers" / "data"
+    code.mkdir(parents=True)
     (code / "scan.py").write_text("LEVEL = 8")
-    monkeypatch.setattr(module, "__file__", str(code / "recall.py"))
+    monkeypatch.setattr(imports, "PACKAGE", code.parent)
     examine = Examiner()
+    monkeypatch.setattr(Examiner, "__module__", "helpers.data.scan")
     recall(data_set, examine)
     (code / "scan.py").write_text("LEVEL = 9")
     recall(data_set, examine)
     assert examine.calls == 2
+    (code / "plots.py").write_text("COLOUR = 3")
+    recall(data_set, examine)
+    assert examine.calls == 2, "nothing of the examination"
     (code / "scan.py").write_text("LEVEL = 8")
     recall(data_set, examine)
     assert examine.calls == 2, "the first one is still known"
+
+
+@pytest.mark.parametrize("library", ["numpy", "opencv-python-headless", "openpyxl", "pydicom"])
+def test_another_version_of_a_library_examines_again(library, data_set, monkeypatch):
+    counts = []
+
+    def count(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
+        counts.append(data_set)
+        return make_pairs(), REPORT
+
+    count.__module__ = examine.__module__
+    recall(data_set, count)
+    upgrade(monkeypatch, library)
+    for _ in range(2):
+        recall(data_set, count)
+    assert len(counts) == 2
 
 
 @pytest.mark.parametrize("writer", [(pd.DataFrame, "to_csv"), (Path, "write_text")])

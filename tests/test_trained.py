@@ -2,6 +2,7 @@ import io
 import json
 import random
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -10,7 +11,9 @@ import pytest
 from builders import refused
 
 from helpers.errors import CovidLungsError
-from helpers.trained import load_model
+from helpers.models import build_detector, build_unet, look_twice
+from helpers.recipes import RECIPES
+from helpers.trained import PARTS, load_model, replace_model
 
 
 def write_network(path: Path, *added) -> Path:
@@ -53,14 +56,6 @@ def other_weights(path: Path) -> None:
         rewrite(path, model=archive.read("model.weights.h5"))
 
 
-def function_of_python(path: Path) -> None:
-    """Ask for a function of Python in place of the activation."""
-    config = json.loads(describe(path))
-    function = {"module": "os", "class_name": "function", "config": "system"}
-    config["config"]["layers"][1]["config"]["activation"] = function
-    rewrite(path, config=json.dumps(config).encode())
-
-
 FOREIGN = {
     "cut off": (cut_off, "it is cut off, or something else"),
     "empty": (lambda path: path.write_bytes(b""), "it is cut off, or something else"),
@@ -72,7 +67,6 @@ FOREIGN = {
     "too long": (lambda path: rewrite(path, config=b" " * 2**25), "its description is too long"),
     "without weights": (lambda path: rewrite(path, model=b""), "it is damaged, or made by"),
     "of two": (other_weights, "it is damaged, or made by"),
-    "with a function": (function_of_python, "it is damaged, or made by"),
 }
 
 
@@ -107,7 +101,7 @@ def test_a_lambda_layer_is_refused_and_never_run(unsafe, tmp_path, monkeypatch):
     (tmp_path / "harmed").unlink()  # it ran when it was built here
     if unsafe:  # as another part of the process may have asked for
         monkeypatch.setattr("keras.src.saving.serialization_lib.in_safe_mode", lambda: False)
-    with refused("model.keras", "it holds code", "Train it again"):
+    with refused("model.keras", "it holds 'Lambda'", "Train it again"):
         load_model(path)
     assert not (tmp_path / "harmed").exists()
 
@@ -116,8 +110,107 @@ def test_a_lambda_layer_cannot_hide(tmp_path):
     path = write_network(tmp_path / "model.keras", keras.layers.Lambda(keras.ops.relu))
     rewrite(path, config=describe(path).replace('"Lambda"', '"\\u004cambda"').encode())
     assert "Lambda" not in describe(path)
-    with refused("model.keras", "it holds code", "Train it again"):
+    with refused("model.keras", "it holds 'Lambda'", "Train it again"):
         load_model(path)
+
+
+def describe_object(name: str, module: str | None = "keras.layers", **more) -> dict:
+    """Return how Keras describes an object in a file."""
+    return {"module": module, "class_name": name, "config": {}, "registered_name": None, **more}
+
+
+STRANGERS = {
+    "TFSMLayer": describe_object("TFSMLayer", config={"filepath": "harmful"}),
+    "TorchModuleWrapper": describe_object("TorchModuleWrapper", config={"module": "harmful"}),
+    "GaussianNoise": describe_object("GaussianNoise", config={"stddev": 0.1}),
+    "Mine": describe_object("Mine", "builtins", registered_name="mine>Mine"),
+    "Conv2D": describe_object("Conv2D", "mine.layers"),
+    "ReLU": describe_object("ReLU", registered_name="mine>ReLU"),
+    "function": describe_object("function", "os", config="system", registered_name="system"),
+    "__lambda__": describe_object("__lambda__", None, config={"value": "harmful"}),
+    "__typespec__": {"class_name": "__typespec__", "spec_name": "x", "config": []},
+    "None": {"module": "os", "config": "system"},
+    "popen": {"class_name": "popen", "config": {}},
+    "a\nb": describe_object("a\nb" * 99),
+}
+PLACES = (
+    "activation",
+    "kernel_initializer",
+    "kernel_regularizer",
+    "bias_constraint",
+    "dtype",
+    "name",
+    "a name that Keras does not know",
+)
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("place", [None, *PLACES])
+def test_what_no_recipe_s_network_has_is_refused_wherever_it_stands(
+    name, place, tmp_path, monkeypatch
+):
+    path = write_network(tmp_path / "model.keras", keras.layers.ReLU())
+    config = json.loads(describe(path))
+    layers = config["config"]["layers"]
+    if place is None:
+        layers[2] = STRANGERS[name]
+    else:
+        layers[1]["config"][place] = [{"deeper": STRANGERS[name]}]
+    rewrite(path, config=json.dumps(config).encode())
+    monkeypatch.setattr(keras.models, "load_model", None)  # nothing gets that far
+    with refused("model.keras", f"it holds {name!r}"[:-1], "Train it again"):
+        load_model(path)
+
+
+def test_a_compiled_network_s_optimizer_is_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
+    model.compile("adam", "mse")
+    model.save(path)
+    with refused("model.keras", "it holds ", "Train it again"):
+        load_model(path)
+
+
+def shrink(settings):
+    """Return settings of a network with fewer filters of the same kinds of layers."""
+    return replace(settings, filters=tuple(2 for _ in settings.filters))
+
+
+def build_networks():
+    """Yield every kind of network that a recipe trains or makes of a trained one."""
+    for recipe in RECIPES.values():
+        yield build_detector(shrink(recipe.detection))
+        yield build_detector(shrink(recipe.shortcuts))
+        yield build_unet(shrink(recipe.segmentation))
+        if recipe.segmentation.look_twice:
+            yield look_twice(build_unet(shrink(recipe.segmentation)))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_the_networks_of_every_recipe_are_read_and_their_parts_are_all_that_is(policy, tmp_path):
+    usual, seen = keras.config.dtype_policy(), set()
+    keras.config.set_dtype_policy(policy)
+    try:
+        for model in build_networks():
+            replace_model(model, tmp_path)
+            found = load_model(tmp_path / "model.keras")
+            assert found.count_params() == model.count_params()
+            seen |= {*objects(json.loads(describe(tmp_path / "model.keras")))}
+    finally:
+        keras.config.set_dtype_policy(usual)
+    seen.add(("keras", "Sequential"))  # as the original detector is until it is kept
+    assert seen == {(module, name) for module, names in PARTS.items() for name in names}
+
+
+def objects(part):
+    """Yield module and name of every object in a network's description."""
+    if isinstance(part, dict):
+        if "class_name" in part:
+            yield part.get("module"), part["class_name"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from objects(inner)
 
 
 def test_a_damaged_network_is_refused_or_the_same(tmp_path):
