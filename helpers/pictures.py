@@ -175,7 +175,7 @@ def draw_probability(data_set: DataSet, row: pd.Series, probability: np.ndarray)
 def draw_heat(
     data_set: DataSet, rows: pd.DataFrame, heat: np.ndarray, captions: list[str]
 ) -> Figure:
-    """Draw each X-ray, and below it once more under its heat with the lungs' outline.
+    """Draw each X-ray, and below it once more under its heat, with the lungs' outline if known.
 
     Args:
         data_set: where the files are.
@@ -185,8 +185,9 @@ def draw_heat(
     """
     columns = []
     for row, cells in zip(rows.itertuples(), heat, strict=True):
-        image, mask = data_set.read_xray(row.file), data_set.read_mask(row.mask)
-        columns.append([image, draw_outlines(_lay_heat(image, cells), (mask, TRUE_COLOUR))])
+        image = data_set.read_xray(row.file)
+        outlines = [(data_set.read_mask(row.mask), TRUE_COLOUR)] if row.mask else []
+        columns.append([image, draw_outlines(_lay_heat(image, cells), *outlines)])
     figure, axes = _grid(list(zip(*columns, strict=True)))
     for axis, caption in zip(axes[0], captions, strict=True):
         axis.set_title(caption, fontsize=9)

@@ -177,6 +177,9 @@ def _why_missing(record: Record, part: str) -> str | None:
     """Return why a part of the report cannot be shown, None if it can."""
     if record.look(f"{part}/metrics.json") is not None:
         return None
+    found = record.look("audit.json", "findings") or []
+    if part != "detection" and any(one["name"] == "no_lung_masks" for one in found):
+        return "Left out: it needs lung masks, and this data set has none."
     counts = record.look("audit.json", "counts") or {}
     classes = {name for name, count in counts.items() if count}
     if part != "segmentation" and not (POSITIVE_CLASS in classes and len(classes) > 1):

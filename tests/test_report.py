@@ -328,6 +328,18 @@ def test_without_covid_detection_and_shortcuts_are_left_out_with_the_reason(runs
     assert "Not there yet" not in text
 
 
+def test_without_lung_masks_segmentation_and_shortcuts_are_left_out_with_the_reason(run):
+    audit = json.loads((run / "audit.json").read_text())
+    audit["findings"] = [{"name": "no_lung_masks", "level": "note", "text": "", "count": 1}]
+    audit["findings"][0] |= {"examples": [], "remedy": ""}
+    (run / "audit.json").write_text(json.dumps(audit))
+    for part in ("segmentation", "shortcuts"):
+        shutil.rmtree(run / part)
+    text = write_report(run).read_text()
+    assert text.count("Left out: it needs lung masks, and this data set has none.") == 4
+    assert "Not there yet" not in text
+
+
 def test_a_run_that_has_only_begun_has_a_report(runs):
     run = make_finished(runs / "a")
     for path in run.iterdir():
