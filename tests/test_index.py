@@ -85,7 +85,7 @@ def test_a_row_holds_its_source_and_the_first_of_its_copies(data_set):
 
 def test_an_index_that_is_recalled_equals_the_first(data_set, monkeypatch):
     first, audit = build_index(data_set)
-    monkeypatch.setattr("helpers.index.examine", None)
+    monkeypatch.setattr("helpers.audit.scan", None)
     second, recalled = build_index(data_set)
     pd.testing.assert_frame_equal(first, second)
     assert recalled == audit
