@@ -14,6 +14,7 @@ from helpers import archives, colab, synthetic
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, project_root
 from helpers.images import BadImageError, read_mask, read_xray
+from helpers.imports import code_version
 from helpers.listing import HALVES, Listing, list_files
 
 KAGGLE_DATA_SET = "tawsifurrahman/covid19-radiography-database"
@@ -141,10 +142,7 @@ def find_path(
 
 def _draw_demo() -> Path:
     """Return the folder of the demo X-rays, drawn once for each version of what draws them."""
-    digest = hashlib.sha256()
-    for part in sorted(Path(synthetic.__file__).parent.glob("*.py")):
-        digest.update(part.read_bytes())
-    folder = cache_root() / "data" / f"demo-{digest.hexdigest()[:12]}"
+    folder = cache_root() / "data" / f"demo-{code_version(synthetic.__name__)[:12]}"
     if not folder.is_dir():
         partial = make_partial(folder)
         try:
