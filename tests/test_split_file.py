@@ -108,7 +108,7 @@ def test_a_split_without_its_columns_is_refused(data_set, run_folder, change):
 
 EDITED = "Normal/images/Normal-2.png"
 EDITS = [("class", "COVID"), ("group", "COVID/images/COVID-1.png"), ("hash", "0" * 16)]
-EDITS += [("split", word) for word in ("train", "test", "training")]
+EDITS += [("split", word) for word in ("train", "validation", "training")]
 EDITS += [(column, "") for column in ("class", "group", "split", "hash")]
 
 

