@@ -127,13 +127,13 @@ def _hand_out(counts: pd.DataFrame, seed: int, parts: tuple[str, ...]) -> list[s
     unit = len(parts) * parts.count("train")  # whole numbers add up alike on every machine
     missing = np.tile(counted.sum(axis=0) * (unit // len(parts)), (len(parts), 1))
     reached = np.zeros((len(names), held.shape[1]), bool)
-    coming = (held > 0).sum(axis=0)
+    coming, totals = (held > 0).sum(axis=0), held.sum(axis=0)
     places = []
     for group, own, count in zip(counts.index, held, counted, strict=True):
         # A class with no more groups to come than splits to reach can spare none of them.
         wasted = reached[:, (own > 0) & (coming <= (~reached).sum(axis=0))].any(axis=1)[split_of]
         # What is larger than a part, rounded up, counts for all parts of its split.
-        large = (len(parts) * (own - 1) >= held.sum(axis=0)).any()
+        large = (len(parts) * (own - 1) >= totals).any()
         lacks = (kin @ missing if large else missing) @ count
         lots = [
             _draw(seed, f"{group}:{part}") if own.sum() > 1 else "" for part in range(len(parts))
