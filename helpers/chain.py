@@ -23,9 +23,11 @@ from helpers.locks import hold_run
 from helpers.notebooks import Parameter, find_notebooks, read_parameters
 from helpers.provenance import TRAINED
 from helpers.recipes import find_recipe
+from helpers.splits import check_way
 
 SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
-OPTIONS = ("data", "run", "recipe", "groups", "external", "allow")  # options of the command itself
+# Options of the command itself.
+OPTIONS = ("data", "run", "recipe", "groups", "split", "external", "allow")
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
 NEEDS_COVID, NEEDS_MASKS = ("03", "06"), ("04", "05", "06")
 LARGEST_SEED = 2**31 - 1
@@ -45,6 +47,7 @@ class Request:
         only: two-digit numbers of the notebooks to run; empty runs all.
         start: the first number to run, or None.
         groups: the path of a groups file, or None.
+        split: how X-rays are split, one of `splits.WAYS`.
         external: the source of X-rays from elsewhere to test the networks on, or None.
         allow: findings of the audit that shall not stop the run, separated by commas.
         force: run what is up to date, too, and train anew.
@@ -58,6 +61,7 @@ class Request:
     only: list[str] = field(default_factory=list)
     start: str | None = None
     groups: str | None = None
+    split: str = "drawn"
     external: str | None = None
     allow: str = ""
     force: bool = False
@@ -151,6 +155,7 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
         CovidLungsError: one that no notebook takes.
     """
     check_allowed(request.allow)
+    check_way(request.split)
     recipe, groups = find_recipe(request.recipe), request.groups
     data, external = _find(request.data), request.external
     if external is not None:
@@ -165,7 +170,7 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     if external is not None and any(notebook.name.startswith("05") for notebook in notebooks):
         build_index(find_data(external), request.allow)  # kept: notebook 05 need not do it again
     shared = {"data": data, "recipe": request.recipe, "groups": groups, "external": external}
-    return parameters | shared | {"allow": request.allow}
+    return parameters | shared | {"split": request.split, "allow": request.allow}
 
 
 def _find(source: str, name: str = "data") -> str:

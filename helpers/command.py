@@ -43,6 +43,12 @@ def _add_run(run: argparse.ArgumentParser) -> None:
         "--groups", metavar="FILE", help=".csv with file,group: what stays together, as patients"
     )
     run.add_argument(
+        "--split",
+        default="drawn",
+        metavar="WAY",
+        help="drawn, or published: the data set's own, where it brings one",
+    )
+    run.add_argument(
         "--external", metavar="SOURCE", help="X-rays from elsewhere to test the networks on, too"
     )
     run.add_argument(
@@ -107,6 +113,7 @@ def run_notebooks(options: argparse.Namespace) -> int:
         only=options.only,
         start=options.start,
         groups=options.groups,
+        split=options.split,
         external=options.external,
         allow=",".join(options.allow),
         force=options.force,

@@ -1,4 +1,4 @@
-"""Groups: X-rays that must stay together, because they are copies or a groups file says so."""
+"""Groups: X-rays that must stay together: copies, a patient's, or what a groups file names."""
 
 import csv
 import unicodedata
@@ -49,18 +49,20 @@ def describe_groups(path: Path, index: pd.DataFrame) -> str:
 
 
 def merge_groups(index: pd.DataFrame, groups: pd.Series | None = None) -> pd.Series:
-    """Return for each row the first file of its group: its copies, their groups, and so on.
+    """Return for each row the first file of its group: its copies, their patients, and so on.
 
     Args:
-        index: with the columns `file` and `copy_of`.
+        index: with the columns `file` and `copy_of`, and perhaps `patient`: the patient whom the
+            file's name tells, "" for none.
         groups: a group's name for each row, "" for none, as `read_groups` returns them.
     """
     pairs = [
         ((0, file), (0, copy)) for file, copy in zip(index["file"], index["copy_of"], strict=True)
     ]
-    if groups is not None:
-        named = zip(index["file"], groups.loc[index.index], strict=True)
-        pairs += [((0, file), (1, name)) for file, name in named if name]
+    for kind, names in enumerate((groups, index.get("patient")), start=1):
+        if names is not None:
+            named = zip(index["file"], names.loc[index.index], strict=True)
+            pairs += [((0, file), (kind, name)) for file, name in named if name]
     joined = join_pairs(pairs)  # a file is smaller than any name
     return index["file"].map(lambda file: joined[0, file][1])
 

@@ -2,7 +2,10 @@
 
 import pandas as pd
 
+from helpers.groups import merge_groups
 from helpers.splits import assign_splits
+
+EXAMPLES = 3
 
 
 def careless_split(index: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -11,7 +14,7 @@ def careless_split(index: pd.DataFrame, seed: int) -> pd.DataFrame:
     Raises:
         CovidLungsError: a class has too few X-rays to be in every split.
     """
-    return assign_splits(index.assign(copy_of=index["file"]), seed)
+    return assign_splits(index.assign(copy_of=index["file"], patient=""), seed)
 
 
 def find_leaks(split: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
@@ -51,6 +54,32 @@ def shared_groups(split: pd.DataFrame, groups: pd.Series) -> tuple[int, int]:
     named = _named(split, groups)
     found = named.groupby("group")["split"].nunique()
     return int((found > 1).sum()), len(found)
+
+
+def describe_divided(
+    split: pd.DataFrame, index: pd.DataFrame, groups: pd.Series | None = None
+) -> str:
+    """Return how many families of copies, and patients, are in more than one split; name three.
+
+    Args:
+        split: with the columns `file` and `split`.
+        index: of the same rows, with `copy_of` and perhaps `patient`.
+        groups: a group's name for each row, "" for none, as `read_groups` returns them.
+    """
+    patients = merge_groups(index.assign(copy_of=index["file"]), groups)
+    lines = []
+    for kind, names in {"Copies": index["copy_of"], "Patients or groups": patients}.items():
+        shared, _ = shared_groups(split, names)
+        lines += [f"{kind} in more than one split: {shared:,}", *_examples(split, names)]
+    return "\n".join(lines)
+
+
+def _examples(split: pd.DataFrame, groups: pd.Series) -> list[str]:
+    """Return a line for each of the first groups that are divided: a file of each split."""
+    first = _named(split, groups).drop_duplicates(["group", "split"])
+    first = first[first["group"].duplicated(keep=False)]
+    lines = (first["file"] + " (" + first["split"] + ")").groupby(first["group"]).agg(", ".join)
+    return [f"  {line}" for line in lines[:EXAMPLES]]
 
 
 def _named(split: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:

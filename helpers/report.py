@@ -114,17 +114,23 @@ class Record:
 
 
 def count_split(text: str) -> dict[str, dict]:
-    """Return the X-rays that `split.csv` lists: `classes` of each class and split, and `all`."""
+    """Return the X-rays that `split.csv` lists: `classes` of each class and split, and `all`.
+
+    `divided` is how many groups of X-rays are in more than one split: a published one may do so.
+    """
     rows = list(csv.DictReader(StringIO(text, newline="")))
     if not rows:
         raise ValueError("no rows")
     both = Counter((row["class"], row["split"]) for row in rows)
+    placed = {(row["group"], row["split"]) for row in rows if row["group"]}
+    splits_of = Counter(group for group, _ in placed)
     names = sorted({name for name, _ in both})
     classes = {name: {split: both[name, split] for split in FRACTIONS} for name in names}
     return {
         "classes": {name: row | {"all": sum(row.values())} for name, row in classes.items()},
         "all": {split: sum(row[split] for row in classes.values()) for split in FRACTIONS}
         | {"all": len(rows)},
+        "divided": sum(count > 1 for count in splits_of.values()),
     }
 
 

@@ -15,66 +15,161 @@ from helpers.groups import merge_groups
 from helpers.index import read_index
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
+# Which split each part is for; so spread, leftovers of fewer X-rays than parts are shared fairly.
+TENTHS = ("train", "train", "validation", *["train"] * 4, "test", "train", "train")
+NINTHS = tuple(name for name in TENTHS if name != "test")
 COLUMNS = ["file", "class", "group", "split", "hash"]
+WAYS = ("drawn", "published")
+UNPUBLISHED = "Leave out --split (in notebook 02: choose 'drawn'), so that a split is drawn."
 AGAIN = (
     "Run 02_split_data again, under another `run` name if networks were trained on the old split."
 )
 
 
+def check_way(way: str) -> None:
+    """Refuse a way to split that there is not.
+
+    Raises:
+        CovidLungsError: it is none of `WAYS`.
+    """
+    if way not in WAYS:
+        raise CovidLungsError(f"split {way!r}: choose {' or '.join(WAYS)}.")
+
+
 def assign_splits(index: pd.DataFrame, seed: int, groups: pd.Series | None = None) -> pd.DataFrame:
     """Return `file`, `class`, `group`, `split` and `hash` for every row of the index, in its order.
 
-    Copies, and X-rays of one group, are never divided; `group` is the first file of those that
-    stay together. Groups are ordered by a hash of seed and group, which no library's random
-    generator can change, and handed out so that in each class every split comes as near to its
-    fraction as groups allow. `hash` vouches for the row and for the pixels it was made from.
+    X-rays that belong together, such as copies, are a group, which is never divided; `group` is
+    the first of their files. Groups are dealt out to ten equal parts, eight of them for training,
+    so that each split has its share of every class, and in it of X-rays with relatives, as near as
+    groups allow. `hash` vouches for the row and for the pixels it was made from.
 
     Args:
-        index: with the columns `file`, `class`, `pixels`, `mask_pixels` and `copy_of`.
-        seed: decides the order of equal groups.
+        index: with the columns `file`, `class`, `pixels`, `mask_pixels` and `copy_of`, and
+            perhaps `patient`.
+        seed: decides which of equal groups comes first, and which of equal parts gets it.
         groups: a group's name for each row, "" for none, as `read_groups` returns them.
 
     Raises:
         CovidLungsError: a class has too few groups to be in every split.
     """
-    table = index[["file", "class"]].copy()
-    table["group"] = merge_groups(index, groups)
-    counts = table.groupby(["group", "class"]).size().unstack(fill_value=0)
-    table["split"] = table["group"].map(_hand_out(counts, seed))
+    table = index[["file", "class"]].assign(group=merge_groups(index, groups))
+    table["split"] = _deal(table, seed, TENTHS)
     _refuse_absent_classes(table)
-    table["hash"] = _hashes(table, index)
-    return table
+    return table.assign(hash=_hashes(table, index))
 
 
-def _draw(seed: int, group: str) -> str:
-    """Return the group's lot: equal on every machine and Python version."""
-    return hashlib.sha256(f"{seed}:{group}".encode()).hexdigest()
+def keep_published(index: pd.DataFrame, seed: int, groups: pd.Series | None = None) -> pd.DataFrame:
+    """Return what `assign_splits` does, with the split that the data set brings itself.
+
+    Where that has no validation part, it is a ninth of the training part, drawn by group. A group
+    that the published split divides stays divided; all of it keeps one name in `group`.
+
+    Args:
+        index: as for `assign_splits`, with the column `published_split`: a split's name, or "".
+        seed: of the validation part, where it is drawn.
+        groups: as for `assign_splits`.
+
+    Raises:
+        CovidLungsError: the data set brings no split, or not for every X-ray, or one without a
+            training or a test part, or a class is not in every split.
+    """
+    _refuse_unpublished(index)
+    table = index[["file", "class"]].assign(
+        group=merge_groups(index, groups), split=index["published_split"]
+    )
+    if "validation" not in set(table["split"]):
+        training = table[table["split"] == "train"]
+        table.loc[training.index, "split"] = _deal(training, seed, NINTHS)
+    _refuse_partial(table)
+    return table.assign(hash=_hashes(table, index))
 
 
-def _hand_out(counts: pd.DataFrame, seed: int) -> dict[str, str]:
-    """Give each group (a row; a column a class) to the split that lacks most of what it holds."""
+def share_table(split: pd.DataFrame) -> pd.DataFrame:
+    """Return what share of each split's X-rays each class has, and those with relatives, as text.
+
+    Args:
+        split: with the columns `class`, `group` and `split`.
+    """
+    parts = split["split"]
+    classes = pd.crosstab(split["class"], parts, normalize="columns")
+    related = split["group"].duplicated(keep=False).groupby(parts).mean()
+    shares = pd.concat([classes, related.to_frame("with relatives").T])
+    return shares[list(FRACTIONS)].map("{:.1%}".format)
+
+
+def _draw(seed: int, name: str) -> str:
+    """Return a lot that no library's random generator can change, equal on every machine."""
+    return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
+
+
+def _deal(table: pd.DataFrame, seed: int, parts: tuple[str, ...]) -> pd.Series:
+    """Return the split of each row; `parts` says which split each of the equal parts is for."""
+    counts = table.groupby(["group", "class"]).size().unstack(fill_value=0)
     held = dict(zip(counts.index, counts.to_numpy(), strict=True))
 
     def rank(group: str) -> tuple[int, int, str]:
         # Groups of several classes first, then large ones: small ones can fill what these leave.
         return -np.count_nonzero(held[group]), -held[group].sum(), _draw(seed, group)
 
-    # Hundredths of X-rays, (splits, classes): whole numbers, which add up alike on every machine.
-    missing = np.outer([round(100 * part) for part in FRACTIONS.values()], counts.sum())
-    reached = np.zeros(missing.shape, bool)
-    coming = (counts > 0).sum().to_numpy()
-    given: dict[str, str] = {}
-    for group in sorted(held, key=rank):
-        own = held[group]
+    order = sorted(held, key=rank)
+    places = _hand_out(counts.loc[order], seed, parts)
+    return table["group"].map(dict(zip(order, places, strict=True)))
+
+
+def _hand_out(counts: pd.DataFrame, seed: int, parts: tuple[str, ...]) -> list[str]:
+    """Give each group (a row; a column a class) to the part that lacks most of what it holds."""
+    held = counts.to_numpy()
+    # X-rays of each class, and once more those with relatives, (groups, 2 * classes).
+    counted = np.hstack([held, held * (held.sum(axis=1, keepdims=True) > 1)])
+    names, split_of = np.unique(parts, return_inverse=True)
+    kin = split_of[:, None] == split_of  # (parts, parts): those of one split
+    unit = len(parts) * parts.count("train")  # whole numbers add up alike on every machine
+    missing = np.tile(counted.sum(axis=0) * (unit // len(parts)), (len(parts), 1))
+    reached = np.zeros((len(names), held.shape[1]), bool)
+    coming, totals = (held > 0).sum(axis=0), held.sum(axis=0)
+    places = []
+    for group, own, count in zip(counts.index, held, counted, strict=True):
         # A class with no more groups to come than splits to reach can spare none of them.
-        wasted = reached[:, (own > 0) & (coming <= (~reached).sum(axis=0))].any(axis=1)
-        lacks = missing @ own
-        place = int(np.where(wasted, lacks.min() - 1, lacks).argmax())
-        given[group] = list(FRACTIONS)[place]
-        missing[place] -= 100 * own
-        reached[place] |= own > 0
-        coming = coming - (own > 0)
-    return given
+        wasted = reached[:, (own > 0) & (coming <= (~reached).sum(axis=0))].any(axis=1)[split_of]
+        # What is larger than a part, rounded up, counts for all parts of its split.
+        large = (len(parts) * (own - 1) >= totals).any()
+        lacks = (kin @ missing if large else missing) @ count
+        lots = [
+            _draw(seed, f"{group}:{part}") if own.sum() > 1 else "" for part in range(len(parts))
+        ]
+        place = np.lexsort((lots, missing.sum(axis=1), lacks, ~wasted))[-1]
+        holders = kin[place] if large else np.arange(len(parts)) == place
+        missing[holders] -= count * (unit // holders.sum())
+        reached[split_of[place]] |= own > 0
+        coming -= own > 0
+        places.append(parts[place])
+    return places
+
+
+def _refuse_unpublished(index: pd.DataFrame) -> None:
+    """Stop where the data set brings no whole split of its own."""
+    published = index["published_split"]
+    without = index.loc[~published.isin(list(FRACTIONS)), "file"]
+    if len(without) == len(index):
+        fault = "the data set brings no split of its own"
+    elif len(without):
+        fault = f"it leaves out {len(without):,} X-rays, such as {without.iloc[0]}"
+    elif lacking := {"train", "test"} - set(published):
+        fault = f"the data set has no split {min(lacking)!r}"
+    else:
+        return
+    raise CovidLungsError(f"split 'published': {fault}. {UNPUBLISHED}")
+
+
+def _refuse_partial(table: pd.DataFrame) -> None:
+    """Stop at a class that is not in every part of a published split."""
+    for class_name, members in table.groupby("class"):
+        if lacking := set(FRACTIONS) - set(members["split"]):
+            raise CovidLungsError(
+                f"split 'published': {class_name} has no X-ray in the split {min(lacking)!r}. "
+                f"{UNPUBLISHED}"
+            )
 
 
 def _refuse_absent_classes(table: pd.DataFrame) -> None:
@@ -108,8 +203,8 @@ def write_split(run_folder: Path, split: pd.DataFrame) -> Path:
     if changed and list(run_folder.glob("*/model.keras")):
         raise CovidLungsError(
             f"{shown(path)}: networks were trained on this split, which another seed, other "
-            "groups, other data or another version of covid-lungs would change. Choose another "
-            "name with `run`, or remove that folder if you no longer need it."
+            "groups, another --split, other data or another version of covid-lungs would change. "
+            "Choose another name with `run`, or remove that folder if you no longer need it."
         )
     return write_whole(path, text)
 

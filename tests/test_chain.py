@@ -146,7 +146,7 @@ def test_a_parameter_of_a_notebook_that_does_not_run_is_unknown(notebooks):
         check_parameters(find_notebooks(["04"], None), {"epochs": "2"})
 
 
-@pytest.mark.parametrize("name", ["data", "run", "recipe", "groups", "external", "allow"])
+@pytest.mark.parametrize("name", ["data", "run", "recipe", "groups", "split", "external", "allow"])
 def test_an_option_given_as_a_parameter_is_not_ignored(notebooks, name):
     with refused(f"parameter {name!r}", f"give it as --{name} other", "without -p"):
         check_parameters(find_notebooks([], None), {name: "other"})
@@ -173,6 +173,7 @@ REFUSALS = {
     "number": {"only": ["09"]},
     "start": {"start": "09"},
     "groups": {"groups": "no/such.csv"},
+    "split": {"split": "Published"},
     "external": {"external": "no/such/folder"},
     "allow": {"allow": "mostly_unusable,speed"},
     "timeout": {"timeout": "-1"},
@@ -246,6 +247,13 @@ def test_groups_and_allowed_findings_reach_the_notebooks_that_have_them(
     assert (folder / "01.txt").read_text() == repr("mostly_unusable,class_without_xrays")
     assert (folder / "03.txt").read_text() == repr(str(tmp_path / "patients.csv"))
     assert (folder / "04.txt").is_file(), "a notebook without either runs as before"
+
+
+@pytest.mark.parametrize("split", ["drawn", "published"])
+def test_the_way_to_split_reaches_the_notebooks_that_have_it(notebooks, split):
+    note = "from pathlib import Path\n(Path(run) / 'split.txt').write_text(split)"
+    write_notebook(notebooks / "03_detect.ipynb", SHARED + 'split: str = ""\n', note)
+    assert (run(split=split) / "split.txt").read_text() == split
 
 
 def test_the_chain_stops_at_an_unusable_data_set_and_goes_on_if_that_is_allowed(

@@ -24,6 +24,7 @@ BAD_INPUT = {
     "unknown notebook": (["--only", "09"], "notebook '09': choose one of"),
     "unknown start": (["--from", "9"], "notebook '9': choose one of"),
     "missing groups": (["--groups", "no/such.csv"], "groups 'no/such.csv': no such folder or file"),
+    "unknown split": (["--split", "theirs"], "split 'theirs': choose drawn or published"),
     "unknown finding": (["--allow", "speed"], "allow 'speed': choose from class_without_xrays"),
     "no time": (["--timeout", "0"], "--timeout 0: give whole seconds from 1 to 999999"),
     "part of a second": (["--timeout", "1.5"], "--timeout 1.5: give whole seconds"),
@@ -81,7 +82,7 @@ def test_options_reach_the_chain(monkeypatch, capsys):
 
     monkeypatch.setattr("helpers.chain.run_chain", tell)
     line = "run --data x.zip --recipe original --run b -p epochs 2 -p seed 3 --only 03 --only 04"
-    line += " --from 04 --groups g.csv --external x.zip"
+    line += " --from 04 --groups g.csv --split published --external x.zip"
     line += " --allow mostly_unusable --allow class_without_xrays"
     line += " --force --timeout 60"
     with pytest.raises(SystemExit) as caught:
@@ -94,6 +95,7 @@ def test_options_reach_the_chain(monkeypatch, capsys):
         "only": ["03", "04"],
         "start": "04",
         "groups": "g.csv",
+        "split": "published",
         "external": "x.zip",
         "allow": "mostly_unusable,class_without_xrays",
         "force": True,
@@ -120,7 +122,17 @@ def test_an_interrupt_gives_status_130_and_the_line_that_goes_on(number, monkeyp
 @pytest.mark.parametrize(
     ("command", "options"),
     [
-        ("run", ["--groups FILE", "--allow FINDING", "--recipe NAME", "--force", "--timeout SEC"]),
+        (
+            "run",
+            [
+                "--groups FILE",
+                "--split WAY",
+                "--allow FINDING",
+                "--recipe NAME",
+                "--force",
+                "--timeout SEC",
+            ],
+        ),
         ("audit", ["SOURCE"]),
         ("predict", ["--run RUN", "--out FOLDER"]),
         ("export", ["--run RUN", "--data SOURCE"]),

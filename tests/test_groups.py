@@ -151,6 +151,16 @@ def test_a_group_s_name_is_not_taken_for_a_file():
     assert list(merge_groups(index, pd.Series(["", "a", "a"]))) == ["a", "b", "b"]
 
 
+def test_patients_whom_file_names_tell_are_tied():
+    """b is a copy of d and of the patient of c; the groups file's Q is another than patient Q."""
+    index = table_of(list("abcdef"), copy_of=list("abcbef")).assign(patient=["", *"QQRS", ""])
+    groups = pd.Series(["Q", "", "", "", "", "Q"])
+    assert list(merge_groups(index)) == list("abbbef")
+    assert list(merge_groups(index, groups)) == list("abbbea")
+    mixed = index.sample(frac=1, random_state=2)
+    assert merge_groups(mixed, groups).sort_index().equals(merge_groups(index, groups))
+
+
 def test_without_groups_copies_alone_stay_together():
     assert list(merge_groups(table_of(list("abc"), copy_of=list("aba")))) == ["a", "b", "a"]
 

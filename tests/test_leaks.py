@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.leaks import careless_split, find_leaks, leak_table, shared_groups
+from helpers.leaks import careless_split, describe_divided, find_leaks, leak_table, shared_groups
 from helpers.splits import assign_splits
 
 SPLIT = pd.DataFrame(
@@ -76,6 +76,36 @@ def test_a_careless_split_meets_the_fractions_to_an_xray():
     split = careless_split(table_of([5] * 20), seed=7)
     assert split["split"].value_counts().to_dict() == {"train": 80, "validation": 10, "test": 10}
     assert list(split["group"]) == list(split["file"])
+
+
+def test_a_careless_split_knows_no_patients():
+    index = table_of([1] * 20).assign(patient="p")
+    assert list(careless_split(index, seed=7)["group"]) == list(index["file"])
+
+
+def test_divided_copies_and_patients_are_counted_and_three_are_named():
+    copies = ["A/1", "A/1", "A/3", "A/4", "A/5", "B/1", "B/2", "B/2", "B/3", "B/3", "C/1"]
+    index = SPLIT[["file", "patient"]].assign(copy_of=copies)
+    groups = pd.Series([*[""] * 3, "g", *[""] * 6, "g"])  # both are in the test split
+    assert describe_divided(SPLIT, index, groups).splitlines() == [
+        "Copies in more than one split: 1",
+        "  B/3 (validation), B/4 (test)",
+        "Patients or groups in more than one split: 3",
+        "  A/1 (train), A/3 (test), A/5 (validation)",
+        "  B/1 (test), B/2 (train)",
+        "  B/3 (validation), B/4 (test)",
+    ]
+    groups = pd.Series(["", "h", "", "h", *[""] * 7])
+    assert "Patients or groups in more than one split: 4" in describe_divided(SPLIT, index, groups)
+    assert len(describe_divided(SPLIT, index, groups).splitlines()) == 6, "of four, three are named"
+
+
+def test_without_patients_none_is_divided():
+    index = SPLIT[["file"]].assign(copy_of=SPLIT["file"])
+    assert describe_divided(SPLIT, index).splitlines() == [
+        "Copies in more than one split: 0",
+        "Patients or groups in more than one split: 0",
+    ]
 
 
 @settings(max_examples=40, deadline=None)

@@ -12,6 +12,7 @@ import pytest
 from helpers.chain import SHARED_PARAMETERS
 from helpers.notebooks import read_parameters
 from helpers.recipes import RECIPES
+from helpers.splits import WAYS
 from maintenance.remake_notebooks import NOT_STORED, SIZE_LIMIT, clean
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
@@ -20,6 +21,7 @@ CHECKED = "nbval-check-output"
 FIELD = re.compile(r'@param (?:\{type:"(\w+)"\}|(\[.+\])(?: \{allow-input: true\})?)  # .+')
 # The fields that fit a type; a number that may be None is typed in as it is.
 FIELDS = {"str": "string", "bool": "boolean", "int": "integer", "int or None": "raw"}
+CHOICES = {"recipe": RECIPES, "split": WAYS}
 
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -88,7 +90,7 @@ def test_papermill_shows_the_field_that_colab_has_for_each_parameter_and_its_hel
             assert kind == FIELDS[details["inferred_type_name"] + or_none], name
         else:
             assert ast.literal_eval(details["default"]) in json.loads(choices), name
-            assert name == "data" or set(json.loads(choices)) == set(RECIPES)
+            assert name == "data" or set(json.loads(choices)) == set(CHOICES[name])
 
 
 def test_at_least_three_cells_are_compared_and_have_something_to_compare(path):

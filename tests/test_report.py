@@ -190,6 +190,11 @@ def find(run, file, key):
     if file == "split.csv":
         with (run / file).open(newline="") as opened:
             rows = list(csv.DictReader(opened))
+        if keys == ["divided"]:
+            splits = {row["group"]: set() for row in rows if row["group"]}
+            for row in rows:
+                splits.get(row["group"], set()).add(row["split"])
+            return sum(len(found) > 1 for found in splits.values())
         if keys[0] == "classes":
             rows = [row for row in rows if row["class"] == keys[1]]
         return sum(keys[-1] in ("all", row["split"]) for row in rows)
@@ -247,6 +252,18 @@ def test_no_number_stands_in_the_report_without_its_file(full_run):
         )
         rest = re.sub(r"COVID-19|95 %|F1|0[1-6]_[a-z_]+", "", text)
         assert allowed or not re.search(r"\d", rest), text
+
+
+def test_groups_that_a_published_split_divides_are_counted(run):
+    assert "are all in one split" in write_report(run).read_text()
+    text = (run / "split.csv").read_text()
+    for row, group in {"0": "p", "1": "p", "2": "p", "3": "q", "4": "q"}.items():
+        text = re.sub(f"^{row},([^,]+),,", rf"{row},\1,{group},", text, flags=re.MULTILINE)
+    (run / "split.csv").write_text(text)
+    page = read_page(write_report(run))
+    (found,) = [e for e in page.elements if e["attributes"].get("data-key") == "/divided"]
+    assert found["text"] == "2" == str(find(run, "split.csv", "/divided"))
+    assert "are all in one split" not in (run / "report.html").read_text()
 
 
 def test_the_report_follows_its_files(run):
