@@ -41,12 +41,13 @@ def leak_table(splits: dict[str, pd.DataFrame], groups: pd.Series) -> pd.DataFra
     for name, split in splits.items():
         tested = split.loc[split["split"] == "test", "class"].value_counts().sort_index()
         leaked = find_leaks(split, groups)["class"].value_counts().reindex(tested.index).fillna(0)
-        tested["all"], leaked["all"] = tested.sum(), leaked.sum()
+        # Added at the end, not by its name: a class may be called so, too.
+        counts, totals = [*leaked, leaked.sum()], [*tested, tested.sum()]
         columns[name] = [
             f"{count:,.0f} of {total:,} ({count / total:.1%})"
-            for count, total in zip(leaked, tested, strict=True)
+            for count, total in zip(counts, totals, strict=True)
         ]
-    return pd.DataFrame(columns, index=tested.index)
+    return pd.DataFrame(columns, index=[*tested.index, "all"])
 
 
 def shared_groups(split: pd.DataFrame, groups: pd.Series) -> tuple[int, int]:

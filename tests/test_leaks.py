@@ -35,6 +35,13 @@ def table_of(copies: list[int]) -> pd.DataFrame:
     return table.assign(pixels=table["copy_of"], mask_pixels="m", **{"class": "A"})
 
 
+def test_a_class_may_be_called_all():
+    split = SPLIT.replace({"class": {"A": "all"}})
+    table = leak_table({"careless": split}, split["patient"])
+    assert list(table.index) == ["B", "C", "all", "all"]
+    assert table["careless"].tolist()[2:] == ["1 of 2 (50.0%)", "2 of 5 (40.0%)"]
+
+
 def test_leaks_are_test_xrays_with_a_relative_in_training():
     """A/3 by its patient, B/1 too; no name is no patient, and validation trains nothing."""
     leaks = find_leaks(SPLIT, SPLIT["patient"])
