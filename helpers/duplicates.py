@@ -218,7 +218,7 @@ def _crop_all(images: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return crops
 
 
-def _similar_pairs(descriptors: np.ndarray, first: int | None) -> list[Pair]:
+def _similar_pairs(descriptors: np.ndarray, first: int | None = None) -> list[Pair]:
     """Return the pairs whose descriptors are alike, block by block; `first` as above."""
 
     def compare(start: int) -> list[Pair]:
