@@ -219,7 +219,10 @@ def _crop_all(images: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _similar_pairs(descriptors: np.ndarray, first: int | None = None) -> list[Pair]:
-    """Return the pairs whose descriptors are alike, block by block; `first` as above."""
+    """Return the pairs whose descriptors are alike, block by block.
+
+    `first` is that of `_choose_candidates`.
+    """
 
     def compare(start: int) -> list[Pair]:
         end, begin = (start + BLOCK, start) if first is None else (min(start + BLOCK, first), first)
