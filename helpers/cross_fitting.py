@@ -1,6 +1,9 @@
 """Cross-fitting: a lung mask for every X-ray, from a U-Net that has not seen it."""
 
+import math
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pandas as pd
@@ -11,7 +14,8 @@ from helpers.backend import keras
 from helpers.batches import Batches
 from helpers.cleaning import draw_lungs
 from helpers.data_sets import DataSet
-from helpers.files import make_folder
+from helpers.files import make_folder, refusing
+from helpers.folders import cache_root
 from helpers.images import resize_mask
 from helpers.recipes import SegmentationSettings
 
@@ -30,12 +34,22 @@ def draw_masks(
     """Return the masks that `draw_unseen` draws of a data set, at another size than the U-Net's.
 
     Returns:
-        zeros and ones, uint8, (rows of the split, image_size, image_size).
+        zeros and ones, uint8, (rows of the split, image_size, image_size), read-only, in a file
+        that vanishes with the array.
+
+    Raises:
+        CovidLungsError: the cache has no room for them.
     """
     xrays = arrays.prepare_images(data_set, split, settings.image_size)
     masks = arrays.prepare_masks(data_set, split, settings.image_size)
-    drawn = draw_unseen(xrays, masks, split, settings, seed, folder)
-    return np.stack([resize_mask(mask, (image_size, image_size)) for mask in drawn])
+    size, place = (image_size, image_size), cache_root() / "arrays"
+    with TemporaryFile(dir=place) as kept:
+        for row, drawn in draw_unseen(xrays, masks, split, settings, seed, folder):
+            with refusing(place, "COVID_LUNGS_CACHE"):
+                kept.seek(row * math.prod(size))
+                kept.write(resize_mask(drawn, size))
+                kept.flush()
+        return np.memmap(kept, np.uint8, "r", shape=(len(split), *size))
 
 
 def draw_unseen(
@@ -45,8 +59,8 @@ def draw_unseen(
     settings: SegmentationSettings,
     seed: int,
     folder: Path,
-) -> np.ndarray:
-    """Train a U-Net for each fold and return the masks that it draws of the others' X-rays.
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Train a U-Net for each fold and yield the masks that it draws of the others' X-rays.
 
     Groups are never divided, so that no network has seen a copy or the same patient either.
 
@@ -58,20 +72,20 @@ def draw_unseen(
         seed: of the folds, the weights and the order.
         folder: for the trained networks.
 
-    Returns:
-        zeros and ones, uint8, of the shape of `masks`.
+    Yields:
+        each X-ray's row once, fold by fold, and its mask: zeros and ones, uint8, (image_size,
+        image_size).
     """
-    drawn = np.empty(masks.shape, np.uint8)
     policy = keras.config.dtype_policy()
     try:
         for number, (seen, unseen) in enumerate(divide(split, FOLDS, seed), start=1):
             place = make_folder(make_folder(folder) / f"fold-{number}")
             model = _train_fold(xrays, masks, split, seen, settings, seed, place)
-            for row, found in zip(unseen, evaluation.predict(model, xrays[unseen]), strict=True):
-                drawn[row] = draw_lungs(found, masks.shape[1:])
+            answers = evaluation.predict_each(model, xrays, unseen)
+            for row, probability in zip(unseen, answers, strict=True):
+                yield int(row), draw_lungs(probability, masks.shape[1:])
     finally:
         keras.config.set_dtype_policy(policy)  # what follows may not be meant for 16 bits
-    return drawn
 
 
 def _train_fold(

@@ -6,7 +6,7 @@ and the few that still agree at 96.
 """
 
 from collections.abc import Sequence
-from itertools import chain, combinations
+from itertools import chain, combinations, product
 
 import cv2
 import numpy as np
@@ -42,25 +42,25 @@ def make_thumbnail(image: np.ndarray) -> np.ndarray:
     return resize_image(image, (THUMBNAIL_SIZE, THUMBNAIL_SIZE))
 
 
-def find_copies(thumbnails: Sequence[np.ndarray]) -> list[Pair]:
+def find_copies(
+    thumbnails: Sequence[np.ndarray], others: Sequence[np.ndarray] | None = None
+) -> list[Pair]:
     """Return the pairs of X-rays that are copies of each other.
 
     Args:
         thumbnails: uint8, each (96, 96), as `make_thumbnail` gives them.
+        others: X-rays of another data set, likewise; if given, only pairs of an X-ray and one of
+            these are looked for.
 
     Returns:
-        Pairs of rows, the smaller first, sorted. Pixel-for-pixel copies are pairs too.
+        Pairs of rows, the smaller first, or that of `others` second; sorted. Pixel-for-pixel
+        copies are pairs too.
     """
-    if len(thumbnails) < 2:
+    first, both = len(thumbnails), [*thumbnails, *(() if others is None else others)]
+    if len(both) < 2:
         return []
-    halves = _halve_all(thumbnails)
-    if len(thumbnails) > FEW:
-        # More threads of BLAS wait for one another on these small matrices, on a busy machine for
-        # seconds; blocks of pairs are shared among ours.
-        with LIBRARIES.limit(limits=1, user_api="blas"):
-            candidates = _similar_pairs(_describe(halves))
-    else:
-        candidates = list(combinations(range(len(thumbnails)), 2))
+    halves = _halve_all(both)
+    candidates = _choose_candidates(halves, None if others is None else first)
     if not candidates:
         return []
     rows = np.unique(candidates)
@@ -69,11 +69,30 @@ def find_copies(thumbnails: Sequence[np.ndarray]) -> list[Pair]:
     def agree(pair: Pair) -> bool:
         if not _are_same(*(evened[row] for row in pair), SIMILAR_THUMBNAILS):
             return False
-        whole = (even_out(thumbnails[row], width=13) for row in pair)
+        whole = (even_out(both[row], width=13) for row in pair)
         return _are_same(*whole, SAME_XRAY, steps=20, blur=3)
 
     found = read_all(agree, candidates, "comparing")
-    return [pair for pair, same in zip(candidates, found, strict=True) if same]
+    pairs = [pair for pair, same in zip(candidates, found, strict=True) if same]
+    return pairs if others is None else [(one, two - first) for one, two in pairs]
+
+
+def _choose_candidates(halves: np.ndarray, first: int | None) -> list[Pair]:
+    """Return the pairs to be laid over each other, all of them where there are few X-rays.
+
+    Args:
+        halves: as `_halve_all` returns them.
+        first: how many of them are compared with the rest; None compares each with each.
+    """
+    count = len(halves)
+    if count > FEW:
+        # More threads of BLAS wait for one another on these small matrices, on a busy machine for
+        # seconds; blocks of pairs are shared among ours.
+        with LIBRARIES.limit(limits=1, user_api="blas"):
+            return _similar_pairs(_describe(halves), first)
+    if first is None:
+        return list(combinations(range(count), 2))
+    return list(product(range(first), range(first, count)))
 
 
 def _halve_all(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
@@ -199,14 +218,20 @@ def _crop_all(images: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return crops
 
 
-def _similar_pairs(descriptors: np.ndarray) -> list[Pair]:
-    """Return the pairs whose descriptors are alike, block by block."""
+def _similar_pairs(descriptors: np.ndarray, first: int | None = None) -> list[Pair]:
+    """Return the pairs whose descriptors are alike, block by block.
+
+    `first` is that of `_choose_candidates`.
+    """
 
     def compare(start: int) -> list[Pair]:
-        alike = descriptors[start : start + BLOCK] @ descriptors[start:].T > SIMILAR_DESCRIPTORS
+        end, begin = (start + BLOCK, start) if first is None else (min(start + BLOCK, first), first)
+        alike = descriptors[start:end] @ descriptors[begin:].T > SIMILAR_DESCRIPTORS
         # Flat: numpy finds few among many several times as fast along one axis as along two.
-        first, second = np.divmod(np.flatnonzero(alike), alike.shape[1]) + np.int64(start)
-        later = first < second
-        return list(zip(first[later].tolist(), second[later].tolist(), strict=True))
+        one, two = np.divmod(np.flatnonzero(alike), alike.shape[1])
+        one, two = one + np.int64(start), two + np.int64(begin)
+        later = one < two
+        return list(zip(one[later].tolist(), two[later].tolist(), strict=True))
 
-    return list(chain.from_iterable(share(compare, range(0, len(descriptors), BLOCK))))
+    starts = range(0, len(descriptors) if first is None else first, BLOCK)
+    return list(chain.from_iterable(share(compare, starts)))

@@ -1,5 +1,6 @@
 """Grad-CAM: where a detector sees what speaks for COVID, and how much of that is in the lungs."""
 
+from collections.abc import Iterator
 from itertools import pairwise
 
 import numpy as np
@@ -7,7 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from helpers.backend import keras
 from helpers.batches import scale
-from helpers.evaluation import PIXELS_A_BATCH
+from helpers.evaluation import fit_batch
+from helpers.workers import in_blocks
 
 layers = keras.layers
 FEATURE_LAYERS = (layers.Conv2D, layers.Activation, layers.ReLU)
@@ -31,20 +33,42 @@ def grad_cam(model: keras.Model, images: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: the model is none of this kind.
     """
+    heat = np.empty(images.shape, dtype="float32")
+    for rows, found in _grad_cam_batches(model, images, np.arange(len(images))):
+        heat[rows] = found
+    return heat
+
+
+def measure_energy(
+    model: keras.Model, images: np.ndarray, masks: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """Return `energy_in_lungs` of what `grad_cam` finds, of which a batch at a time is kept.
+
+    Args:
+        model: as `grad_cam` takes it.
+        images: uint8, (N, height, width), of the size that the model takes.
+        masks: zeros and ones, of the same shape; one is lung.
+        rows: which of the N to look at, in this order.
+    """
+    batches = _grad_cam_batches(model, images, rows)
+    return np.concatenate([energy_in_lungs(heat, masks[batch]) for batch, heat in batches])
+
+
+def _grad_cam_batches(
+    model: keras.Model, images: np.ndarray, rows: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield the rows of X-rays, a batch at a time, with their heat as `grad_cam` returns it."""
     seeing, judging = _cut(model)
     look = keras.Sequential([keras.Input(model.input_shape[1:]), *seeing])
     head = _build_head(look.output_shape[1:], judging)
-    rows, columns = (_spread(look, axis, size) for axis, size in enumerate(images.shape[1:]))
-    batch_size = max(1, PIXELS_A_BATCH // (images.shape[1] * images.shape[2]))
-    heat = np.empty(images.shape, dtype="float32")
-    for start in range(0, len(images), batch_size):
-        batch = slice(start, start + batch_size)
+    down, across = (_spread(look, axis, size) for axis, size in enumerate(images.shape[1:]))
+    for batch in in_blocks(rows, fit_batch(images)):
         features = look(scale(images[batch]), training=False)
         weights = _gradient(head, features).mean(axis=(1, 2))
         cells = np.einsum("nyxf,nf->nyx", keras.ops.convert_to_numpy(features), weights)
-        heat[batch] = rows @ np.maximum(cells, 0) @ columns.T
-    peaks = heat.max(axis=(1, 2), keepdims=True)
-    return np.divide(heat, peaks, out=np.zeros_like(heat), where=peaks > 0)
+        heat = (down @ np.maximum(cells, 0) @ across.T).astype("float32")
+        peaks = heat.max(axis=(1, 2), keepdims=True)
+        yield batch, np.divide(heat, peaks, out=np.zeros_like(heat), where=peaks > 0)
 
 
 def _cut(model: keras.Model) -> tuple[list[keras.Layer], list[keras.Layer]]:

@@ -5,6 +5,7 @@ place by place (histograms of oriented gradients, Dalal and Triggs 2005), and co
 training split. Both limits follow from the training split alone.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 from zipfile import BadZipFile
@@ -17,11 +18,13 @@ from helpers.errors import CovidLungsError
 from helpers.files import replacing
 from helpers.folders import shown
 from helpers.images import resize_image
+from helpers.workers import in_lists
 
 FILE = "likeness.npz"  # beside the segmenter
 SIDE, CELLS, DIRECTIONS = 64, 8, 8  # pixels and cells a side; directions a cell tells apart
 FAINT = 160  # of a cell's edges, which count less: 0.3 grey levels a pixel, as Sobel weighs them
 NEIGHBOURS = 5  # of the training split, to which the mean distance is measured
+BLOCK = 256  # X-rays compared with the known ones at once
 MOST = 4000  # X-rays that are compared with: more would find hardly nearer ones
 USUAL = 0.995  # share of the training X-rays that are within the first limit
 
@@ -44,12 +47,14 @@ def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
     """Return what X-rays look like, and how far each is from those of other groups.
 
     Args:
-        xrays: the training split's, uint8 (N, height, width).
-        groups: the group of each; copies and a patient's X-rays would be too near.
+        xrays: uint8, (N, height, width), those of the training split among them.
+        groups: of the training split, by row of `xrays`: copies and a patient's X-rays, which
+            have one, would be too near.
     """
-    rows = np.unique(np.linspace(0, len(xrays) - 1, min(len(xrays), MOST)).astype(int))
-    known = describe(xrays[rows])
-    group = pd.factorize(groups.iloc[rows])[0]
+    rows = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), MOST)).astype(int))
+    groups = groups.iloc[rows]
+    known = describe(xrays[row] for row in groups.index)
+    group = pd.factorize(groups)[0]
     likeness = known @ known.T
     likeness[group[:, None] == group] = -1  # as far as can be
     distances = _distances(likeness)
@@ -58,13 +63,13 @@ def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
     )
 
 
-def describe(xrays: np.ndarray) -> np.ndarray:
+def describe(xrays: Iterable[np.ndarray]) -> np.ndarray:
     """Return the descriptions of X-rays: float32 (N, 512), each of mean 0 and length 1.
 
     One without any edge is described by zeros.
 
     Args:
-        xrays: uint8, (N, height, width).
+        xrays: uint8, (height, width) each.
     """
     cells = np.stack([_describe(xray) for xray in xrays])
     cells -= cells.mean(axis=1, keepdims=True)
@@ -84,14 +89,16 @@ def _describe(xray: np.ndarray) -> np.ndarray:
     return np.sqrt(cells / (np.linalg.norm(cells, axis=0) + FAINT)).ravel()
 
 
-def measure_distances(likeness: Likeness, xrays: np.ndarray) -> np.ndarray:
+def measure_distances(likeness: Likeness, xrays: Iterable[np.ndarray]) -> np.ndarray:
     """Return how far X-rays are from those that are known: 0 is equal, 1 unrelated, (N,).
 
     Args:
         likeness: what is known.
-        xrays: uint8, (N, height, width), of the segmenter's size.
+        xrays: uint8, (height, width) each, of the segmenter's size.
     """
-    return _distances(describe(xrays) @ likeness.known.T.astype(np.float32))
+    known = likeness.known.T.astype(np.float32)
+    blocks = in_lists(xrays, BLOCK)
+    return np.concatenate([_distances(describe(block) @ known) for block in blocks])
 
 
 def _distances(likeness: np.ndarray) -> np.ndarray:

@@ -2,12 +2,11 @@
 
 import os
 import sys
-from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -26,7 +25,7 @@ from helpers.masks import SHAPE_SIZE, measure_masks, shrink_mask, why_implausibl
 from helpers.outputs import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
 from helpers.pictures import PREDICTED_COLOUR
 from helpers.trained import load_model
-from helpers.workers import work_ahead
+from helpers.workers import in_lists, work_ahead
 
 BATCH = 16  # X-rays that a thread reads, predicts together and writes
 # Each with a batch in memory. More than cores: while one waits for a file or for the slowest part
@@ -37,8 +36,6 @@ JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]  # half as large as at OpenCV's 95, and as
 BLOCK = 1000  # predictions judged together
 FEW = 20  # X-rays that are told of one by one on a terminal
 COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
-
-Item = TypeVar("Item")
 
 
 class Xray(NamedTuple):
@@ -122,10 +119,10 @@ def predict_files(
         network.make_predict_function()  # once, before several threads ask for it
     with open_outputs(folder) as outputs, ThreadPoolExecutor(THREADS) as pool:
         work = partial(_predict_batch, networks, likeness, outputs)
-        batches = work_ahead(pool, work, _in_blocks(files, BATCH), THREADS)
+        batches = work_ahead(pool, work, in_lists(files, BATCH), THREADS)
         predicted = chain.from_iterable(batches)
         bar = tqdm(predicted, "predicting", total=len(files), unit="file", disable=None)
-        blocks = [_judge(block) for block in _in_blocks(map(_tell, bar), BLOCK)]
+        blocks = [_judge(block) for block in in_lists(map(_tell, bar), BLOCK)]
         table = pd.concat(blocks, ignore_index=True)
         whole = pd.concat([_read_earlier(folder, files), table.astype(object)])
         outputs.write(TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
@@ -142,13 +139,6 @@ def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
         return pd.DataFrame(columns=COLUMNS)
     replaced = {find_stem(file) for file in files}
     return earlier[[find_stem(Path(file)) not in replaced for file in earlier["file"]]]
-
-
-def _in_blocks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Yield the items in lists of a size; the last may be shorter."""
-    iterator = iter(items)
-    while block := list(islice(iterator, size)):
-        yield block
 
 
 def _predict_batch(

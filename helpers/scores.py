@@ -1,6 +1,7 @@
 """Scores: how well predicted masks fit the true ones, image by image and on average."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,9 @@ HEADS = {
 DIGITS = {name: 2 if "pixels" in head else 3 for name, head in HEADS.items()}
 
 
-def score_masks(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
+def score_masks(
+    data_set: DataSet, rows: pd.DataFrame, probabilities: Iterable[np.ndarray]
+) -> pd.DataFrame:
     """Return `file`, `class` and the scores of SCORES of each X-ray, at its mask's own size.
 
     The network's probabilities are resized to the mask, not the mask to the network: a
@@ -42,7 +45,8 @@ def score_masks(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray
     Args:
         data_set: where the masks are.
         rows: the index's rows to score.
-        probabilities: float32, (rows, image_size, image_size).
+        probabilities: of each row, float32 (image_size, image_size): an array, or one after
+            another as `evaluation.predict_each` yields them, each forgotten once it is scored.
 
     Raises:
         CovidLungsError: a mask cannot be decoded, or is not the one that the index saw.
@@ -53,8 +57,8 @@ def score_masks(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray
         refuse_changed(data_set.root / mask, true, seen)
         return _score(true, probability)
 
-    given = list(zip(rows["mask"], rows["mask_pixels"], probabilities, strict=True))
-    scores = read_all(lambda row: score(*row), given, "scoring")
+    given = zip(rows["mask"], rows["mask_pixels"], probabilities, strict=True)
+    scores = read_all(lambda row: score(*row), given, "scoring", len(rows))
     table = pd.DataFrame(scores, columns=SCORES).round(6)
     table.insert(0, "file", rows["file"].to_list())
     table.insert(1, "class", rows["class"].to_list())

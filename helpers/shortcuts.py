@@ -16,6 +16,7 @@ from helpers.errors import CovidLungsError
 from helpers.files import make_folder, write_whole
 from helpers.intervals import Estimate, estimate_statistic
 from helpers.recipes import DetectionSettings
+from helpers.views import View
 
 FAMILY_ERROR = 0.01  # chance that any of the views without lungs is named, where none tells
 OUTSIDE = {
@@ -45,7 +46,7 @@ class Verdict(NamedTuple):
 
 
 def train_view(
-    view: np.ndarray,
+    view: View | np.ndarray,
     labels: np.ndarray,
     split: pd.DataFrame,
     settings: DetectionSettings,
@@ -57,7 +58,7 @@ def train_view(
     Every view gets the same network with the same first weights and the same order of X-rays.
 
     Args:
-        view: uint8, (N, image_size, image_size).
+        view: of N X-rays, (N, image_size, image_size).
         labels: zeros and ones, (N,).
         split: the split's rows, in the same order.
         settings: of the network and its training.

@@ -45,9 +45,7 @@ def leave_out_seen(
     """
     sets = [(own, own_index), (data_set, index)]
     thumbnails = [arrays.prepare_images(*part, THUMBNAIL_SIZE) for part in sets]
-    pairs = find_copies([*thumbnails[0], *thumbnails[1]])
-    first = len(own_index)
-    seen = {two - first for one, two in pairs if one < first <= two}
+    seen = {row for _, row in find_copies(*thumbnails)}
     left = index.drop(index=list(seen)).reset_index(drop=True)
     if left.empty:
         raise CovidLungsError(
@@ -78,7 +76,7 @@ def ask_segmenter(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> p
     """Return the scores of what the run's U-Net draws, as `scores.score_masks` returns them."""
     model = trained.load_model(require(run_folder / SEGMENTER, "04_segment_lungs"))
     images = arrays.prepare_images(data_set, index, model.input_shape[1])
-    return scores.score_masks(data_set, index, evaluation.predict(model, images))
+    return scores.score_masks(data_set, index, evaluation.predict_each(model, images))
 
 
 def measure_detector(

@@ -18,6 +18,26 @@ MARGIN_SHARE = 1 / 24  # of the side that lungs grow by before they are removed:
 FRAME_SHARE = 1 / 16  # of the side that the frame is wide: 6 pixels of 96
 
 
+class View:
+    """One view of X-rays, made of those that are asked for: all of them may fill the memory.
+
+    It stands for the array that `make_view` would return, where only some rows are needed at once.
+    """
+
+    def __init__(self, name: str, xrays: np.ndarray, masks: np.ndarray):
+        """Take what `make_view` takes; raise what it raises."""
+        _check(name, xrays, masks)
+        self.name, self.xrays, self.masks, self.shape = name, xrays, masks, xrays.shape
+
+    def __len__(self) -> int:
+        """Return the number of X-rays."""
+        return len(self.xrays)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the view of some rows, uint8 (rows, height, width)."""
+        return make_view(self.name, self.xrays[rows], self.masks[rows])
+
+
 def make_view(name: str, xrays: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Return one view of X-rays, as a new array; the X-rays and masks stay as they are.
 
@@ -34,6 +54,15 @@ def make_view(name: str, xrays: np.ndarray, masks: np.ndarray) -> np.ndarray:
     Raises:
         CovidLungsError: the view is unknown, or the shapes differ.
     """
+    _check(name, xrays, masks)
+    views = np.empty(xrays.shape, np.uint8)
+    for view, xray, mask in zip(views, xrays, masks, strict=True):
+        view[:] = _see(name, xray, mask)
+    return views
+
+
+def _check(name: str, xrays: np.ndarray, masks: np.ndarray) -> None:
+    """Refuse a view that is unknown, or arrays that do not fit."""
     if name not in VIEWS:
         raise CovidLungsError(f"view {name!r} is unknown: choose one of {', '.join(VIEWS)}.")
     if xrays.shape != masks.shape:
@@ -41,10 +70,6 @@ def make_view(name: str, xrays: np.ndarray, masks: np.ndarray) -> np.ndarray:
             f"X-rays of shape {xrays.shape} and masks of shape {masks.shape} make no view: "
             "prepare both from one index at one image size."
         )
-    views = np.empty(xrays.shape, np.uint8)
-    for view, xray, mask in zip(views, xrays, masks, strict=True):
-        view[:] = _see(name, xray, mask)
-    return views
 
 
 def _see(name: str, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:

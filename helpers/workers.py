@@ -4,6 +4,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from itertools import islice
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -20,6 +22,13 @@ def in_blocks(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
     return [items[start : start + size] for start in range(0, len(items), size)]
 
 
+def in_lists(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield items, taken as they are needed, in lists of a size; the last may be shorter."""
+    iterator = iter(items)
+    while taken := list(islice(iterator, size)):
+        yield taken
+
+
 def share(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
     """Return `work(item)` of every item, in order, each item worked on by the next free thread.
 
@@ -30,19 +39,31 @@ def share(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]
 
 
 def read_all(
-    read: Callable[[Item], Result], items: Sequence[Item], description: str
+    read: Callable[[Item], Result],
+    items: Iterable[Item],
+    description: str,
+    count: int | None = None,
 ) -> Iterator[Result]:
     """Yield `read(item)` of every item, in order, with a progress bar.
 
-    What `read` raises comes through. Then, or at an interrupt, the files still waiting are dropped.
+    It is never more than a few batches ahead of who takes the results. What `read` raises comes
+    through. Then, or at an interrupt, the files still waiting are dropped.
+
+    Args:
+        read: what is done with each item, in threads.
+        items: taken as they are needed, by the caller's thread.
+        description: of the progress bar.
+        count: how many items there are, if they have no length.
     """
-    size = max(1, min(BATCH, len(items) // (4 * THREADS)))
-    batches = in_blocks(items, size)
-    bar = tqdm(desc=description, total=len(items), unit="file", disable=None)
+    count = len(items) if count is None else count
+    batches = in_lists(items, max(1, min(BATCH, count // (4 * THREADS))))
+    bar = tqdm(desc=description, total=count, unit="file", disable=None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
-        for results in pool.map(lambda batch: [read(item) for item in batch], batches):
-            bar.update(len(results))
-            yield from results
+        done = work_ahead(pool, lambda batch: [read(item) for item in batch], batches, 2 * THREADS)
+        with closing(done):
+            for results in done:
+                bar.update(len(results))
+                yield from results
 
 
 def work_ahead(
@@ -54,12 +75,17 @@ def work_ahead(
     """Yield `work(item)` of every item, in order, while the pool works on the next `ahead` ones.
 
     Items are taken as they are needed and no result waits longer than that, so that memory stays
-    bounded however many there are. What `work` raises comes through.
+    bounded however many there are. What `work` raises comes through; then, or when this is closed,
+    items that no thread has begun with are dropped.
     """
     begun: deque[Future[Result]] = deque()
-    for item in items:
-        begun.append(pool.submit(work, item))
-        if len(begun) > ahead:
+    try:
+        for item in items:
+            begun.append(pool.submit(work, item))
+            if len(begun) > ahead:
+                yield begun.popleft().result()
+        while begun:
             yield begun.popleft().result()
-    while begun:
-        yield begun.popleft().result()
+    finally:
+        for future in begun:
+            future.cancel()

@@ -125,3 +125,18 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
         + content
         + struct.pack(">I", zlib.crc32(kind + content))
     )
+
+
+class Watched:
+    """An array that notes how many of its rows were asked for at once, at most."""
+
+    def __init__(self, array: np.ndarray):
+        self.array, self.shape, self.most = array, array.shape, 0
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, rows):
+        found = self.array[rows]
+        self.most = max(self.most, len(found) if found.ndim == self.array.ndim else 1)
+        return found

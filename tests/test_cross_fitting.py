@@ -1,6 +1,9 @@
+import errno
+
 import numpy as np
 import pandas as pd
 import pytest
+from builders import Watched, refused
 
 from helpers import cross_fitting, evaluation
 from helpers.arrays import prepare_masks
@@ -30,22 +33,25 @@ def test_masks_are_drawn_by_networks_that_saw_nothing_of_the_group(
 ):
     xrays, masks, split = chests
     used, asked = [], []
-    make, ask = cross_fitting.Batches, evaluation.predict
+    make, ask = cross_fitting.Batches, evaluation.predict_each
+    watched = Watched(xrays)
 
     def note_batches(images, targets, rows, *more):
         used.append(set(rows))
         return make(images, targets, rows, *more)
 
-    def note_asked(model, images):
-        asked.append(
-            {int(np.flatnonzero((xrays == image).all(axis=(1, 2)))[0]) for image in images}
-        )
-        return ask(model, images)
+    def note_asked(model, images, rows):
+        asked.append(set(rows))
+        return ask(model, images, rows)
 
     monkeypatch.setattr(cross_fitting, "Batches", note_batches)
-    monkeypatch.setattr(evaluation, "predict", note_asked)
-    drawn = cross_fitting.draw_unseen(xrays, masks, split, SETTINGS, 1, tmp_path)
+    monkeypatch.setattr(evaluation, "predict_each", note_asked)
+    monkeypatch.setattr(evaluation, "PIXELS_A_BATCH", 4 * xrays[0].size)
+    monkeypatch.setattr("helpers.fingerprints.BLOCK", 4)
+    found = dict(cross_fitting.draw_unseen(watched, masks, split, SETTINGS, 1, tmp_path))
+    drawn = np.stack([found[row] for row in range(COUNT)])
     assert (drawn.shape, drawn.dtype) == (masks.shape, np.uint8)
+    assert watched.most < 8, "batches of four; a training's X-rays are hashed a few more at a time"
     assert len(asked) == cross_fitting.FOLDS
     assert sorted(row for rows in asked for row in rows) == list(range(COUNT))
     for learnt, checked, unseen in zip(used[::2], used[1::2], asked, strict=True):
@@ -57,10 +63,26 @@ def test_masks_are_drawn_by_networks_that_saw_nothing_of_the_group(
     assert capsys.readouterr().out == ""
 
 
-def test_masks_come_at_the_size_asked_for(data_set, monkeypatch, tmp_path):
+def test_masks_come_at_the_size_asked_for(data_set, cache, monkeypatch, tmp_path):
     index, _ = build_index(data_set)
-    monkeypatch.setattr(cross_fitting, "draw_unseen", lambda xrays, masks, *rest: masks)
+    monkeypatch.setattr(
+        cross_fitting, "draw_unseen", lambda xrays, masks, *rest: reversed([*enumerate(masks)])
+    )
     found = cross_fitting.draw_masks(data_set, index, 48, SETTINGS, 1, tmp_path)
     expected = prepare_masks(data_set, index, 32)
-    assert found.shape == (len(index), 48, 48)
+    assert (found.shape, found.dtype) == ((len(index), 48, 48), np.uint8)
+    assert isinstance(found, np.memmap), "it may be more than the memory holds"
     np.testing.assert_array_equal(found[:, ::3, ::3], expected[:, ::2, ::2])
+    assert [path.suffix for path in (cache / "arrays").iterdir()] == [".npy"] * 2
+
+
+def test_a_cache_without_room_for_the_masks_is_named(data_set, cache, monkeypatch, tmp_path):
+    index, _ = build_index(data_set)
+
+    def full(mask, size):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cross_fitting, "draw_unseen", lambda xrays, masks, *rest: enumerate(masks))
+    monkeypatch.setattr(cross_fitting, "resize_mask", full)
+    with refused("arrays", "cannot be written (No space left", "COVID_LUNGS_CACHE"):
+        cross_fitting.draw_masks(data_set, index, 48, SETTINGS, 1, tmp_path)

@@ -61,6 +61,24 @@ def test_equal_pixels_are_pairs_and_pairs_are_sorted(few, drawn, monkeypatch):
     assert pairs == [(0, 4), (1, 3), (1, 5), (3, 5)]
 
 
+@both_ways
+@pytest.mark.usefixtures("quick")
+def test_between_two_data_sets_the_pairs_are_those_of_one_and_the_other(
+    few, drawn, planted, monkeypatch
+):
+    monkeypatch.setattr(duplicates, "FEW", few)
+    thumbnails = [make_thumbnail(image) for image in (*drawn, *planted[:12], *drawn[:3])]
+    together = find_copies(thumbnails)
+    for first in (1, 20, 40, 50):
+        between = [(one, two - first) for one, two in together if one < first <= two]
+        assert find_copies(thumbnails[:first], thumbnails[first:]) == between
+    assert find_copies(thumbnails, []) == []
+    monkeypatch.setattr(duplicates, "BLOCK", 7)
+    assert find_copies(thumbnails[:20], thumbnails[20:]) == [
+        (one, two - 20) for one, two in together if one < 20 <= two
+    ]
+
+
 def test_a_mirror_image_is_no_copy(drawn):
     assert find_among([image for whole in drawn[:6] for image in (whole, whole[:, ::-1])]) == set()
 
@@ -102,15 +120,23 @@ def test_libraries_are_not_looked_up_while_other_threads_may_import_some(drawn, 
 
 
 @settings(max_examples=50, deadline=None)
-@given(count=st.integers(0, 20), block=st.integers(1, 8), seed=st.integers(0, 99))
-def test_every_pair_of_alike_descriptors_is_a_candidate_block_by_block(count, block, seed):
+@given(
+    count=st.integers(0, 20),
+    first=st.integers(0, 20),
+    block=st.integers(1, 8),
+    seed=st.integers(0, 99),
+)
+def test_every_pair_of_alike_descriptors_is_a_candidate_block_by_block(count, first, block, seed):
+    first = min(first, count)
     vectors = np.random.default_rng(seed).normal(size=(count, 2)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "BLOCK", block)
         pairs = duplicates._similar_pairs(vectors)
+        between = duplicates._similar_pairs(vectors, first)
     alike = vectors @ vectors.T > duplicates.SIMILAR_DESCRIPTORS
     assert pairs == [pair for pair in combinations(range(count), 2) if alike[pair]]
+    assert between == [(one, two) for one, two in pairs if one < first <= two]
 
 
 @settings(max_examples=50, deadline=None)

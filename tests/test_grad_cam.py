@@ -1,15 +1,15 @@
 import keras
 import numpy as np
 import pytest
+from builders import Watched
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import layers
 from test_backends import run_on
 
-from helpers import grad_cam as module
 from helpers.batches import scale
-from helpers.grad_cam import energy_in_lungs, grad_cam
+from helpers.grad_cam import energy_in_lungs, grad_cam, measure_energy
 from helpers.models import build_detector, build_unet
 from helpers.recipes import RECIPES, SegmentationSettings
 
@@ -147,10 +147,25 @@ def test_an_answer_without_a_doubt_has_heat_too(known, bias):
 
 def test_an_xray_s_heat_does_not_depend_on_the_others(known, monkeypatch):
     images = np.stack([draw(square) for square in (*SQUARES, None, SQUARES[0])])
-    monkeypatch.setattr(module, "PIXELS_A_BATCH", 2 * images[0].size)
+    monkeypatch.setattr("helpers.evaluation.PIXELS_A_BATCH", 2 * images[0].size)
     together = grad_cam(known, images)
     alone = np.concatenate([grad_cam(known, image[None]) for image in images])
     np.testing.assert_allclose(together, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 9])
+def test_energy_measured_batch_by_batch_is_that_of_all_heat_at_once(known, size, monkeypatch):
+    images = np.stack([draw(square) for square in (*SQUARES, None, SQUARES[0])])
+    masks = np.stack([square_mask(square) for square in (*SQUARES, SQUARES[1], SQUARES[1])])
+    masks[0, ::2] = 1
+    rows = np.array([4, 0, 3, 1])
+    expected = energy_in_lungs(grad_cam(known, images[rows]), masks[rows])
+    monkeypatch.setattr("helpers.evaluation.PIXELS_A_BATCH", size * images[0].size)
+    watched = Watched(images), Watched(masks)
+    found = measure_energy(known, *watched, rows)
+    assert np.isnan(found).tolist() == [False, False, True, False]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert [array.most for array in watched] == [min(size, len(rows))] * 2
 
 
 def test_the_recipes_detector_has_heat():

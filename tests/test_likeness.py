@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import refused
+from builders import Watched, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from strangers import KINDS, TOTAL, make_strangers
@@ -100,6 +100,28 @@ def test_limits_are_those_of_xrays_of_other_groups(known, xrays):
     assert shares_refused(alone, 255 - xrays[:3]) == 0  # nothing to compare with
 
 
+@few
+@given(rows=st.lists(st.integers(0, 99), min_size=2, max_size=30), most=st.integers(2, 40))
+def test_what_is_learnt_of_some_rows_is_what_is_learnt_of_a_copy_of_them(xrays, rows, most):
+    groups = pd.Series([f"g{row // 3}" for row in rows])
+    watched = Watched(xrays)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("helpers.likeness.MOST", most)
+        expected = learn_likeness(xrays[rows], groups)
+        found = learn_likeness(watched, groups.set_axis(rows))
+    assert found[1:] == expected[1:]
+    np.testing.assert_array_equal(found.known, expected.known)
+    assert watched.most == 1
+
+
+def test_distances_do_not_depend_on_what_is_measured_together(known, strangers, monkeypatch):
+    pictures = strangers[1]
+    at_once = measure_distances(known, pictures)
+    monkeypatch.setattr("helpers.likeness.BLOCK", 7)
+    one_by_one = measure_distances(known, (picture for picture in pictures))
+    np.testing.assert_allclose(one_by_one, at_once, atol=1e-6)
+
+
 def test_few_of_the_training_xrays_are_beyond_the_first_limit_and_none_beyond_the_second():
     known = Likeness(np.zeros((1, 512), np.float16), 0.5, 0.6)
     reasons = why_unlike(known, np.array([0.4, 0.5, 0.55, 0.6, 0.61]))
@@ -130,7 +152,7 @@ def test_on_real_xrays_limits_hold_for_those_that_did_not_set_them(
     split = index.merge(assign_splits(index, 7)[["file", "group", "split"]], on="file")
     images = prepare_images(real_sets[name], split, SIZE[0])
     learnt = split["split"] == "train"
-    known = learn_likeness(images[learnt], split["group"][learnt])
+    known = learn_likeness(images, split["group"][learnt])
     assert shares_refused(known, images[~learnt]) <= 0.01
     assert shares_refused(known, strangers[1]) >= 0.98
 

@@ -1,12 +1,17 @@
 import math
+import weakref
 
 import numpy as np
 import pandas as pd
 import pytest
 from builders import MASK_SHAPE, lung_mask, make_data_set, refused, write_image
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import f1_score, jaccard_score
 
+from helpers import workers
 from helpers.cleaning import clean_mask
+from helpers.data_sets import DataSet
 from helpers.distances import DISTANCES, measure_distances
 from helpers.images import read_mask
 from helpers.index import build_index
@@ -25,6 +30,12 @@ from helpers.scores import (
 @pytest.fixture
 def rows(data_set):
     return build_index(data_set)[0]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> tuple[DataSet, pd.DataFrame]:
+    data_set = make_data_set(tmp_path_factory.mktemp("sets") / "tiny")
+    return data_set, build_index(data_set)[0]
 
 
 def true_masks(data_set, rows) -> np.ndarray:
@@ -88,6 +99,36 @@ def test_a_prediction_of_nothing_scores_zero_and_has_no_distance(data_set, rows)
 def test_as_many_probabilities_as_rows(data_set, rows):
     with pytest.raises(ValueError, match="shorter"):
         score_masks(data_set, rows, np.ones((len(rows) - 1, 2, 2), np.float32))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), repeated=st.integers(1, 12))
+def test_scores_of_one_after_another_are_those_of_all_at_once(tiny, seed, repeated):
+    data_set, rows = tiny
+    rows = pd.concat([rows] * repeated, ignore_index=True)
+    guesses = np.random.default_rng(seed).random((len(rows), *MASK_SHAPE), dtype=np.float32)
+    one_by_one = score_masks(data_set, rows, iter(guesses))
+    pd.testing.assert_frame_equal(one_by_one, score_masks(data_set, rows, guesses))
+
+
+def test_what_was_scored_is_forgotten(tiny, monkeypatch):
+    monkeypatch.setattr(workers, "THREADS", 2)
+    monkeypatch.setattr(workers, "BATCH", 2)
+    data_set, rows = tiny
+    rows = pd.concat([rows] * 20, ignore_index=True)
+    held = []
+
+    def predict():
+        for _ in range(len(rows)):
+            mask = np.ones(MASK_SHAPE, np.float32)
+            held.append(weakref.ref(mask))
+            alive.append(sum(one() is not None for one in held))
+            yield mask
+
+    alive = []
+    score_masks(data_set, rows, predict())
+    # Five batches ahead, the one that is filled, and what the threads have just let go.
+    assert max(alive) <= 20 < len(rows) / 8
 
 
 def test_a_mask_of_another_size_than_its_xray(tmp_path):

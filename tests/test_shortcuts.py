@@ -1,12 +1,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from builders import refused
+from builders import Watched, refused
 from scipy.stats import mannwhitneyu
 
 from helpers import shortcuts
 from helpers.intervals import Estimate
 from helpers.recipes import DetectionSettings
+from helpers.views import View, make_view
 
 VIEWS = [*shortcuts.OUTSIDE]
 
@@ -122,3 +123,18 @@ def test_a_view_that_tells_the_class_is_learnt_and_kept(tmp_path, capsys):
     assert found[test & (labels == 1)].min() > found[test & (labels == 0)].max()
     assert (tmp_path / "border/model.keras").is_file()
     assert capsys.readouterr().out == "", "thirty lines of epochs a view would hide the story"
+
+
+def test_a_view_is_learnt_batch_by_batch_as_its_whole_array_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.evaluation.PIXELS_A_BATCH", 8 * 24 * 24)
+    monkeypatch.setattr("helpers.fingerprints.BLOCK", 8)
+    generator = np.random.default_rng(0)
+    xrays = generator.integers(0, 256, (60, 24, 24), dtype=np.uint8)
+    masks = generator.integers(0, 2, xrays.shape, dtype=np.uint8)
+    split = pd.DataFrame({"split": np.repeat(["train", "validation", "test"], 20)})
+    settings = DetectionSettings(24, (4, 4, 4), epochs=1, batch_size=8, learning_rate=3e-3)
+    watched, given = Watched(xrays), (np.tile([0, 1], 30), split, settings, 1)
+    found = shortcuts.train_view(View("border", watched, masks), *given, tmp_path / "a")
+    whole = make_view("border", xrays, masks)
+    np.testing.assert_array_equal(found, shortcuts.train_view(whole, *given, tmp_path / "b"))
+    assert watched.most < 16

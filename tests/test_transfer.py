@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import cv2
 import keras
@@ -7,7 +8,7 @@ import pandas as pd
 import pytest
 from builders import image_path, make_data_set, make_run, refused, write_image
 
-from helpers import results, transfer
+from helpers import duplicates, results, transfer
 from helpers.data_sets import DataSet
 from helpers.images import read_xray
 from helpers.index import build_index
@@ -69,6 +70,21 @@ def test_xrays_that_the_run_has_too_are_left_out_and_copies_of_them(cache, drawn
     assert list(left["group"]) == list(left["file"]), "each is a group of its own"
 
 
+def test_no_two_of_one_data_set_are_compared(cache, drawn, monkeypatch):
+    own, other = drawn
+    index, own_index = build_index(other)[0], build_index(own)[0]
+    laid_over, ask = [], duplicates._are_same
+
+    def note(one, two, *limits, **motion):
+        laid_over.append(len(one))
+        return ask(one, two, *limits, **motion)
+
+    monkeypatch.setattr(duplicates, "_are_same", note)
+    transfer.leave_out_seen(other, index, own, own_index)
+    halved = duplicates.THUMBNAIL_SIZE // 2
+    assert laid_over.count(halved) == len(index) * len(own_index), "so few that all pairs are"
+
+
 def test_a_data_set_that_is_the_run_s_own_is_refused(cache, drawn):
     own = drawn[0]
     index = build_index(own)[0]
@@ -113,6 +129,21 @@ def test_the_networks_are_asked_about_the_external_xrays(tmp_path, run_folder):
     table = transfer.ask_segmenter(run_folder, other, index)
     assert list(table["file"]) == list(index["file"])
     assert table["dice"].between(0, 1).all()
+
+
+def test_masks_of_more_xrays_take_no_more_memory(tmp_path, run_folder, monkeypatch):
+    monkeypatch.setattr("helpers.workers.BATCH", 1)
+    side = 256
+    seer = keras.Sequential([keras.Input((side, side, 1)), keras.layers.Activation("linear")])
+    seer.save(run_folder / "segmentation" / "model.keras")
+    other = make_data_set(tmp_path / "other", {"COVID": 3, "Flu": 4})
+    index = pd.concat([build_index(other)[0]] * 20, ignore_index=True)
+    transfer.ask_segmenter(run_folder, other, index.iloc[:7])
+    tracemalloc.start()
+    transfer.ask_segmenter(run_folder, other, index)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(index) * side * side * 4 / 2, "half of all masks"
 
 
 def test_figures_that_need_both_classes_have_no_value_where_one_is_missing(run_folder):

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from builders import refused
+from builders import Watched, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.images import resize_image, resize_mask
 from helpers.synthetic import draw_xray
-from helpers.views import VIEWS, draw_frame, make_view
+from helpers.views import VIEWS, View, draw_frame, make_view
 
 few = settings(max_examples=40, deadline=None)
 
@@ -42,6 +42,21 @@ def test_a_view_is_new_and_leaves_its_arrays_as_they_are(stack, name):
     view[:] = 7
     np.testing.assert_array_equal(xrays, before[0])
     np.testing.assert_array_equal(masks, before[1])
+
+
+@few
+@given(stack=stacks(), name=st.sampled_from(list(VIEWS)), data=st.data())
+def test_some_rows_of_a_view_are_made_of_no_others(stack, name, data):
+    xrays, masks, _ = stack
+    count = len(xrays)
+    rows = np.array(
+        data.draw(st.lists(st.integers(0, count - 1), max_size=5) if count else st.just([])), int
+    )
+    watched = Watched(xrays), Watched(masks)
+    view = View(name, *watched)
+    assert (view.shape, len(view)) == (xrays.shape, count)
+    np.testing.assert_array_equal(view[rows], make_view(name, xrays, masks)[rows])
+    assert [array.most for array in watched] == [len(rows)] * 2
 
 
 @few

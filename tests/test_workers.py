@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import workers
 from helpers.workers import read_all, share, work_ahead
+
+# Items that are begun before anybody takes a result, at most: the batches ahead, and the next one.
+MOST_AHEAD = (2 * workers.THREADS + 1) * workers.BATCH
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -50,6 +54,73 @@ def test_an_error_comes_through_and_the_files_still_waiting_are_dropped():
     with pytest.raises(ValueError, match="item 3"):
         list(read_all(read, range(2000), "reading"))
     assert len(seen) < 1000
+
+
+def test_reading_waits_for_a_slow_consumer():
+    begun = []
+    results = read_all(lambda item: begun.append(item) or item, range(20 * MOST_AHEAD), "reading")
+    for taken, result in enumerate(results):
+        if taken % (3 * MOST_AHEAD) == 0:
+            time.sleep(0.2)  # all that may be read has long been read
+            assert len(begun) <= taken + MOST_AHEAD + workers.BATCH
+        assert result == taken
+    assert begun[-1] == result
+
+
+@settings(max_examples=40, deadline=None)
+@given(count=st.integers(0, 200), threads=st.integers(1, 4))
+def test_items_without_a_length_are_taken_as_they_are_needed(count, threads):
+    taken = []
+    items = (taken.append(item) or item for item in range(count))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(workers, "THREADS", threads)
+        patch.setattr(workers, "BATCH", 3)
+        done = []
+        for result in read_all(lambda item: item * 10, items, "reading", count):
+            done.append(result)
+            assert len(taken) <= len(done) + 3 * (2 * threads + 1)
+    assert done == [item * 10 for item in range(count)]
+
+
+@pytest.mark.parametrize("end", [KeyboardInterrupt, GeneratorExit])
+def test_at_an_interrupt_the_files_still_waiting_are_dropped(end):
+    seen, go_on = [], threading.Event()
+
+    def read(item):
+        seen.append(item)
+        go_on.wait(0.05)
+        return item
+
+    results = read_all(read, range(20 * MOST_AHEAD), "reading")
+    next(results)
+    begun = len(seen)
+    with pytest.raises(end):
+        results.throw(end)
+    assert len(seen) <= begun + 2 * workers.THREADS * workers.BATCH
+
+
+def test_an_error_of_the_items_comes_through():
+    def items():
+        yield from range(3)
+        raise ValueError("no more")
+
+    with pytest.raises(ValueError, match="no more"):
+        list(read_all(str, items(), "reading", 9))
+
+
+def test_work_ahead_drops_what_is_not_begun_when_it_is_closed():
+    seen, go_on = [], threading.Event()
+
+    def work(item):
+        seen.append(item)
+        return item if item == 0 else go_on.wait(10)
+
+    with ThreadPoolExecutor(1) as pool:
+        results = work_ahead(pool, work, range(30), 20)
+        assert next(results) == 0
+        results.close()
+        go_on.set()
+    assert len(seen) <= 2, "the one that was being worked on"
 
 
 @settings(max_examples=40, deadline=None)
