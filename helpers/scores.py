@@ -11,7 +11,7 @@ from helpers.backend import keras
 from helpers.cleaning import draw_lungs
 from helpers.data_sets import DataSet
 from helpers.distances import DISTANCES, measure_distances
-from helpers.images import read_mask, resize_image
+from helpers.images import resize_image
 from helpers.intervals import Estimate, estimate_mean
 from helpers.metrics import SMOOTHING, dice, iou, threshold
 from helpers.workers import read_all
@@ -53,8 +53,8 @@ def score_masks(
     """
 
     def score(mask: str, seen: str, probability: np.ndarray) -> dict[str, float]:
-        true = read_mask(data_set.root / mask)
-        refuse_changed(data_set.root / mask, true, seen)
+        true = data_set.read_mask(mask)
+        refuse_changed(mask, true, seen)
         return _score(true, probability)
 
     given = zip(rows["mask"], rows["mask_pixels"], probabilities, strict=True)

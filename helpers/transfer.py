@@ -12,6 +12,7 @@ from helpers.errors import CovidLungsError
 from helpers.files import make_folder, remove
 from helpers.folders import DETECTOR, SEGMENTER, require
 from helpers.groups import merge_groups
+from helpers.index import has_masks
 from helpers.intervals import Estimate, subtract
 from helpers.results import read_metrics, write_metrics
 from helpers.scores import HEADS
@@ -100,7 +101,7 @@ def measure_elsewhere(
     """Ask a run's networks about X-rays from elsewhere, and keep answers and figures.
 
     In the run folder's `external/`: `predictions.csv`, where the run has a detector, `scores.csv`,
-    and `metrics.json` with what this returns.
+    where the X-rays have lung masks, and `metrics.json` with what this returns.
 
     Args:
         run_folder: with both networks tested.
@@ -109,6 +110,9 @@ def measure_elsewhere(
 
     Returns:
         The detector's and the U-Net's figures, and `<name>_drop` of those that are compared.
+
+    Raises:
+        CovidLungsError: there is nothing that can be tested.
     """
     folder, figures = make_folder(run_folder / "external"), {}
     if (run_folder / DETECTOR).is_file():
@@ -116,10 +120,16 @@ def measure_elsewhere(
         evaluation.write_table(folder / "predictions.csv", predictions)
         there = measure_detector(run_folder, predictions, index["group"])
         figures |= add_drops(run_folder, "detection", there)
-    table = ask_segmenter(run_folder, data_set, index)
-    evaluation.write_table(folder / "scores.csv", table)
-    there = scores.mean_scores(table, index["group"])
-    figures |= add_drops(run_folder, "segmentation", there)
+    if has_masks(index):
+        table = ask_segmenter(run_folder, data_set, index)
+        evaluation.write_table(folder / "scores.csv", table)
+        there = scores.mean_scores(table, index["group"])
+        figures |= add_drops(run_folder, "segmentation", there)
+    if not figures:
+        raise CovidLungsError(
+            f"external {data_set.name!r}: its X-rays have no lung masks, and this run has no "
+            "detector, so that nothing can be tested. Give X-rays with lung masks."
+        )
     write_metrics(folder, figures)
     return figures
 

@@ -1,4 +1,5 @@
 import json
+import shutil
 import tracemalloc
 
 import cv2
@@ -201,6 +202,21 @@ def test_without_a_detector_only_the_masks_are_scored(tmp_path, run_folder):
     assert "dice_drop" in found
     assert "auroc" not in found
     assert list(transfer.compare(run_folder, found)) == ["IoU", "Dice coefficient", "surface Dice"]
+
+
+def test_without_lung_masks_only_the_detector_is_tested(tmp_path, run_folder):
+    other = make_data_set(tmp_path / "other", {"COVID": 3, "Normal": 2})
+    for folder in other.root.glob("*/masks"):
+        shutil.rmtree(folder)
+    own = dict.fromkeys(transfer.COMPARED["detection"], Estimate(0.9, 40, 0.8, 0.95))
+    results.write_metrics(run_folder / "detection", own)
+    index = build_index(other)[0].assign(group=lambda rows: rows["file"])
+    figures = transfer.measure_elsewhere(run_folder, other, index)
+    assert "auroc_drop" in figures and "dice" not in figures
+    assert not (run_folder / "external" / "scores.csv").exists()
+    (run_folder / "detection" / "model.keras").unlink()
+    with refused("external 'other'", "no lung masks", "Give X-rays with lung masks"):
+        transfer.measure_elsewhere(run_folder, other, index)
 
 
 def test_a_network_that_is_not_there_yet_is_asked_for_by_its_notebook(tmp_path, data_set):
