@@ -18,7 +18,7 @@ from helpers.errors import CovidLungsError
 from helpers.files import replacing
 from helpers.folders import shown
 from helpers.images import resize_image
-from helpers.workers import in_lists
+from helpers.workers import in_blocks, in_lists
 
 FILE = "likeness.npz"  # beside the segmenter
 SIDE, CELLS, DIRECTIONS = 64, 8, 8  # pixels and cells a side; directions a cell tells apart
@@ -55,9 +55,8 @@ def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
     groups = groups.iloc[rows]
     known = describe(xrays[row] for row in groups.index)
     group = pd.factorize(groups)[0]
-    likeness = known @ known.T
-    likeness[group[:, None] == group] = -1  # as far as can be
-    distances = _distances(likeness)
+    blocks = in_blocks(np.arange(len(known)), BLOCK)
+    distances = np.concatenate([_distances_to_others(known, group, rows) for rows in blocks])
     return Likeness(
         known.astype(np.float16), float(np.quantile(distances, USUAL)), float(distances.max())
     )
@@ -105,6 +104,13 @@ def _distances(likeness: np.ndarray) -> np.ndarray:
     """Return the mean distance to the nearest neighbours, given the correlations with all."""
     near = min(NEIGHBOURS, likeness.shape[1])
     return 1 - np.partition(likeness, -near, axis=1)[:, -near:].mean(axis=1)
+
+
+def _distances_to_others(known: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return how far some of the X-rays are from those of other groups."""
+    likeness = known[rows] @ known.T
+    likeness[group[rows, None] == group] = -1  # as far as can be
+    return _distances(likeness)
 
 
 def why_unlike(likeness: Likeness, distances: np.ndarray) -> list[str]:

@@ -59,7 +59,7 @@ def read_all(
     batches = in_lists(items, max(1, min(BATCH, count // (4 * THREADS))))
     bar = tqdm(desc=description, total=count, unit="file", disable=None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
-        done = work_ahead(pool, lambda batch: [read(item) for item in batch], batches, 2 * THREADS)
+        done = work_ahead(pool, lambda batch: [read(item) for item in batch], batches, THREADS)
         with closing(done):
             for results in done:
                 bar.update(len(results))

@@ -10,7 +10,7 @@ from helpers import workers
 from helpers.workers import read_all, share, work_ahead
 
 # Items that are begun before anybody takes a result, at most: the batches ahead, and the next one.
-MOST_AHEAD = (2 * workers.THREADS + 1) * workers.BATCH
+MOST_AHEAD = (workers.THREADS + 1) * workers.BATCH
 
 
 def test_results_come_in_the_order_of_the_items():
@@ -78,7 +78,7 @@ def test_items_without_a_length_are_taken_as_they_are_needed(count, threads):
         done = []
         for result in read_all(lambda item: item * 10, items, "reading", count):
             done.append(result)
-            assert len(taken) <= len(done) + 3 * (2 * threads + 1)
+            assert len(taken) <= len(done) + 3 * (threads + 1)
     assert done == [item * 10 for item in range(count)]
 
 
@@ -96,7 +96,7 @@ def test_at_an_interrupt_the_files_still_waiting_are_dropped(end):
     begun = len(seen)
     with pytest.raises(end):
         results.throw(end)
-    assert len(seen) <= begun + 2 * workers.THREADS * workers.BATCH
+    assert len(seen) <= begun + workers.THREADS * workers.BATCH
 
 
 def test_an_error_of_the_items_comes_through():
