@@ -11,16 +11,12 @@ import numpy as np
 import pandas as pd
 
 from helpers.data_sets import DataSet
+from helpers.decoding import BadImageError, Picture, decode
+from helpers.depths import to_grey
 from helpers.duplicates import make_thumbnail
 from helpers.errors import CovidLungsError
-from helpers.images import (
-    SUFFIXES,
-    BadImageError,
-    brightest_channel,
-    decode,
-    fingerprint,
-    to_grey,
-)
+from helpers.images import LABEL_MAP, SUFFIXES, brightest_channel, fingerprint, to_mask
+from helpers.labels import is_label_map
 from helpers.masks import measure_masks, shrink_mask
 from helpers.workers import read_all
 
@@ -131,34 +127,36 @@ def _read(place: Place) -> Seen:
     path, file, class_name, part = place
     named = (file, class_name, part, splitext(basename(file))[0])
     try:
-        pixels, found = decode(path)
+        picture = decode(path)
     except BadImageError as error:
         return Seen(*named, fault=error.finding, reason=error.reason)
+    pixels = picture.pixels
     return Seen(
         *named,
-        format=found,
-        channels=1 if pixels.ndim == 2 else pixels.shape[2],
+        format=picture.format,
+        channels=picture.channels,
         bits=pixels.dtype.itemsize * 8,
         width=pixels.shape[1],
         height=pixels.shape[0],
-        **(_mask_facts(pixels) if part == "masks" else _xray_facts(pixels)),
+        **(_mask_facts(pixels) if part == "masks" else _xray_facts(picture)),
     )
 
 
-def _xray_facts(pixels: np.ndarray) -> dict:
-    """Return the facts of an X-ray's pixels, or the fault that makes it unusable."""
-    image = to_grey(pixels)
+def _xray_facts(picture: Picture) -> dict:
+    """Return the facts of an X-ray's picture, or the fault that makes it unusable."""
+    image = to_grey(picture.pixels, picture.depth)
     thumbnail = make_thumbnail(image)  # of equal pixels only where all pixels may be equal
     if thumbnail.min() == thumbnail.max() and image.min() == image.max():
         return {"fault": "blank_xray", "reason": "all pixels are equal"}
-    return {"coloured": _is_coloured(pixels), "pixels": fingerprint(image), "small": thumbnail}
+    coloured = _is_coloured(picture.pixels)
+    return {"coloured": coloured, "pixels": fingerprint(image), "small": thumbnail}
 
 
 def _is_coloured(pixels: np.ndarray) -> bool:
     """Return whether the colour channels differ."""
     if pixels.ndim == 2:
         return False
-    blue, *others = cv2.split(pixels)[:3]
+    blue, *others = cv2.split(pixels)
     return any(not np.array_equal(blue, other) for other in others)
 
 
@@ -172,5 +170,7 @@ def _mask_facts(pixels: np.ndarray) -> dict:
         return {"fault": "black_mask", "reason": f"the mask is all {shade}"}
     if full == brightest.size:
         return {"fault": "white_mask", "reason": "the mask is all white"}
-    mask = (brightest > largest // 2).view(np.uint8)
+    if lit != full and is_label_map(brightest):
+        return dict(zip(("fault", "reason"), LABEL_MAP, strict=True))
+    mask = to_mask(brightest)
     return {"binary": lit == full, "pixels": fingerprint(mask), "small": shrink_mask(mask)}
