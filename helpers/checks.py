@@ -23,12 +23,21 @@ FAULTS = {
     "empty_file": ("empty files", "restore them from the archive"),
     "truncated_file": ("files cut short", "restore them from the archive"),
     "undecodable_file": ("files that are no images", "restore them from the archive"),
+    "unclear_file": (
+        "pictures that viewers show differently, or that cannot be read here",
+        "save them as PNG, grey, of 8 bits; DICOM files need pydicom",
+    ),
+    "oversized_file": ("files larger than any X-ray", "save them smaller"),
     "blank_xray": ("X-rays whose pixels are all equal", "restore them, or remove the pairs"),
     "black_mask": (
         "masks that are black, or nearly",
         "save them as 0 and 255, draw them again, or remove the pairs",
     ),
     "white_mask": ("masks that are all white", "draw them again, or remove the pairs"),
+    "label_map_mask": (
+        "masks of several labels, of which any may be lung",
+        "save the lungs as 255 and all else as 0",
+    ),
     "image_without_mask": ("X-rays without a mask", "restore the masks, or remove these files"),
     "mask_without_image": ("masks without an X-ray", "restore the X-rays, or remove these files"),
     "half_a_mask": ("masks of one lung without the other's", "restore the missing files"),

@@ -11,9 +11,10 @@ from posixpath import relpath
 import numpy as np
 
 from helpers import archives, colab, synthetic
+from helpers.decoding import BadImageError
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, project_root
-from helpers.images import BadImageError, read_mask, read_xray
+from helpers.images import read_mask, read_xray
 from helpers.imports import code_version
 from helpers.listing import HALVES, Listing, list_files
 

@@ -6,18 +6,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers import calibration, cleaning, recipes
+from helpers import calibration, cleaning, depths, recipes
 from helpers.agreement import Network, agreement_table, compare, refuse_disagreement
 from helpers.arrays import prepare_images
 from helpers.backend import keras
 from helpers.batches import scale
 from helpers.conversion import ENDINGS, calculates_in_less, convert, in_float32, open_converted
 from helpers.data_sets import DataSet, find_data
+from helpers.depths import find_depth, reduce_depth, to_grey
 from helpers.errors import CovidLungsError
 from helpers.files import make_folder, partial_folder, refusing
 from helpers.folders import shown
 from helpers.freshness import find_source
-from helpers.images import resize_image, to_grey
+from helpers.images import resize_image
 from helpers.prediction import load_networks
 from helpers.provenance import describe_environment
 from helpers.results import read_metrics
@@ -30,6 +31,8 @@ TEXTS = {"read_xray.py": "read_xray.txt", "README.md": "export.md"}  # files and
 NEEDED = ("tf2onnx", "onnxruntime", "ai_edge_litert")
 # What the script that reads an X-ray consists of, so that it does just what the project does.
 STEPS = (
+    find_depth,
+    reduce_depth,
     to_grey,
     resize_image,
     scale,
@@ -137,6 +140,8 @@ def _describe(
         "LUNGS": cleaning.LUNGS,
         "SPECK_SHARE": cleaning.SPECK_SHARE,
         "LEAST": calibration.LEAST,
+        "DEPTHS": depths.DEPTHS,
+        "BEYOND": depths.BEYOND,
     }
 
 

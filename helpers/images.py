@@ -1,14 +1,14 @@
-"""Images: X-rays and masks as arrays, read, resized and outlined with OpenCV."""
+"""Images: X-rays and masks as arrays, read, resized and outlined."""
 
-from io import FileIO
 from pathlib import Path
 
 import cv2
 import numpy as np
 import xxhash
 
-from helpers.dicom import DicomError, is_dicom, read_dicom
-from helpers.errors import CovidLungsError
+from helpers.decoding import BadImageError, Picture, decode
+from helpers.depths import to_grey
+from helpers.labels import is_label_map
 
 # The endings that are read as images, with the format that each promises.
 FORMATS = {
@@ -18,145 +18,66 @@ FORMATS = {
     ".bmp": "bmp",
     ".tif": "tiff",
     ".tiff": "tiff",
+    ".dcm": "dicom",
+    ".dicom": "dicom",
 }
 SUFFIXES = frozenset(FORMATS)
-SIGNATURES = {
-    b"\x89PNG\r\n\x1a\n": "png",
-    b"\xff\xd8\xff": "jpeg",
-    b"BM": "bmp",
-    b"II*\0": "tiff",
-    b"MM\0*": "tiff",
-}
+LABEL_MAP = ("label_map_mask", "the mask has several labels, of which any may be lung")
+SAVE_LUNGS = "Save the lungs as 255 and all else as 0"
 
 
-class BadImageError(CovidLungsError):
-    """A file that cannot be decoded whole.
-
-    Attributes:
-        finding: the name of the fault in an audit.
-        reason: what is wrong, without the file's name and the remedy.
-        remedy: what helps, without the full stop.
-    """
-
-    def __init__(
-        self, finding: str, name: str, reason: str, remedy: str = "Restore it from the archive"
-    ):
-        super().__init__(f"{name}: {reason}. {remedy}.")
-        self.finding, self.reason, self.remedy = finding, reason, remedy
-
-
-def read_xray(path: Path) -> np.ndarray:
-    """Return an X-ray as `to_grey` makes it of an image, or `read_dicom` of a DICOM file.
+def read_xray(path: str | Path) -> np.ndarray:
+    """Return an X-ray as a viewer shows it: uint8 grey, (height, width).
 
     Raises:
-        BadImageError: the file is missing, empty or cannot be decoded.
+        BadImageError: as `decoding.decode` does.
     """
-    content = _read(path)
-    if not is_dicom(content):
-        return to_grey(_decode(content, path)[0])
-    try:
-        return read_dicom(content)
-    except DicomError as error:
-        raise BadImageError("undecodable_file", path.name, error.reason, error.remedy) from None
+    picture = decode(path)
+    return to_grey(picture.pixels, picture.depth)
 
 
-def read_mask(path: Path) -> np.ndarray:
-    """Return a lung mask as `to_mask` makes it of a file.
+def read_mask(path: str | Path) -> np.ndarray:
+    """Return a lung mask as `to_mask` makes it of a file's picture.
 
     Raises:
-        BadImageError: the file is missing, empty or cannot be decoded.
+        BadImageError: as `decoding.decode` does, or it is no mask of lungs alone.
     """
-    return to_mask(decode(path)[0])
+    return as_mask(decode(path), path)
 
 
-def to_grey(pixels: np.ndarray) -> np.ndarray:
-    """Return decoded pixels as an X-ray: uint8 grey, shape (height, width).
+def as_mask(picture: Picture, path: str | Path) -> np.ndarray:
+    """Return the picture in a file as a lung mask, as `to_mask` does.
 
-    Colour, palette and alpha images become grey by luminance; the alpha channel is ignored.
-    16-bit images are scaled by the smallest bit depth that holds their brightest pixel, since
-    12-bit detectors store their values in 16-bit files.
+    Raises:
+        BadImageError: it is no mask of lungs alone.
     """
-    if pixels.ndim == 3:
-        pixels = pixels[..., :3]  # before its depth is measured: alpha is always full
-    if pixels.dtype != np.uint8:
-        bits = max(8, int(pixels.max()).bit_length())
-        pixels = np.round(pixels.astype(np.float64) * (255 / (2**bits - 1))).astype(np.uint8)
-    if pixels.ndim == 2:
-        return pixels
-    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2GRAY)
+    brightest = brightest_channel(picture.pixels)
+    if is_label_map(brightest):
+        finding, reason = LABEL_MAP
+        raise BadImageError(finding, path, reason, SAVE_LUNGS)
+    return to_mask(brightest)
 
 
-def to_mask(pixels: np.ndarray) -> np.ndarray:
-    """Return decoded pixels as a lung mask: uint8 zeros and ones, (height, width); one is lung.
+def to_mask(brightest: np.ndarray) -> np.ndarray:
+    """Return a picture as a lung mask: uint8 zeros and ones, (height, width); one is lung.
 
-    A pixel is lung if any channel is above half of the file's brightest value, so {0, 255},
-    {0, 1} and JPEG-smeared masks all read right.
+    A pixel is lung if it is above half of the picture's brightest value, so {0, 255}, {0, 1} and
+    JPEG-smeared masks all read right.
+
+    Args:
+        brightest: of each pixel, as `brightest_channel` returns it.
     """
-    brightest = brightest_channel(pixels)
     return (brightest > brightest.max() // 2).view(np.uint8)
 
 
 def brightest_channel(pixels: np.ndarray) -> np.ndarray:
-    """Return the largest of a pixel's colour channels, alpha left out: (height, width)."""
+    """Return the largest of a pixel's colour channels: (height, width)."""
     if pixels.ndim == 2:
         return pixels
-    brightest, *others = cv2.split(pixels)[:3]
+    brightest, *others = cv2.split(pixels)
     for other in others:
         cv2.max(brightest, other, brightest)
     return brightest
-
-
-def decode(path: str | Path) -> tuple[np.ndarray, str]:
-    """Return a file's pixels as stored, uint8 or uint16 with the channels it has, and its format.
-
-    The format is that of the content, such as `png`, whatever the file's name says.
-
-    Raises:
-        BadImageError: the file is missing, empty or cannot be decoded.
-    """
-    return _decode(_read(path), path)
-
-
-def _read(path: str | Path) -> bytes:
-    """Return a file's bytes, at least one."""
-    try:
-        with FileIO(path) as opened:  # a buffer would only copy it once more
-            content = opened.read()
-    except OSError as error:
-        reason = f"cannot be read ({error.strerror})"
-        raise BadImageError("unreadable_file", Path(path).name, reason) from error
-    if not content:
-        raise BadImageError("empty_file", Path(path).name, "the file is empty")
-    return content
-
-
-def _decode(content: bytes, path: str | Path) -> tuple[np.ndarray, str]:
-    """Return what `decode` returns of the file at a path that has these bytes."""
-    try:
-        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:  # more pixels than OpenCV accepts
-        pixels = None
-    found = _format_of(content)
-    cut = _is_cut_short(content, found)
-    if pixels is None or cut or pixels.dtype not in (np.uint8, np.uint16):
-        reason = "the file is cut short" if cut else "cannot be decoded as an 8- or 16-bit image"
-        finding = "truncated_file" if cut else "undecodable_file"
-        raise BadImageError(finding, Path(path).name, reason)
-    return pixels, found
-
-
-def _format_of(content: bytes) -> str:
-    """Return the image format by a file's first bytes, or `unknown`."""
-    known = (name for start, name in SIGNATURES.items() if content.startswith(start))
-    return next(known, "unknown")
-
-
-def _is_cut_short(content: bytes, found: str) -> bool:
-    """Return whether a PNG or JPEG lacks its end; decoders may fill the rest with grey."""
-    if found == "png":
-        return content.rfind(b"IEND\xaeB`\x82") < 0  # from the end, where it mostly is
-    # A JPEG's end comes after its last scan; where it has neither, both are -1.
-    return found == "jpeg" and content.rfind(b"\xff\xd9") <= content.rfind(b"\xff\xda")
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

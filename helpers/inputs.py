@@ -3,13 +3,12 @@
 import os
 from pathlib import Path
 
-from helpers.dicom import DICOM_SUFFIXES, MARK, MARK_PLACE, is_dicom
+from helpers.dicom import MARK, MARK_PLACE, is_dicom
 from helpers.errors import CovidLungsError
 from helpers.images import SUFFIXES
 from helpers.listing import NO_TEXT
 from helpers.tree import walk
 
-ENDINGS = SUFFIXES | DICOM_SUFFIXES
 DIRECTORY = "DICOMDIR"  # of a medium's DICOM files; it holds no picture
 
 
@@ -34,7 +33,7 @@ def find_xrays(paths: list[str]) -> list[Path]:
 
 def find_stem(file: Path) -> str:
     """Return a file's name without an X-ray's ending; clinics' numbers, such as 1.2.840.7, stay."""
-    return file.stem if file.suffix.lower() in ENDINGS else file.name
+    return file.stem if file.suffix.lower() in SUFFIXES else file.name
 
 
 def _list_xrays(path: Path) -> list[Path]:
@@ -54,7 +53,7 @@ def _list_xrays(path: Path) -> list[Path]:
     if not files:
         raise CovidLungsError(
             f"{path}: no X-ray is in this folder. Give one with files that end in "
-            f"{', '.join(sorted(ENDINGS))}."
+            f"{', '.join(sorted(SUFFIXES))}."
         )
     return files
 
@@ -64,7 +63,7 @@ def _may_be_xray(file: Path) -> bool:
 
     One that cannot be opened is none.
     """
-    if file.suffix.lower() in ENDINGS:
+    if file.suffix.lower() in SUFFIXES:
         return True
     if file.name == DIRECTORY or not file.is_file():  # opening a pipe would wait for ever
         return False

@@ -16,9 +16,10 @@ from tqdm import tqdm
 from helpers.backend import keras
 from helpers.checks import SMALLEST_SIDE
 from helpers.cleaning import draw_lungs
+from helpers.decoding import BadImageError
 from helpers.evaluation import predict
 from helpers.folders import DETECTOR, SEGMENTER, shown
-from helpers.images import BadImageError, draw_outlines, read_xray, resize_image
+from helpers.images import draw_outlines, read_xray, resize_image
 from helpers.inputs import find_stem, refuse_overwriting
 from helpers.likeness import FILE, Likeness, measure_distances, why_unlike
 from helpers.masks import SHAPE_SIZE, measure_masks, shrink_mask, why_implausible

@@ -9,15 +9,11 @@ import numpy as np
 import pandas as pd
 
 from helpers.data_sets import DataSet
+from helpers.decoding import BadImageError, Picture, decode
+from helpers.depths import to_grey
 from helpers.duplicates import make_thumbnail
-from helpers.images import (
-    BadImageError,
-    brightest_channel,
-    decode,
-    fingerprint,
-    to_grey,
-    to_mask,
-)
+from helpers.images import LABEL_MAP, as_mask, brightest_channel, fingerprint, to_mask
+from helpers.labels import is_label_map
 from helpers.layouts import IMAGES, MASKS
 from helpers.listing import HALVES, Listing, Place
 from helpers.masks import measure_masks, shrink_mask
@@ -92,45 +88,48 @@ def _read(root: Path, place: Place) -> Seen:
     if not place.whole:
         return Seen(*named, fault="half_a_mask", reason="not one file for each lung")
     try:
-        pixels, found = _decode(root, place)
+        picture = _decode(root, place)
     except BadImageError as error:
         return Seen(*named, fault=error.finding, reason=error.reason)
+    pixels = picture.pixels
     return Seen(
         *named,
-        format=found,
-        channels=1 if pixels.ndim == 2 else pixels.shape[2],
+        format=picture.format,
+        channels=picture.channels,
         bits=pixels.dtype.itemsize * 8,
         width=pixels.shape[1],
         height=pixels.shape[0],
-        **(_xray_facts(pixels) if place.part == IMAGES else _mask_facts(pixels, place.part)),
+        **(_xray_facts(picture) if place.part == IMAGES else _mask_facts(pixels, place.part)),
     )
 
 
-def _decode(root: Path, place: Place) -> tuple[np.ndarray, str]:
+def _decode(root: Path, place: Place) -> Picture:
     """Return what `decode` returns of a file; of a mask in several, the union of all."""
-    (pixels, found), *others = (decode(f"{root}/{file}") for file in place.file.split(HALVES))
+    files = [f"{root}/{file}" for file in place.file.split(HALVES)]
+    picture, *others = map(decode, files)
     if others:
-        masks = [255 * to_mask(half) for half in (pixels, *(other for other, _ in others))]
-        if len({mask.shape for mask in masks}) > 1:
+        halves = [as_mask(*half) for half in zip([picture, *others], files, strict=True)]
+        if len({half.shape for half in halves}) > 1:
             raise BadImageError("half_a_mask", place.file, "the mask's files differ in size")
-        pixels = np.maximum.reduce(masks)
-    return pixels, found
+        picture = picture._replace(pixels=255 * np.maximum.reduce(halves))
+    return picture
 
 
-def _xray_facts(pixels: np.ndarray) -> dict:
-    """Return the facts of an X-ray's pixels, or the fault that makes it unusable."""
-    image = to_grey(pixels)
+def _xray_facts(picture: Picture) -> dict:
+    """Return the facts of an X-ray's picture, or the fault that makes it unusable."""
+    image = to_grey(picture.pixels, picture.depth)
     thumbnail = make_thumbnail(image)  # of equal pixels only where all pixels may be equal
     if thumbnail.min() == thumbnail.max() and image.min() == image.max():
         return {"fault": "blank_xray", "reason": "all pixels are equal"}
-    return {"coloured": _is_coloured(pixels), "pixels": fingerprint(image), "small": thumbnail}
+    coloured = _is_coloured(picture.pixels)
+    return {"coloured": coloured, "pixels": fingerprint(image), "small": thumbnail}
 
 
 def _is_coloured(pixels: np.ndarray) -> bool:
     """Return whether the colour channels differ."""
     if pixels.ndim == 2:
         return False
-    blue, *others = cv2.split(pixels)[:3]
+    blue, *others = cv2.split(pixels)
     return any(not np.array_equal(blue, other) for other in others)
 
 
@@ -147,5 +146,7 @@ def _mask_facts(pixels: np.ndarray, part: str) -> dict:
         return {"fault": "black_mask", "reason": f"the mask is all {shade}"}
     if largest and full == brightest.size:
         return {"fault": "white_mask", "reason": "the mask is all white"}
-    mask = (brightest > largest // 2).view(np.uint8)
+    if lit != full and is_label_map(brightest):
+        return dict(zip(("fault", "reason"), LABEL_MAP, strict=True))
+    mask = to_mask(brightest)
     return {"binary": lit == full, "pixels": fingerprint(mask), "small": shrink_mask(mask)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 
 from helpers.colab import in_colab
+from helpers.decoding import BadImageError, read_file
 from helpers.errors import CovidLungsError
 from helpers.synthetic import draw_xray, image_seed
 
@@ -68,11 +69,11 @@ def take_xray(xray: str, upload: "FileUpload | None", seed: int) -> tuple[bytes,
 def _read(path: Path) -> bytes:
     """Return a file's bytes."""
     try:
-        return path.read_bytes()
-    except OSError as error:
+        return read_file(path)
+    except BadImageError as error:
         raise CovidLungsError(
-            f"xray {str(path)!r}: cannot be read ({error.strerror}). Give the path of an X-ray, or "
-            "nothing to upload one."
+            f"xray {str(path)!r}: {error.reason}. Give the path of an X-ray, or nothing to upload "
+            "one."
         ) from error
 
 

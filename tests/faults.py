@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import openpyxl
 from benchmark_duplicates import plant_copy
-from builders import lung_mask, xray
+from builders import lung_mask, png, xray
 
 from helpers.layouts import POSITIVE_CLASS
 
@@ -83,9 +83,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 def encode(pixels: Pixels, ending: str = ".png") -> bytes:
-    done, content = cv2.imencode(ending, pixels)
-    assert done
-    return content.tobytes()
+    return cv2.imencode(ending, pixels)[1].tobytes()
 
 
 def grey(path: Path) -> Pixels:
@@ -134,16 +132,16 @@ def draw_mask(text: str, *boxes: Box) -> Planter:
 
 def damages(part: str) -> Iterator[tuple[str, Planter]]:
     """Yield what can befall any file, with a name."""
-    yield f"empty {part}", changed(part, "empty_file", lambda pixels: b"", -1)
-    yield f"text for {part}", changed(part, "undecodable_file", lambda pixels: b"no image", -1)
-    yield (
-        f"truncated PNG of {part}",
-        changed(part, "truncated_file", lambda pixels: encode(pixels)[:-20], -1),
-    )
-    yield (
-        f"JPEG behind .png of {part}",
-        changed(part, "wrong_extension", lambda pixels: encode(pixels, ".jpg")),
-    )
+    for name, finding, damage in (
+        ("empty", "empty_file", lambda pixels: b""),
+        ("text for", "undecodable_file", lambda pixels: b"no image"),
+        ("truncated", "truncated_file", lambda pixels: encode(pixels)[:-20]),
+        ("too large", "oversized_file", lambda pixels: png((30_000, 30_000), 1, 0, [])),
+        ("transparent", "unclear_file", lambda pixels: encode(cv2.merge([pixels | 99] * 4))),
+    ):
+        yield f"{name} {part}", changed(part, finding, damage, -1)
+    other = changed(part, "wrong_extension", lambda pixels: encode(pixels, ".jpg"))
+    yield f"JPEG behind .png of {part}", other
 
 
 def plant_link(victim: Victim) -> Planted:
@@ -391,6 +389,7 @@ PLANTERS: dict[str, Planter] = {
     "blank X-ray": change_xray("blank_xray", lambda image: np.full_like(image, 90), -1),
     "black mask": changed("mask", "black_mask", lambda mask: encode(np.zeros_like(mask)), -1),
     "white mask": changed("mask", "white_mask", lambda mask: encode(np.full_like(mask, 255)), -1),
+    "labels": changed("mask", "label_map_mask", lambda mask: encode(mask - np.tril(mask // 2)), -1),
     "mask of many levels": change_mask("mask_not_binary", lambda mask: cv2.blur(mask, (5, 5))),
     "mask of other proportions": change_mask(
         "mask_of_other_shape", lambda mask: np.repeat(mask, 2, axis=0)

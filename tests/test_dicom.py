@@ -19,10 +19,12 @@ from pydicom.encaps import encapsulate
 
 from helpers import dicom
 from helpers.command import main
+from helpers.data_sets import DataSet
 from helpers.dicom import DicomError, read_dicom
-from helpers.images import read_mask, read_xray
+from helpers.images import fingerprint, read_mask, read_xray
 from helpers.inputs import find_xrays
 from helpers.prediction import predict_files
+from helpers.scan import scan
 from helpers.synthetic import draw_xray
 
 SECRET = "Zzyzx"  # a patient's name, which must come up nowhere
@@ -44,7 +46,7 @@ def make(pixels: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **header)
     dataset.BitsAllocated = 8 * pixels.dtype.itemsize
     dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
     dataset.BitsStored = header.pop("bits", dataset.BitsAllocated)
-    dataset.HighBit = dataset.BitsStored - 1
+    dataset.HighBit = header.pop("HighBit", dataset.BitsStored - 1)
     order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
     dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
     dataset["PixelData"].VR = "OW"
@@ -69,7 +71,8 @@ def deepen(image: np.ndarray, bits: int, dtype: str = "u2") -> np.ndarray:
 def table(values: np.ndarray, first: int = 0, bits: int = 16) -> Dataset:
     item = Dataset()
     item.add_new("LUTDescriptor", "US" if first >= 0 else "SS", [len(values), first, bits])
-    item.add_new("LUTData", "OW", values.astype("<u2").tobytes())
+    kind = "u1" if values.dtype == np.uint8 else "<u2"
+    item.add_new("LUTData", "OW", values.astype(kind).tobytes())
     item.ModalityLUTType = "US"
     return item
 
@@ -134,6 +137,30 @@ FORMS = {
         VOILUTSequence=[table(np.arange(256), bits=8)],
         WindowCenter=10,
         WindowWidth=5,
+    ),
+    "table of 12 bits that claim to be 16": make(
+        IMAGE, VOILUTSequence=[table(deepen(np.arange(256), 12))]
+    ),
+    "long table of 8 bits": make(
+        TWELVE, bits=12, VOILUTSequence=[table(np.round(np.arange(4096) / 4095 * 255), bits=8)]
+    ),
+    "table of bytes": make(IMAGE, VOILUTSequence=[table(np.arange(256, dtype=np.uint8), bits=8)]),
+    "table for the modality of 12 bits": make(
+        IMAGE, ModalityLUTSequence=[table(deepen(np.arange(256), 12), bits=12)]
+    ),
+    "table after rescaling": make(
+        IMAGE,
+        RescaleSlope=2,
+        RescaleIntercept=-100,
+        VOILUTSequence=[table(257 * (np.arange(511) // 2), -100)],
+    ),
+    "12 bits in the upper ones of 16": make(TWELVE << 4, bits=12, HighBit=15),
+    "12 bits under others, such as of an overlay": make(TWELVE | 0xA000, bits=12),
+    "12 bits, signed, under others": make((TWELVE - 2048) & 0xFFF, bits=12, PixelRepresentation=1),
+    "12 bits, signed, none below 0": make(deepen(IMAGE, 11, "i2"), bits=12),
+    "identity": make(IMAGE, PresentationLUTShape="IDENTITY"),
+    "inverse": make(
+        255 - IMAGE, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"
     ),
     "table from below 0": make(
         IMAGE.astype("i2") - 50, VOILUTSequence=[table(deepen(np.arange(256), 12), -50, 12)]
@@ -207,6 +234,109 @@ def test_what_is_brighter_stays_brighter_and_inversion_mirrors(pixels, center, w
         np.testing.assert_array_equal(read_dicom(as_bytes(mirrored)), 255 - grey)
 
 
+FRAME = np.zeros(IMAGE.shape, bool)
+FRAME[:20], FRAME[:, -30:] = True, True
+PADDED = np.where(FRAME, 0, IMAGE)
+PADDINGS = {
+    "white": make(np.where(FRAME, 65535, TWELVE).astype("u2"), PixelPaddingValue=65535),
+    "white, in MONOCHROME1": make(
+        np.where(FRAME, 0, 255 - IMAGE).astype("u1"),
+        PhotometricInterpretation="MONOCHROME1",
+        PixelPaddingValue=0,
+    ),
+    "a range": make(
+        np.where(FRAME, np.arange(299) % 7 + 4100, TWELVE).astype("u2"),
+        PixelPaddingValue=4106,
+        PixelPaddingRangeLimit=4100,
+    ),
+    "below all": make(
+        np.where(FRAME, -2000, deepen(IMAGE, 11)).astype("i2"), PixelPaddingValue=-2000
+    ),
+    "in a window": make(
+        np.where(FRAME, 999, IMAGE.astype(int)).astype("u2"),
+        PixelPaddingValue=999,
+        WindowCenter=128,
+        WindowWidth=256,
+    ),
+    "in a table": make(
+        np.where(FRAME, 999, IMAGE.astype(int)).astype("u2"),
+        PixelPaddingValue=999,
+        VOILUTSequence=[table(257 * np.arange(256))],
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", PADDINGS)
+def test_padding_is_black_and_decides_nothing(kind):
+    np.testing.assert_array_equal(read_dicom(as_bytes(PADDINGS[kind])), PADDED)
+
+
+def test_the_header_s_depth_is_kept_however_dark_the_pixels_are():
+    dark = deepen(IMAGE // 4, 12)
+    np.testing.assert_array_equal(read_dicom(as_bytes(make(dark, bits=12))), IMAGE // 4)
+    signed = (dark.astype(int) - 2048).astype("i2")
+    np.testing.assert_array_equal(read_dicom(as_bytes(make(signed, bits=12))), IMAGE // 4)
+
+
+@few
+@given(st.integers(1, 800), st.integers(0, 65535), st.booleans())
+def test_no_letter_changes_the_grey_of_other_pixels(letter, level, signed):
+    places = np.random.default_rng(letter).choice(IMAGE.size, letter, replace=False)
+    pixels = TWELVE.astype(int) - 2048 * signed
+    pixels.flat[places] = level - 2**15 * signed  # up to 0.9 % of them
+    grey = read_dicom(as_bytes(make(pixels.astype("i2" if signed else "u2"))))
+    others = np.setdiff1d(np.arange(IMAGE.size), places)
+    np.testing.assert_array_equal(grey.flat[others], IMAGE.flat[others])
+
+
+def strip(dataset: Dataset, meta: bool) -> bytes:
+    """Return a file without preamble and, if asked, without what stands before the data set."""
+    content = as_bytes(dataset)[132:]
+    return content if meta else content[12 + int.from_bytes(content[8:12], "little") :]
+
+
+BARE = {
+    "no preamble": strip(FORMS["8 bits"], meta=True),
+    "no preamble, compressed": strip(FORMS["run lengths"], meta=True),
+    "no header, explicit": strip(FORMS["window"], meta=False),
+    "no header, implicit": strip(FORMS["implicit"], meta=False),
+}
+
+
+@pytest.mark.parametrize("kind", BARE)
+def test_files_without_preamble_or_header_are_found_and_read(kind, tmp_path):
+    for name in ("IM01", "a.dcm"):
+        (tmp_path / name).write_bytes(BARE[kind])
+    (tmp_path / "notes").write_bytes(b"\2\0 no DICOM file")
+    (tmp_path / "data").write_bytes(b"\x08\0\0\x10\0\0\0\0" * 20)
+    files = find_xrays([str(tmp_path)])
+    assert [path.name for path in files] == ["IM01", "a.dcm"]
+    for path in files:
+        np.testing.assert_array_equal(read_xray(path), IMAGE)
+
+
+def test_a_data_set_may_hold_dicom_files(tmp_path):
+    mask = np.zeros((290, 299), np.uint8)
+    mask[50:250, 40:120] = mask[50:250, 180:260] = 1
+    for part, dataset in (("images", FORMS["12 bits, MONOCHROME1"]), ("masks", make(mask))):
+        (tmp_path / "COVID" / part).mkdir(parents=True)
+        (tmp_path / "COVID" / part / "a.dcm").write_bytes(as_bytes(dataset))
+    (tmp_path / "COVID/images/b.dcm").write_bytes(as_bytes(FORMS["8 bits"])[:900])
+    files, _, others = scan(DataSet("tiny", tmp_path, synthetic=False))
+    assert others == []
+    assert files["fault"].tolist() == ["", "undecodable_file", ""]
+    assert files["format"].tolist()[::2] == ["dicom"] * 2
+    assert files["pixels"].tolist()[::2] == [fingerprint(IMAGE), fingerprint(mask)]
+    np.testing.assert_array_equal(read_mask(tmp_path / "COVID/masks/a.dcm"), mask)
+
+
+def test_a_small_file_that_inflates_to_gigabytes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(dicom, "LARGEST_FILE", 10_000)
+    (tmp_path / "a.dcm").write_bytes(as_bytes(FORMS["deflated"]))
+    with refused("a.dcm: ", "larger than any X-ray", "Save it smaller"):
+        read_xray(tmp_path / "a.dcm")
+
+
 THREE = np.stack([IMAGE] * 3)
 UNFIT = {
     "3 pictures": make(THREE, NumberOfFrames=3),
@@ -223,6 +353,10 @@ UNFIT = {
     "a damaged DICOM file": make(IMAGE, Rows=291),
     "window has no width": make(IMAGE, WindowCenter=3, WindowWidth=0),
     "JPEG Lossless": make(IMAGE, uid.JPEGLosslessSV1, PixelData=encapsulate([b"x" * 10])),
+    "both MONOCHROME1 and IDENTITY": make(
+        IMAGE, PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="IDENTITY"
+    ),
+    "both MONOCHROME2 and INVERSE": make(IMAGE, PresentationLUTShape="INVERSE"),
     "without a picture": make(IMAGE),
 }
 del UNFIT["without a picture"].PixelData

@@ -2,24 +2,23 @@ import cv2
 import numpy as np
 import pytest
 import xxhash
-from builders import lung_mask, png, png_chunk, write_image, xray
+from builders import lung_mask, png, png_chunk, refused, write_image, xray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
+from helpers.decoding import decode
 from helpers.errors import CovidLungsError
 from helpers.images import (
     BadImageError,
     brightest_channel,
-    decode,
     draw_outlines,
     fingerprint,
     read_mask,
     read_xray,
     resize_image,
     resize_mask,
-    to_grey,
     to_mask,
 )
 
@@ -43,15 +42,12 @@ EIGHT = LEVELS[0].astype(int)
 SIXTEEN = EIGHT * 257
 TWELVE = np.round(EIGHT * 4095 / 255).astype(int)
 PALETTE = png_chunk(b"PLTE", np.repeat(LEVELS[0][::-1], 3).tobytes())
-TRANSPARENT = png_chunk(b"tRNS", bytes(256))
 KINDS = {
     "grey": (8, 0, EIGHT[:, None]),
     "grey and alpha": (8, 4, with_alpha(EIGHT, 255)),
     "RGB": (8, 2, np.repeat(EIGHT, 3).reshape(256, 3)),
     "RGBA": (8, 6, with_alpha(np.repeat(EIGHT, 3).reshape(256, 3), 255)),
-    "transparent RGBA": (8, 6, with_alpha(np.repeat(EIGHT, 3).reshape(256, 3), 0)),
     "palette": (8, 3, EIGHT[::-1, None], PALETTE),
-    "transparent palette": (8, 3, EIGHT[::-1, None], PALETTE, TRANSPARENT),
     "16-bit grey": (16, 0, SIXTEEN[:, None]),
     "16-bit grey and alpha": (16, 4, with_alpha(SIXTEEN, 65535)),
     "16-bit RGB": (16, 2, np.repeat(SIXTEEN, 3).reshape(256, 3)),
@@ -97,7 +93,7 @@ def test_reading_gives_back_what_was_written(levels, tmp_path_factory):
     path = tmp_path_factory.mktemp("images") / "a.png"
     np.testing.assert_array_equal(read_xray(write_image(path, levels)), levels)
     sixteen = levels.astype(np.uint16) * 257
-    sixteen[0, 0] = 65535  # the depth is that of the brightest pixel
+    sixteen[0, 0] = 65535  # so few pixels leave no other depth
     again = read_xray(write_image(path, sixteen))
     np.testing.assert_array_equal(again.flat[1:], levels.flat[1:])
 
@@ -110,7 +106,6 @@ MASKS = {
     "{0, 1}": LUNGS,
     "RGB": cv2.merge([LUNGS * 255] * 3),
     "RGBA": cv2.merge([LUNGS * 255] * 3 + [FULL]),
-    "transparent RGBA": cv2.merge([LUNGS * 255] * 3 + [DARK]),
     "16-bit": LUNGS.astype(np.uint16) * 65535,
     "16-bit {0, 1}": LUNGS.astype(np.uint16),
     "16-bit RGB": cv2.merge([LUNGS.astype(np.uint16) * 65535] * 3),
@@ -133,18 +128,8 @@ def test_every_kind_of_mask_reads_alike(kind, tmp_path):
 def test_a_pixel_is_lung_if_a_channel_is_above_half_of_the_brightest(pixels):
     brightest = pixels if pixels.ndim == 2 else pixels.max(axis=-1)
     np.testing.assert_array_equal(brightest_channel(pixels), brightest)
-    np.testing.assert_array_equal(to_mask(pixels), brightest > brightest.max() / 2)
-    assert to_mask(pixels).dtype == np.uint8
-
-
-@few
-@given(pixels=arrays(np.uint16, st.sampled_from([(4, 5), (4, 5, 3), (4, 5, 4)])))
-def test_alpha_changes_neither_grey_nor_mask(pixels):
-    colours, other = pixels[..., :3] if pixels.ndim == 3 else pixels, pixels.copy()
-    if pixels.shape[-1] == 4:
-        other[..., 3] = 65535
-    for convert in (to_grey, to_mask):
-        np.testing.assert_array_equal(convert(other), convert(np.ascontiguousarray(colours)))
+    np.testing.assert_array_equal(to_mask(brightest), brightest > brightest.max() / 2)
+    assert to_mask(brightest).dtype == np.uint8
 
 
 def test_a_mask_smeared_by_jpeg_is_binary_again(tmp_path):
@@ -194,13 +179,10 @@ def test_what_is_no_image_is_refused(start, tmp_path):
     assert_refused(tmp_path / "COVID-1.png", *NO_IMAGE)
 
 
-def test_more_pixels_than_opencv_takes_are_refused(tmp_path):
-    (tmp_path / "COVID-1.png").write_bytes(png((40_000, 40_000), 1, 0, [bytes(5_000)]))
-    assert_refused(tmp_path / "COVID-1.png", *NO_IMAGE)
-
-
 def test_floating_point_pixels_are_refused(tmp_path):
-    assert_refused(write_image(tmp_path / "a.tiff", GREY.astype(np.float32)), *NO_IMAGE)
+    path = write_image(tmp_path / "a.tiff", GREY.astype(np.float32))
+    with refused("a.tiff: ", "signs or fractions", "Save it as a PNG"):
+        read_xray(path)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif"])
@@ -216,31 +198,31 @@ def test_a_truncated_file_is_refused(suffix, share, tmp_path):
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a"])
 def test_the_format_is_that_of_the_content(suffix, name, tmp_path):
     written = write_image(tmp_path / f"written{suffix}", GREY)
-    before, _ = decode(written)
-    pixels, found = decode(written.rename(tmp_path / name))
-    assert found == {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:])
-    np.testing.assert_array_equal(pixels, before)
+    before = decode(written).pixels
+    picture = decode(written.rename(tmp_path / name))
+    assert picture.format == {".jpg": "jpeg", ".tif": "tiff"}.get(suffix, suffix[1:])
+    np.testing.assert_array_equal(picture.pixels, before)
 
 
 def test_a_tiff_may_begin_with_the_large_end_of_its_numbers(tmp_path):
     Image.fromarray(GREY.astype(">u2")).save(tmp_path / "a.tif")
     assert (tmp_path / "a.tif").read_bytes().startswith(b"MM")
-    pixels, found = decode(tmp_path / "a.tif")
-    assert found == "tiff"
-    np.testing.assert_array_equal(pixels, GREY)
+    picture = decode(tmp_path / "a.tif")
+    assert picture.format == "tiff"
+    np.testing.assert_array_equal(picture.pixels, GREY)
 
 
-def test_an_image_of_another_format_is_read_and_called_unknown(tmp_path):
-    pixels, found = decode(write_image(tmp_path / "a.pgm", GREY).rename(tmp_path / "a.png"))
-    assert found == "unknown"
-    np.testing.assert_array_equal(pixels, GREY)
+@pytest.mark.parametrize("suffix", [".pgm", ".webp", ".jp2"])
+def test_an_image_of_another_format_is_refused(suffix, tmp_path):
+    path = write_image(tmp_path / f"a{suffix}", GREY).rename(tmp_path / "COVID-1.png")
+    assert_refused(path, *NO_IMAGE)
 
 
-def test_pixels_are_decoded_as_they_are_stored(tmp_path):
-    deep = np.arange(24, dtype=np.uint16).reshape(2, 3, 4) * 2000
-    pixels, _ = decode(write_image(tmp_path / "a.png", deep))
-    assert pixels.dtype == np.uint16
-    np.testing.assert_array_equal(pixels, deep)
+def test_deep_pixels_are_decoded_as_they_are_stored(tmp_path):
+    deep = np.arange(18, dtype=np.uint16).reshape(2, 3, 3) * 2000
+    picture = decode(write_image(tmp_path / "a.png", deep))
+    assert (picture.channels, picture.depth, picture.pixels.dtype) == (3, 16, np.uint16)
+    np.testing.assert_array_equal(picture.pixels, deep)
 
 
 @few
