@@ -322,8 +322,8 @@ def test_a_data_set_may_hold_dicom_files(tmp_path):
         (tmp_path / "COVID" / part).mkdir(parents=True)
         (tmp_path / "COVID" / part / "a.dcm").write_bytes(as_bytes(dataset))
     (tmp_path / "COVID/images/b.dcm").write_bytes(as_bytes(FORMS["8 bits"])[:900])
-    files, _, others = scan(DataSet("tiny", tmp_path, synthetic=False))
-    assert others == []
+    files, _, listing = scan(DataSet("tiny", tmp_path, synthetic=False))
+    assert listing.others == []
     assert files["fault"].tolist() == ["", "undecodable_file", ""]
     assert files["format"].tolist()[::2] == ["dicom"] * 2
     assert files["pixels"].tolist()[::2] == [fingerprint(IMAGE), fingerprint(mask)]
