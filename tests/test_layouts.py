@@ -16,6 +16,7 @@ from helpers.data_sets import DataSet, find_data
 from helpers.images import fingerprint
 from helpers.index import build_index, has_masks
 from helpers.listing import HALVES, class_key, class_of
+from helpers.splits import keep_published
 
 
 class Xray(NamedTuple):
@@ -234,6 +235,24 @@ def test_one_name_in_two_splits_is_two_xrays(tmp_path):
     assert index["published_split"].tolist() == ["test", "train"]
     assert index["mask"].tolist() == [xrays[1].masks[0], xrays[0].masks[0]]
     assert audit["left_out"] == []
+
+
+def test_the_split_of_a_published_set_is_kept_and_its_patients_stay_together(tmp_path):
+    xrays = [
+        Xray(
+            "COVID",
+            f"{folder} Set/Images/cxr_s{n // 2}-e{n}-r1.png",
+            infection=f"{folder} Set/Ground-truths/mask_cxr_s{n // 2}-e{n}-r1.png",
+        )
+        for folder, numbers in (("Train", range(40)), ("Test", range(40, 50)))
+        for n in numbers
+    ]
+    write_published(tmp_path, xrays)
+    _, index, _ = read(tmp_path)
+    split = keep_published(index, seed=7)["split"]
+    assert split.value_counts().to_dict() == {"train": 36, "test": 10, "validation": 4}
+    assert ((split == "test") == index["file"].str.startswith("Test Set")).all()
+    assert split.groupby(index["patient"]).nunique().eq(1).all()
 
 
 def test_every_split_folder_is_read(tmp_path):
