@@ -61,7 +61,7 @@ def draw_counts(counts: dict[str, int]) -> Figure:
     names = list(counts)[::-1]
     bars = axis.barh(names, [counts[name] for name in names], color=BLUE)
     axis.bar_label(bars, fmt="{:,.0f}", padding=4)
-    axis.set(xlabel="X-rays", title=f"{sum(counts.values()):,} X-rays with lung masks")
+    axis.set(xlabel="X-rays", title=f"{sum(counts.values()):,} usable X-rays")
     axis.margins(x=0.12)
     return figure
 

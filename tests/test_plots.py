@@ -140,7 +140,7 @@ def test_counts_are_written_beside_their_bars():
     figure = plots.draw_counts({"COVID": 1200, "Normal": 34})
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels == ["Normal", "COVID"]
-    assert {"1,200", "34", "1,234 X-rays with lung masks"} <= set(texts(figure))
+    assert {"1,200", "34", "1,234 usable X-rays"} <= set(texts(figure))
     assert [bar.get_width() for bar in figure.axes[0].patches] == [34, 1200]
 
 

@@ -86,6 +86,7 @@ def make_audit(classes, name, files):
     finding = {"name": "x", "level": "warning", "text": f"X-rays as {name}", "count": 1234}
     return {
         "data": {"name": name, "synthetic": False},
+        "layout": f"{name} (<class>/images)",
         "verdict": f"Usable: 400 X-rays in {name}.",
         "counts": dict.fromkeys(classes, 10),
         "findings": [finding | {"examples": files[:3], "remedy": f"look at {name}"}],
