@@ -13,7 +13,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 from helpers.depths import DEPTHS
 
 ORIENTATION = 274  # the tag, in EXIF and TIFF alike
-MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # of a JPEG, but not those inside a scan
+MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # of a JPEG, but not those inside a scan
 END, SCAN, EXIF, ADOBE = 0xD9, 0xDA, 0xE1, 0xEE
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = 0xC2
