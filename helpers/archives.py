@@ -18,6 +18,7 @@ from helpers.zip_members import DAMAGE, DOWNLOAD_AGAIN, ArchiveError, Member, re
 
 CHUNK = 2**20  # bytes read at once
 BATCH_BYTES = 2**20  # a thread's work at a time, some forty X-rays
+UNPACKED = ".unpacked-by-covid-lungs"  # in a folder that is ours, and so may be removed
 DISK_BLOCK = 4096  # bytes: a file takes whole blocks
 
 
@@ -87,6 +88,7 @@ def _unpack(archive: Path, target: Path) -> None:
         shutil.rmtree(partial, ignore_errors=True)
         copy.unlink(missing_ok=True)
         raise CovidLungsError(f"{archive}: {error}") from error
+    (partial / UNPACKED).touch()
     partial.rename(target)
     copy.unlink(missing_ok=True)
 
@@ -146,7 +148,7 @@ def _clear_others(folder: Path, members: Sequence[Member]) -> None:
     """Remove a folder that another archive was being unpacked into: its files must not mingle."""
     folders, files = _folders(members), {member.path for member in members if not member.is_folder}
     for path in folder.rglob("*"):
-        expected = folders if path.is_dir() else files
+        expected = folders if path.is_dir() else {*files, UNPACKED}
         if path.relative_to(folder).as_posix() not in expected:
             shutil.rmtree(folder)
             return

@@ -69,13 +69,7 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     pairs["source"] = pairs["file"].map(dict(zip(images["file"], sources, strict=True)))
     conventions = tell_conventions(pairs)
     findings = [
-        *checks.about_usability(scanned, pairs, left_out),
-        *checks.about_classes(listing),
-        *checks.about_files(scanned),
-        *checks.about_parts(pairs),
-        *checks.about_colours(pairs),
-        *checks.about_sizes(pairs),
-        *checks.about_masks(pairs),
+        *_check_files(data_set, scanned, pairs, left_out),
         *checks.about_conventions(conventions),
         *checks.about_copies(pairs, copied),
         *about_metadata,
@@ -86,6 +80,21 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     findings.sort(key=lambda finding: LEVELS.index(finding.level))
     audit = _summarise(data_set, listing, pairs, left_out, findings)
     return pairs[INDEX_COLUMNS], audit | {"mask_conventions": conventions}
+
+
+def _check_files(
+    data_set: DataSet, scanned: Scan, pairs: pd.DataFrame, left_out: pd.DataFrame
+) -> list[Finding]:
+    """Return what names, kinds, pixels and shapes of the files tell."""
+    return [
+        *checks.about_usability(scanned, pairs, left_out),
+        *checks.about_classes(scanned.listing),
+        *checks.about_files(scanned, data_set.idle),
+        *checks.about_parts(pairs),
+        *checks.about_colours(pairs),
+        *checks.about_sizes(pairs),
+        *checks.about_masks(pairs),
+    ]
 
 
 def _mark_copies(scanned: Scan, pairs: pd.DataFrame) -> tuple[pd.DataFrame, set[str]]:

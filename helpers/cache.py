@@ -12,11 +12,12 @@ from typing import NamedTuple
 
 from filelock import Timeout
 
-from helpers.archives import alone
+from helpers.archives import UNPACKED, alone
 from helpers.errors import CovidLungsError
 from helpers.files import LEFT_BEHIND, is_left_behind
 from helpers.folders import PARTIAL, cache_root, runs_root, shown
 from helpers.locks import is_held
+from helpers.synthetic import SYNTHETIC_MARKER
 
 FOLDERS = ("arrays", "audits", "data")
 HASH, LONG_HASH = "[0-9a-f]{12}", "[0-9a-f]{16}"
@@ -30,6 +31,8 @@ KINDS = {
     "resized X-rays and masks": f"arrays/(mask_)?pixels-{LONG_HASH}-[0-9]+(-{LONG_HASH})?[.]npy",
     UNFINISHED: f"({'|'.join(FOLDERS)})/{re.escape(PARTIAL)}.+|data/.+-{HASH}{BESIDE.pattern}",
 }
+# What is in the folders of these kinds.
+MARKS = {"demo X-rays": SYNTHETIC_MARKER, "unpacked archives": UNPACKED}
 
 
 class Entry(NamedTuple):
@@ -71,7 +74,10 @@ def _tell(path: Path, root: Path) -> str:
     """Return the kind of what is at a path."""
     place = path.relative_to(root).as_posix()
     fits = (kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, place))
-    return FOREIGN if path.is_symlink() else next(fits, FOREIGN)
+    kind = FOREIGN if path.is_symlink() else next(fits, FOREIGN)
+    # A user's own folder may be called so, too, with a date for the hash.
+    unmarked = kind in MARKS and not (path / MARKS[kind]).is_file()
+    return FOREIGN if unmarked else kind
 
 
 def _measure(path: Path) -> int:

@@ -110,7 +110,7 @@ def about_parts(pairs: pd.DataFrame) -> list[Finding]:
         *find(
             "no_lung_masks",
             "note",
-            "X-rays without a lung mask, as the layout has none",
+            "X-rays without a lung mask, as no folder of lung masks was found",
             file[pairs["mask"] == ""],
             "nothing: what needs lung masks is skipped",
         ),
@@ -124,17 +124,23 @@ def about_parts(pairs: pd.DataFrame) -> list[Finding]:
     ]
 
 
-def about_files(scanned: Scan) -> list[Finding]:
-    """Return what the files' names and kinds tell."""
+def about_files(scanned: Scan, beside: Iterable[str] = ()) -> list[Finding]:
+    """Return what the files' names and kinds tell; `beside` are folders beside the data set."""
     sound = scanned.files[scanned.files["fault"] == ""]
-    promised = [FORMATS[splitext(file)[1].lower()] for file in sound["file"].to_list()]
-    wrong = sound["file"][sound["format"] != promised]
+    endings = [splitext(file)[1].lower() for file in sound["file"].to_list()]
+    wrong = sound["file"][
+        [
+            FORMATS.get(ending, found) != found
+            for ending, found in zip(endings, sound["format"], strict=True)
+        ]
+    ]
     text = "files of another kind than their ending says"
     found = find("wrong_extension", "warning", text, wrong, "rename them; they were read as is")
     text = "files that are no images by their ending, passed over"
     found += find("other_files", "note", text, scanned.listing.others, "remove or convert them")
-    text = "folders without X-rays or masks, passed over"
-    return found + find("unused_folders", "note", text, scanned.listing.idle, "remove them")
+    text, remedy = "folders without pictures, passed over", "look what they should hold"
+    idle = [*scanned.listing.idle, *beside]
+    return found + find("unused_folders", "warning", text, idle, remedy)
 
 
 def about_colours(pairs: pd.DataFrame) -> list[Finding]:

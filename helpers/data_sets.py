@@ -3,6 +3,7 @@
 import hashlib
 import re
 import shutil
+import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from helpers import archives, colab, synthetic
 from helpers.decoding import BadImageError
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, project_root
-from helpers.images import read_mask, read_xray
+from helpers.images import SUFFIXES, read_mask, read_xray
 from helpers.imports import code_version
 from helpers.listing import HALVES, Listing, list_files
 
@@ -39,12 +40,14 @@ class DataSet:
         root: the folder that paths in the index count from.
         synthetic: whether a program drew the X-rays, so that every figure must say so.
         outside: pictures that lay beside `root` in what was given, as paths from it.
+        idle: likewise, folders without pictures.
     """
 
     name: str
     root: Path
     synthetic: bool
     outside: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
@@ -105,6 +108,7 @@ def find_data(source: str) -> DataSet:
             if path.is_dir():
                 return _open(path.name, path)
             status = path.stat()
+            _refuse_no_archive(path, status.st_mode)
     except OSError as error:
         raise CovidLungsError(
             f"{error.filename}: cannot be read ({error.strerror}). Mend its permissions, or give a "
@@ -113,6 +117,14 @@ def find_data(source: str) -> DataSet:
     identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = cache_root() / "data" / f"{path.stem}-{identity}"
     return _open(path.stem, archives.unpack(path, folder))
+
+
+def _refuse_no_archive(path: Path, mode: int) -> None:
+    """Refuse a picture, and what is no file at all, such as a pipe, which never ends."""
+    if not stat.S_ISREG(mode):
+        raise CovidLungsError(f"{path}: neither a folder nor a file. Give a folder or a .zip.")
+    if path.suffix.lower() in SUFFIXES:
+        raise CovidLungsError(f"{path}: a single picture. Give the folder that its class is in.")
 
 
 def find_path(
@@ -203,8 +215,9 @@ def _open(name: str, folder: Path) -> DataSet:
     found = list_files(folder, name)
     root = folder / found.root
     inside = f"{found.root}/" if found.root else ""
-    outside = tuple(
-        relpath(file, found.root) for file in found.unused if not file.startswith(inside)
+    outside, idle = (
+        tuple(relpath(path, found.root) for path in paths if not path.startswith(inside))
+        for paths in (found.unused, found.idle)
     )
     marked = (root / synthetic.SYNTHETIC_MARKER).is_file()
-    return DataSet(name, root, marked, outside)
+    return DataSet(name, root, marked, outside, idle)

@@ -24,8 +24,8 @@ SIGNATURES = {
     b"MM\0*": "tiff",
 }
 OPAQUE = 2 / 255  # share of the brightest grey that transparency may hide
-# Where a JPEG lacks pixels, decoders put grey. As pixels, these bytes are anything but even: all
-# but 255, mixed up, and between them the eight markers that a decoder may wait for.
+# Noise to append to a JPEG: where pixels are missing, decoders put grey, but with the noise they
+# put something else. It holds all bytes but 255, and the eight markers that may be waited for.
 MIXED = bytes(place * 167 % 255 for place in range(1, 256))
 MORE = b"".join(MIXED + bytes([0xFF, 0xD0 + number]) for number in range(8)) * 2
 FILLED, ABOUT = 128, 2  # that grey, and by how much other parts of the picture change it
@@ -99,7 +99,7 @@ def decode(path: str | Path) -> Picture:
     depth = 8 if pixels.dtype == np.uint8 else find_depth(pixels, header.depths)
     if alpha is not None:
         _refuse_hidden(pixels, alpha, depth, found, path)
-    if header.inverted and depth > 8:  # OpenCV inverts those of 8 bits itself
+    if header.inverted and pixels.dtype == np.uint16:  # OpenCV inverts those of 8 bits itself
         white = np.uint16(2**depth - 1)
         pixels = white - np.minimum(pixels, white)
     return Picture(_turn(pixels, header.orientation), found, channels, depth)

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 DEPTHS = (8, 9, 10, 11, 12, 13, 14, 15)  # that detectors have; their files mostly have 16
-# Share of the values that may be beyond the depth: letters are burned in at the brightest value
-# that a file can hold, whatever the detector's depth is.
+# Share of the values that may be too bright for the depth: letters are burned in at the brightest
+# value that a file can hold, whatever the detector's depth is.
 BEYOND = 0.01
 
 

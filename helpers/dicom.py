@@ -280,7 +280,9 @@ def _window(dataset: "Dataset") -> "Dataset":
         setattr(window, name, float(np.ravel(dataset[name].value)[0]))
     least = 1 if window.VOILUTFunction == "LINEAR" else np.finfo(float).tiny
     if not (np.isfinite(window.WindowCenter) and least <= window.WindowWidth < np.inf):
-        raise DicomError("a DICOM file whose window has no width")
+        raise DicomError(
+            "a DICOM file whose window has no width", "Save it as a PNG, grey, of 8 bits"
+        )
     return window
 
 

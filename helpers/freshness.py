@@ -85,7 +85,7 @@ def _describe_source(source: str) -> str:
     if path.is_dir():
         lines = "".join(sorted(describe_files(path)))
         return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
-    if path.suffix == ".zip":  # as large as a disk; its X-rays are kept under the same two
+    if path.suffix.lower() == ".zip":  # as large as a disk; its X-rays are kept under the same two
         return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
     return _digest(path)
 
@@ -141,11 +141,11 @@ def describe_inputs(
 def describe_report(run_folder: Path) -> dict[str, object]:
     """Return what the report follows from, as `describe_inputs` does for a notebook."""
     templates = [path for path in PACKAGE.rglob("*") if path.suffix in (".html", ".css")]
-    shown = [path for pattern in REPORT_READS for path in run_folder.glob(pattern)]
+    read = [path for pattern in REPORT_READS for path in run_folder.glob(pattern)]
     return {
         "code": code_version("helpers.report"),  # not imported here: that takes a second
         **{path.relative_to(PACKAGE).as_posix(): _digest(path) for path in templates},
-        **{path.relative_to(run_folder).as_posix(): _digest(path) for path in shown},
+        **{path.relative_to(run_folder).as_posix(): _digest(path) for path in read},
     }
 
 

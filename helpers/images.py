@@ -1,6 +1,8 @@
 """Images: X-rays and masks as arrays, read, resized and outlined."""
 
+from io import FileIO
 from pathlib import Path
+from posixpath import basename, splitext  # pathlib takes several times as long
 
 import cv2
 import numpy as np
@@ -8,6 +10,7 @@ import xxhash
 
 from helpers.decoding import BadImageError, Picture, decode
 from helpers.depths import to_grey
+from helpers.dicom import MARK, MARK_PLACE, is_dicom
 from helpers.labels import is_label_map
 
 # The endings that are read as images, with the format that each promises.
@@ -22,8 +25,34 @@ FORMATS = {
     ".dicom": "dicom",
 }
 SUFFIXES = frozenset(FORMATS)
+# Other endings of pictures: such files are read or refused by their content, never passed over.
+ENDINGS = SUFFIXES | {".jfif", ".jpe", ".webp", ".gif", ".jp2", ".heic", ".avif", ".tga", ".pgm"}
+DIRECTORY = "DICOMDIR"  # of a medium's DICOM files; it holds no picture
 LABEL_MAP = ("label_map_mask", "the mask has several labels, of which any may be lung")
 SAVE_LUNGS = "Save the lungs as 255 and all else as 0"
+
+
+def is_picture(path: str | Path) -> bool:
+    """Return whether a file is a picture by its ending, or DICOM of any name, as on clinics' discs.
+
+    One that cannot be opened is none by its content.
+    """
+    name = basename(path)
+    if splitext(name)[1].lower() in ENDINGS:
+        return True
+    if name == DIRECTORY or not Path(path).is_file():  # opening a pipe would wait for ever
+        return False
+    try:
+        with FileIO(path) as opened:
+            return is_dicom(opened.read(MARK_PLACE + len(MARK)))
+    except OSError:
+        return False
+
+
+def find_stem(name: str) -> str:
+    """Return a name without a picture's ending; clinics' numbers, such as 1.2.840.7, stay."""
+    stem, ending = splitext(name)
+    return stem if ending.lower() in ENDINGS else name
 
 
 def read_xray(path: str | Path) -> np.ndarray:

@@ -3,13 +3,10 @@
 import os
 from pathlib import Path
 
-from helpers.dicom import MARK, MARK_PLACE, is_dicom
 from helpers.errors import CovidLungsError
-from helpers.images import SUFFIXES
+from helpers.images import SUFFIXES, find_stem, is_picture
 from helpers.listing import NO_TEXT
 from helpers.tree import walk
-
-DIRECTORY = "DICOMDIR"  # of a medium's DICOM files; it holds no picture
 
 
 def find_xrays(paths: list[str]) -> list[Path]:
@@ -26,14 +23,9 @@ def find_xrays(paths: list[str]) -> list[Path]:
     for path in paths:
         for file in _list_xrays(Path(path)):
             # A link of another name is an X-ray of its own: it gets a mask of that name.
-            found.setdefault((os.path.realpath(file), find_stem(file)), file)
+            found.setdefault((os.path.realpath(file), find_stem(file.name)), file)
     _refuse_unfit_names(list(found.values()))
     return list(found.values())
-
-
-def find_stem(file: Path) -> str:
-    """Return a file's name without an X-ray's ending; clinics' numbers, such as 1.2.840.7, stay."""
-    return file.stem if file.suffix.lower() in SUFFIXES else file.name
 
 
 def _list_xrays(path: Path) -> list[Path]:
@@ -49,29 +41,13 @@ def _list_xrays(path: Path) -> list[Path]:
     if not is_folder:
         return [path]
     found = (path / folder.place / name for folder in walk(path) for name in folder.names)
-    files = sorted(filter(_may_be_xray, found), key=Path.as_posix)
+    files = sorted(filter(is_picture, found), key=Path.as_posix)
     if not files:
         raise CovidLungsError(
             f"{path}: no X-ray is in this folder. Give one with files that end in "
             f"{', '.join(sorted(SUFFIXES))}."
         )
     return files
-
-
-def _may_be_xray(file: Path) -> bool:
-    """Return whether a file ends as images do, or is DICOM of any name, as on clinics' discs.
-
-    One that cannot be opened is none.
-    """
-    if file.suffix.lower() in SUFFIXES:
-        return True
-    if file.name == DIRECTORY or not file.is_file():  # opening a pipe would wait for ever
-        return False
-    try:
-        with file.open("rb") as opened:
-            return is_dicom(opened.read(MARK_PLACE + len(MARK)))
-    except OSError:
-        return False
 
 
 def _refuse_unfit_names(files: list[Path]) -> None:
@@ -83,11 +59,12 @@ def _refuse_unfit_names(files: list[Path]) -> None:
                 f"{file.as_posix()!r}: a name with a character that no table can hold. Rename it."
             )
         # Many file systems take a.png and A.png for one file.
-        other = stems.setdefault(find_stem(file).casefold(), file)
+        other = stems.setdefault(find_stem(file.name).casefold(), file)
         if other is not file:
             raise CovidLungsError(
                 f"{other.as_posix()} and {file.as_posix()}: the masks of both would be "
-                f"{find_stem(file)}.png. Rename one, or predict them into two folders with --out."
+                f"{find_stem(file.name)}.png. Rename one, or predict them into two folders with "
+                "--out."
             )
 
 

@@ -14,7 +14,8 @@ def is_label_map(brightness: np.ndarray) -> bool:
     """Return whether areas of three or more levels make up a mask.
 
     JPEG and resizing smear the outline of a mask over many levels, but in no place are neighbours
-    alike there: only pixels that hardly differ from those around them count.
+    alike there: only pixels that hardly differ from those around them count. So does a mask whose
+    brightest level is but a letter beside an area of another.
 
     Args:
         brightness: uint8 or uint16, (height, width).
@@ -26,6 +27,8 @@ def is_label_map(brightness: np.ndarray) -> bool:
     levels = np.round(brightness * ((LEVELS - 1) / largest)).astype(np.uint8)
     differences = cv2.morphologyEx(levels, cv2.MORPH_GRADIENT, NEIGHBOURS)
     counts = np.bincount(levels[differences <= SMOOTH], minlength=LEVELS)
+    if (levels > LEVELS // 2).sum() < SHARE * levels.size < counts[APART : LEVELS // 2].sum():
+        return True
     for _ in range(3):
         most = int(counts.argmax())
         if counts[max(0, most - SMOOTH) : most + SMOOTH + 1].sum() < SHARE * levels.size:

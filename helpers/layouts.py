@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from helpers.images import SUFFIXES
+from helpers.images import is_picture
 from helpers.tree import Folder
 
 POSITIVE_CLASS = "COVID"
@@ -19,10 +19,11 @@ SPLITS = {  # folders' names, and the splits that they hold
     "testing": "test",
 }
 FINDINGS = {"0": "Normal", "1": "Tuberculosis"}  # at the end of the names of the NLM's X-rays
-# What the words in braces stand for; what is in brackets may be missing. No class is called as the
-# folder of a part is.
+# What the words in braces stand for; what is in brackets may be missing, and a space may be an
+# underscore or a hyphen. Folders of images, masks or splits are never classes.
 WORDS = {
-    "{class}": r"(?P<class>(?!(?:images?|(?:[^/]* )?masks?|ground-truths)(?:/|$))[^/]+)",
+    "{class}": "(?P<class>(?!(?:(?:[^/]*[ _-])?(?:images?|imgs?|masks?|ground[ _-]?truths?)"
+    f"|{'|'.join(SPLITS)})(?:/|$))[^/]+)",
     "{split}": f"(?P<split>{'|'.join(SPLITS)})",
     "{name}": "(?P<stem>.*?)",
     "{name_0/1}": "(?P<stem>.*_(?P<finding>[01]))",
@@ -49,6 +50,7 @@ class Layout(NamedTuple):
 
     Attributes:
         name: what people call it.
+        form: the folders, for people.
         parts: where everything is. A mask is the union of the files of its name in all parts of
             its kind.
         class_name: of every X-ray, where neither folder nor name tells it; "" for the data set's
@@ -56,14 +58,9 @@ class Layout(NamedTuple):
     """
 
     name: str
+    form: str
     parts: tuple[Part, ...]
     class_name: str = ""
-
-    @property
-    def form(self) -> str:
-        """The folders, for people, with the names of masks that are not the X-rays' own."""
-        places = [f"{part.folder}/{part.file.partition('{')[0]}".rstrip("/") for part in self.parts]
-        return ", ".join(places).replace("{", "<").replace("}", ">")
 
     @property
     def has_no_masks(self) -> bool:
@@ -71,18 +68,23 @@ class Layout(NamedTuple):
         return all(part.kind == IMAGES for part in self.parts)
 
 
-# The first that fits a data set is taken, so that those without masks come last.
+def _beside(folder: str, masks: str) -> tuple[Part, ...]:
+    """Return the parts of a folder of images with those of masks and infection masks in it."""
+    kinds = {IMAGES: "images", MASKS: masks, INFECTION: "infection masks"}
+    return tuple(Part(kind, f"{folder}{name}") for kind, name in kinds.items())
+
+
+# The one that has a place for most pictures is taken, of equals the first.
 LAYOUTS = (
     Layout(
         "COVID-QU-Ex",
-        (
-            Part(IMAGES, "{split}/{class}/images"),
-            Part(MASKS, "{split}/{class}/[lung ]masks"),
-            Part(INFECTION, "{split}/{class}/infection masks"),
-        ),
+        "Train, Val and Test, each with <class>/images, <class>/lung masks or <class>/masks, and "
+        "<class>/infection masks",
+        _beside("{split}/{class}/", "[lung ]masks"),
     ),
     Layout(
         "QaTa-COV19",
+        "Train Set and Test Set, each with Images/<name> and Ground-truths/mask_<name>",
         (
             Part(IMAGES, "{split} set/images", "{patient}"),
             Part(INFECTION, "{split} set/ground-truths", "mask_{name}"),
@@ -91,6 +93,7 @@ LAYOUTS = (
     ),
     Layout(
         "Montgomery",
+        "CXR_png/<name>_0 or <name>_1, ManualMask/leftMask and ManualMask/rightMask",
         (
             Part(IMAGES, "CXR_png", "{name_0/1}"),
             Part(MASKS, "ManualMask/leftMask", "{name_0/1}"),
@@ -99,6 +102,7 @@ LAYOUTS = (
     ),
     Layout(
         "Shenzhen",
+        "CXR_png/<name>_0 or <name>_1, mask/<name>_0_mask or <name>_1_mask",
         (
             Part(IMAGES, "CXR_png", "{name_0/1}"),
             Part(MASKS, "mask[s]", "{name_0/1}[_mask]"),
@@ -106,17 +110,29 @@ LAYOUTS = (
     ),
     Layout(
         "COVID-19 Radiography Database",
-        (
-            Part(IMAGES, "{class}/images"),
-            Part(MASKS, "{class}/masks"),
-            Part(INFECTION, "{class}/infection masks"),
-        ),
+        "<class>/images, <class>/masks and perhaps <class>/infection masks",
+        _beside("{class}/", "masks"),
     ),
-    Layout("one class without a folder", (Part(IMAGES, "images"), Part(MASKS, "masks"))),
-    Layout("no masks", (Part(IMAGES, "{split}/{class}/images"),)),
-    Layout("no masks", (Part(IMAGES, "{class}/images"),)),
-    Layout("no masks", (Part(IMAGES, "{split}/{class}"),)),
-    Layout("no masks", (Part(IMAGES, "{class}"),)),
+    Layout(
+        "one class in split folders",
+        "train, val and test, each with images and masks",
+        _beside("{split}/", "[lung ]masks"),
+    ),
+    Layout("one class without a folder", "images and masks", _beside("", "[lung ]masks")),
+    Layout(
+        "no masks",
+        "CXR_png/<name>_0 or <name>_1",
+        (Part(IMAGES, "CXR_png", "{name_0/1}"),),
+    ),
+    *(
+        Layout("no masks", form, (Part(IMAGES, folder),))
+        for form, folder in {
+            "train, val and test, each with <class>/images": "{split}/{class}/images",
+            "<class>/images": "{class}/images",
+            "train, val and test, each with <class>": "{split}/{class}",
+            "<class>": "{class}",
+        }.items()
+    ),
 )
 
 
@@ -138,17 +154,12 @@ class Match(NamedTuple):
     @property
     def pictures(self) -> int:
         """How many pictures are directly in the folder."""
-        return sum(map(is_picture, self.folder.names))
-
-
-def is_picture(name: str) -> bool:
-    """Return whether a file is a picture by its ending."""
-    return name[name.rfind(".") :].lower() in SUFFIXES
+        return sum(is_picture(file.path) for file in self.folder.files)
 
 
 def as_pattern(words: str, before: str = "") -> re.Pattern:
     """Return the regular expression of a part's folder or file; `before` is one already."""
-    pattern = re.sub(r"\[(.*?)\]", r"(?:\1)?", words)
+    pattern = re.sub(r"\[(.*?)\]", r"(?:\1)?", words).replace(" ", "[ _-]")
     for word, meaning in WORDS.items():
         pattern = pattern.replace(word, meaning)
     return re.compile(before + pattern, re.IGNORECASE)
@@ -160,14 +171,19 @@ def fit(folders: list[Folder]) -> tuple[Layout, dict[str, list[Match]]]:
     Raises:
         LookupError: they have no known layout.
     """
+    fitting = []
     for layout in LAYOUTS:
         roots: dict[str, list[Match]] = {}
         for match in _match(layout, folders):
             roots.setdefault(match.root, []).append(match)
-        fitting = {root: found for root, found in roots.items() if _fits(layout, found)}
-        if fitting:
-            return layout, fitting
-    raise LookupError
+        roots = {root: found for root, found in roots.items() if _fits(layout, found)}
+        if roots:
+            most = max(sum(match.pictures for match in found) for found in roots.values())
+            fitting.append((most, layout, roots))
+    if not fitting:
+        raise LookupError
+    _, layout, roots = max(fitting, key=lambda one: one[0])  # of equals the first
+    return layout, roots
 
 
 def _match(layout: Layout, folders: list[Folder]) -> Iterator[Match]:
@@ -186,9 +202,11 @@ def _match(layout: Layout, folders: list[Folder]) -> Iterator[Match]:
 def _fits(layout: Layout, matches: list[Match]) -> bool:
     """Return whether the folders of one root make a data set.
 
-    A folder of masks must be there, unless the layout has none, and one of X-rays, unless the
-    folders name the class that lacks them.
+    Unless the layout has none, there must be a folder of masks, with masks or beside one of
+    X-rays; and a folder of X-rays, unless the folders name the class that lacks them.
     """
-    kinds = {layout.parts[match.number].kind for match in matches}
+    images = [match for match in matches if layout.parts[match.number].kind == IMAGES]
+    masks = [match for match in matches if match not in images]
+    meant = any(mask.pictures or mask.words in [one.words for one in images] for mask in masks)
     named = any("class" in match.words for match in matches)
-    return layout.has_no_masks or (kinds != {IMAGES} and (IMAGES in kinds or named))
+    return layout.has_no_masks or (meant and (bool(images) or named))

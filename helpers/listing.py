@@ -4,10 +4,10 @@ import re
 import unicodedata
 from itertools import chain
 from pathlib import Path
-from posixpath import splitext  # pathlib takes several times as long
 from typing import NamedTuple
 
 from helpers.errors import CovidLungsError
+from helpers.images import find_stem, is_picture
 from helpers.layouts import (
     FINDINGS,
     LAYOUTS,
@@ -18,7 +18,6 @@ from helpers.layouts import (
     Match,
     as_pattern,
     fit,
-    is_picture,
 )
 from helpers.tree import Folder, walk
 
@@ -116,12 +115,16 @@ def _refuse_no_text(name: str, folders: list[Folder]) -> None:
 
 def _describe_stranger(name: str, folders: list[Folder]) -> str:
     """Return what was found in a folder of no known layout, and what was expected."""
-    found = [folder.place or "." for folder in folders if any(map(is_picture, folder.names))]
+    found = [
+        folder.place or "the folder itself"
+        for folder in folders
+        if any(is_picture(file.path) for file in folder.files)
+    ]
     where = f"pictures in {_list(found)}" if found else f"{_list(folders[0].folders)}, no pictures"
-    forms = "; ".join(f"{layout.form} ({layout.name})" for layout in LAYOUTS)
+    forms = "".join(f"\n- {layout.name}: {layout.form}" for layout in LAYOUTS)
     return (
-        f"{name}: found {where}. Expected one of these layouts: {forms}. Give the folder that "
-        "holds the class folders, or lay the files out so."
+        f"{name}: found {where}, and none of the layouts below. Give the folder that holds the "
+        f"class folders, or lay the files out so:{forms}"
     )
 
 
@@ -141,9 +144,11 @@ def _choose_root(name: str, layout: Layout, roots: dict[str, list[Match]]) -> st
     ]
     if beside:
         several = _list([root.rstrip("/") for root in sorted([best, *beside])])
+        deeper = ", or put the pictures directly into the class folders"
         raise CovidLungsError(
-            f"{name}: several folders could be the data set, each laid out as {layout.name}: "
-            f"{several}. Give one of them; of an archive, unpack it first."
+            f"{name}: several folders could be the data set, each of the layout {layout.name}: "
+            f"{several}. Give one of them{deeper if layout.has_no_masks else ''}; of an archive, "
+            "unpack it first."
         )
     return best
 
@@ -188,11 +193,11 @@ def _read_folder(
     split = SPLITS[match.words["split"].lower()] if "split" in match.words else ""
     class_name = class_of(match.words.get("class") or layout.class_name or name)
     places, others, unused = [], [], []
-    for file in match.folder.names:
-        path = f"{match.folder.place}/{file}"
-        if not is_picture(file):
+    for file in match.folder.files:
+        path = f"{match.folder.place}/{file.name}"
+        if not is_picture(file.path):
             others.append(path[len(match.root) :])
-        elif found := pattern.fullmatch(splitext(file)[0]):
+        elif found := pattern.fullmatch(find_stem(file.name)):
             words = found.groupdict("")
             stem = unicodedata.normalize("NFC", words["stem"])  # a Mac may take letters apart
             told = FINDINGS.get(words.get("finding"), class_name)
@@ -230,7 +235,8 @@ def _find_strangers(folders: list[Folder], used: set[str]) -> tuple[list[str], l
     Of the latter only the outermost; one in which something is used, or a picture is, is none.
     """
     pictures = {
-        folder.place: [name for name in folder.names if is_picture(name)] for folder in folders
+        folder.place: [file.name for file in folder.files if is_picture(file.path)]
+        for folder in folders
     }
     busy = {""}
     for place, names in pictures.items():

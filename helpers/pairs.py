@@ -54,7 +54,8 @@ def pair_files(files: pd.DataFrame, has_masks: bool = True) -> tuple[pd.DataFram
     alone = (placed[IMAGES] != 1) | ~wanted
     damaged = placed[placed["fault"] != ""].rename(columns={"fault": "finding", "reason": "fault"})
     unpaired = placed[alone & (placed["fault"] == "")].to_dict("records")
-    unpaired = pd.DataFrame(map(_why_unpaired, unpaired), columns=LEFT_OUT_COLUMNS)
+    rows = [_why_unpaired(row, has_masks) for row in unpaired]
+    unpaired = pd.DataFrame(rows, columns=LEFT_OUT_COLUMNS)
     left_out = pd.concat([damaged, unpaired])[LEFT_OUT_COLUMNS].sort_values("file")
     sound = placed[~alone & (placed["fault"] == "")]
     return _join_parts(sound, has_masks), left_out.reset_index(drop=True)
@@ -76,14 +77,17 @@ def _join_parts(sound: pd.DataFrame, has_masks: bool) -> pd.DataFrame:
     return pairs
 
 
-def _why_unpaired(row: dict) -> tuple[str, str, str, str]:
+def _why_unpaired(row: dict, has_masks: bool) -> tuple[str, str, str, str]:
     """Return file, class, finding and fault of a file with so many files of its name.
 
     Args:
         row: with the numbers of X-rays and masks of that name under IMAGES, MASKS and INFECTION.
+        has_masks: as in `pair_files`.
     """
     named = row["file"], row["class"]
     kind = INFECTION if row["part"] == INFECTION else MASKS
+    if row[IMAGES] and kind == MASKS and not has_masks:
+        return *named, "name_twice", f"{row[IMAGES]} images of the same name"
     if row[IMAGES] and row[kind]:
         fault = f"{row[IMAGES]} images and {row[kind]} {kind} of the same name"
         return *named, "name_twice", fault

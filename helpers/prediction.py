@@ -19,8 +19,8 @@ from helpers.cleaning import draw_lungs
 from helpers.decoding import BadImageError
 from helpers.evaluation import predict
 from helpers.folders import DETECTOR, SEGMENTER, shown
-from helpers.images import draw_outlines, read_xray, resize_image
-from helpers.inputs import find_stem, refuse_overwriting
+from helpers.images import draw_outlines, find_stem, read_xray, resize_image
+from helpers.inputs import refuse_overwriting
 from helpers.likeness import FILE, Likeness, measure_distances, why_unlike
 from helpers.masks import SHAPE_SIZE, measure_masks, shrink_mask, why_implausible
 from helpers.outputs import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
@@ -138,8 +138,8 @@ def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
         earlier = pd.DataFrame()
     if list(earlier.columns) != COLUMNS:
         return pd.DataFrame(columns=COLUMNS)
-    replaced = {find_stem(file) for file in files}
-    return earlier[[find_stem(Path(file)) not in replaced for file in earlier["file"]]]
+    replaced = {find_stem(file.name) for file in files}
+    return earlier[[find_stem(Path(file).name) not in replaced for file in earlier["file"]]]
 
 
 def _predict_batch(
@@ -180,7 +180,7 @@ def _write(
 
     The reason is that against the X-ray as it is, or "".
     """
-    file, stem = xray.file.as_posix(), find_stem(xray.file)
+    file, stem = xray.file.as_posix(), find_stem(xray.file.name)
     mask_name, overlay_name = f"{MASKS}/{stem}.png", f"{OVERLAYS}/{stem}.jpg"
     if xray.image is None:  # what an earlier prediction drew is no mask of this file
         outputs.remove(mask_name)

@@ -59,8 +59,7 @@ def _keep(folder: Path, pairs: pd.DataFrame, report: dict) -> None:
 
 def _identity(data_set: DataSet) -> str:
     """Return a name that changes with the data set's own and with any file's size or time."""
-    text = f"{data_set.name}|{data_set.root}|{data_set.synthetic}|{data_set.outside}"
-    digest = hashlib.sha256(text.encode(errors="surrogateescape"))
+    digest = hashlib.sha256(repr(data_set).encode(errors="surrogateescape"))
     for line in sorted(describe_files(data_set.root)):
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]

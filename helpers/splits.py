@@ -130,9 +130,9 @@ def _hand_out(counts: pd.DataFrame, seed: int, parts: tuple[str, ...]) -> list[s
     coming, totals = (held > 0).sum(axis=0), held.sum(axis=0)
     places = []
     for group, own, count in zip(counts.index, held, counted, strict=True):
-        # A class with no more groups to come than splits to reach can spare none of them.
+        # A class with only as many groups left as splits without it must give each to one of these.
         wasted = reached[:, (own > 0) & (coming <= (~reached).sum(axis=0))].any(axis=1)[split_of]
-        # What is larger than a part, rounded up, counts for all parts of its split.
+        # A group larger than a part fills all parts of its split alike.
         large = (len(parts) * (own - 1) >= totals).any()
         lacks = (kin @ missing if large else missing) @ count
         lots = [

@@ -54,7 +54,7 @@ def _walk(path: str, place: str, above: tuple[Identity, ...]) -> Iterator[Folder
             return
         with os.scandir(path) as opened:
             entries = [entry for entry in opened if not LITTER.fullmatch(entry.name)]
-        folders = sorted(entry.name for entry in entries if entry.is_dir())
+        folders = sorted(entry.name for entry in entries if _is_folder(entry))
     except OSError as error:
         raise CovidLungsError(
             f"{error.filename}: cannot be listed ({error.strerror}). Mend its permissions, "
@@ -66,3 +66,11 @@ def _walk(path: str, place: str, above: tuple[Identity, ...]) -> Iterator[Folder
     for name in folders:
         below = f"{place}/{name}" if place else name
         yield from _walk(os.path.join(path, name), below, (*above, identity))  # noqa: PTH118
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Return whether a folder is there; a link to itself is none, like one to nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

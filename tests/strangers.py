@@ -205,7 +205,7 @@ def read_shipped() -> list[np.ndarray]:
     slices = [Path(pydicom.data.get_testdata_file(f"{name}_small.dcm")) for name in ("CT", "MR")]
     endings = {".png", ".jpg", ".dcm"}
     pictures = [
-        read_xray(path)
+        read_xray(path) if path.suffix == ".dcm" else cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         for path in (*skimage_files, *sklearn_files, *samples, *slices)
         if path.suffix in endings
     ]

@@ -20,7 +20,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from helpers import archives, colab, zip_members
-from helpers.archives import unpack
+from helpers.archives import UNPACKED, unpack
 from helpers.data_sets import find_data
 from helpers.errors import CovidLungsError
 
@@ -58,6 +58,7 @@ def snapshot(folder: Path) -> dict[str, bytes | None]:
     return {
         path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
         for path in folder.rglob("*")
+        if path.name != UNPACKED
     }
 
 

@@ -8,6 +8,7 @@ from filelock import FileLock
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from helpers.archives import UNPACKED
 from helpers.arrays import prepare_images, prepare_masks
 from helpers.cache import clear_cache, describe_cache, describe_cleared, find_entries
 from helpers.data_sets import find_data
@@ -15,11 +16,12 @@ from helpers.files import LEFT_BEHIND
 from helpers.folders import make_partial
 from helpers.index import build_index
 from helpers.locks import hold_run
+from helpers.synthetic import SYNTHETIC_MARKER
 
 HASH, LONG = "0123456789ab", "0123456789abcdef"
 OURS = {
-    f"data/demo-{HASH}/COVID/images/a.png": "demo X-rays",
-    f"data/my X-rays-{HASH}/COVID/images/a.png": "unpacked archives",
+    f"data/demo-{HASH}/{SYNTHETIC_MARKER}": "demo X-rays",
+    f"data/my X-rays-{HASH}/{UNPACKED}": "unpacked archives",
     f"audits/{LONG}-{LONG}/pairs.csv": "audits",
     f"arrays/pixels-{LONG}-128-{LONG}.npy": "resized X-rays and masks",
     f"arrays/mask_pixels-{LONG}-64-{LONG}.npy": "resized X-rays and masks",
@@ -35,6 +37,8 @@ FOREIGN = (
     "notes.txt",
     f"mine-{HASH}",
     "data/mine/a.png",
+    "data/patients-202401151230/a.png",
+    "data/demo-202401151230/a.png",
     f"data/{HASH}",
     f"data/mine-{HASH}.zip",
     f"data/mine-{HASH[:-1]}",
@@ -102,7 +106,7 @@ def test_all_of_ours_goes_and_all_else_stays(cache):
     assert said.startswith(f"{cache}: 0.0 MB removed\n")
     assert "      2  audits" not in said
     assert "      6  begun and not finished" in said
-    assert [entry.kind for entry in find_entries()] == ["not of this project, left alone"] * 8
+    assert [entry.kind for entry in find_entries()] == ["not of this project, left alone"] * 10
 
 
 def test_what_the_project_itself_puts_there_is_known_goes_and_comes_again(cache, tmp_path):
@@ -128,14 +132,17 @@ def test_what_the_project_itself_puts_there_is_known_goes_and_comes_again(cache,
 
 
 def test_the_demo_s_xrays_are_known(cache, monkeypatch):
-    monkeypatch.setattr("helpers.synthetic.write_data_set", make_data_set)
+    def draw(folder: Path) -> None:
+        (make_data_set(folder).root / SYNTHETIC_MARKER).touch()
+
+    monkeypatch.setattr("helpers.synthetic.write_data_set", draw)
     find_data("demo")
     assert [entry.kind for entry in find_entries()] == ["demo X-rays"]
 
 
 def test_no_link_is_followed(cache, tmp_path):
     elsewhere = [write(tmp_path, f"elsewhere/{name}/a.png") for name in ("a", "b", "c")]
-    inside = write(cache, f"data/mine-{HASH}/b.png")
+    inside = write(cache, f"data/mine-{HASH}/{UNPACKED}")
     (inside.parent / "link").symlink_to(elsewhere[0].parent)
     (inside.parent / "a.png").symlink_to(elsewhere[0])
     (cache / f"data/linked-{HASH}").symlink_to(elsewhere[1].parent)
@@ -153,7 +160,11 @@ def test_no_link_is_followed(cache, tmp_path):
 
 
 def test_what_another_process_unpacks_stays(cache):
-    for name in (f"data/a-{HASH}.partial/x.png", f"data/a-{HASH}.copy", f"data/b-{HASH}/x.png"):
+    for name in (
+        f"data/a-{HASH}.partial/x.png",
+        f"data/a-{HASH}.copy",
+        f"data/b-{HASH}/{UNPACKED}",
+    ):
         write(cache, name)
     with FileLock(cache / f"data/a-{HASH}.lock"):
         removed, stayed = clear_cache()

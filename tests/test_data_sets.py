@@ -143,9 +143,18 @@ def test_an_archive_that_is_none_is_refused(tmp_path):
 def test_a_folder_without_layout_says_what_was_expected_and_found(tmp_path):
     (tmp_path / "loose" / "scans").mkdir(parents=True)
     (tmp_path / "loose" / "one.png").touch()
-    with refused("loose", "found pictures in .", "Expected one of these layouts: ") as caught:
+    with refused("loose", "pictures in the folder itself", "lay the files out so:") as caught:
         find_data(str(tmp_path / "loose"))
-    assert all(f"{layout.form} ({layout.name})" in str(caught.value) for layout in LAYOUTS)
+    assert all(f"\n- {layout.name}: {layout.form}" in str(caught.value) for layout in LAYOUTS)
+
+
+def test_what_is_neither_a_folder_nor_an_archive_is_refused(tmp_path):
+    (tmp_path / "one.png").touch()
+    with refused("one.png", "a single picture", "Give the folder"):
+        find_data(str(tmp_path / "one.png"))
+    os.mkfifo(tmp_path / "endless.zip")
+    with refused("endless.zip", "neither a folder nor a file", "Give a folder or a .zip"):
+        find_data(str(tmp_path / "endless.zip"))
 
 
 def test_an_empty_folder_says_that_nothing_was_found(tmp_path):
@@ -157,7 +166,7 @@ def test_an_empty_folder_says_that_nothing_was_found(tmp_path):
 def test_an_archive_without_layout_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "loose.zip", "w") as opened:
         opened.writestr("one.png", "")
-    with refused("loose", "found pictures in .", "Give the folder"):
+    with refused("loose", "found pictures in the folder itself", "Give the folder"):
         find_data(str(tmp_path / "loose.zip"))
 
 

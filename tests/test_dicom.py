@@ -1,7 +1,6 @@
 import builtins
 import io
 import os
-import warnings
 
 import cv2
 import keras
@@ -9,12 +8,13 @@ import numpy as np
 import pydicom
 import pytest
 from builders import refused, write_image
+from dicom_files import SECRET, as_bytes, make
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 from pydicom import uid
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
 from helpers import dicom
@@ -27,40 +27,8 @@ from helpers.prediction import predict_files
 from helpers.scan import scan
 from helpers.synthetic import draw_xray
 
-SECRET = "Zzyzx"  # a patient's name, which must come up nowhere
 IMAGE = draw_xray("Normal", 5)[0][:290]  # not square
 few = settings(max_examples=60, deadline=None)
-
-
-def make(pixels: np.ndarray, syntax: str = uid.ExplicitVRLittleEndian, **header) -> Dataset:
-    """Return a DICOM X-ray of pixels; what is named replaces what would be there."""
-    dataset = Dataset()
-    dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax
-    dataset.SOPClassUID = uid.DigitalXRayImageStorageForPresentation
-    dataset.SOPInstanceUID = "1.2.3"
-    dataset.PatientName, dataset.PatientID = SECRET, f"{SECRET}-1"
-    dataset.PatientBirthDate, dataset.InstitutionName = "19500101", SECRET
-    dataset.Rows, dataset.Columns = pixels.shape[-2:]
-    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
-    dataset.BitsAllocated = 8 * pixels.dtype.itemsize
-    dataset.PixelRepresentation = int(pixels.dtype.kind == "i")
-    dataset.BitsStored = header.pop("bits", dataset.BitsAllocated)
-    dataset.HighBit = header.pop("HighBit", dataset.BitsStored - 1)
-    order = ">" if syntax == uid.ExplicitVRBigEndian else "<"
-    dataset.PixelData = pixels.astype(pixels.dtype.newbyteorder(order)).tobytes()
-    dataset["PixelData"].VR = "OW"
-    for name, value in header.items():
-        setattr(dataset, name, value)
-    return dataset
-
-
-def as_bytes(dataset: Dataset) -> bytes:
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom tells of what is wrong on purpose
-        dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()
 
 
 def deepen(image: np.ndarray, bits: int, dtype: str = "u2") -> np.ndarray:

@@ -1,13 +1,14 @@
 """The layouts: small copies of the sets as they are published, and what has no place in them."""
 
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import pytest
 from builders import lung_mask, make_data_set, refused, write_image, xray
+from dicom_files import as_bytes, make
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -96,6 +97,39 @@ PUBLISHED: dict[str, tuple[str, str, list[Xray]]] = {
             for stem, class_name in NLM
         ],
     ),
+    "Shenzhen without masks": (
+        "no masks",
+        "ChinaSet_AllFiles",
+        [Xray(class_name, f"CXR_png/CHNCXR_{stem}.png") for stem, class_name in NLM],
+    ),
+    "one class in split folders": (
+        "one class in split folders",
+        "",
+        [
+            Xray("jsrt", f"{folder}/images/{n}.png", (f"{folder}/masks/{n}.png",), split=split)
+            for folder, split in SPLIT_FOLDERS
+            for n in (1, 2)
+        ],
+    ),
+    "DICOM of any name": (
+        "no masks",
+        "",
+        [Xray(name, f"{name}/IM0{n}") for name in ("COVID", "Normal") for n in (1, 2)],
+    ),
+    "other spellings of folders": (
+        "COVID-QU-Ex",
+        "",
+        [
+            Xray(
+                "Normal",
+                f"{folder}/Normal/images/{folder}.png",
+                (f"{folder}/Normal/lung_masks/{folder}.png",),
+                f"{folder}/Normal/Infection-Masks/{folder}.png",
+                split,
+            )
+            for folder, split in SPLIT_FOLDERS
+        ],
+    ),
     "Shenzhen": (
         "Shenzhen",
         "",
@@ -135,7 +169,11 @@ PUBLISHED: dict[str, tuple[str, str, list[Xray]]] = {
 def write_published(folder: Path, xrays: list[Xray]) -> None:
     """Write the files of X-rays, each with other pixels; infection masks of others are black."""
     for number, (class_name, image, masks, infection, *_) in enumerate(xrays):
-        write_image(folder / image, xray(number))
+        if PurePosixPath(image).suffix:
+            write_image(folder / image, xray(number))
+        else:
+            (folder / image).parent.mkdir(parents=True, exist_ok=True)
+            (folder / image).write_bytes(as_bytes(make(xray(number))))
         mask = lung_mask(number)
         sides = [mask] if len(masks) < 2 else [mask * left for left in halves(mask)]
         for file, side in zip(masks, sides, strict=False):
@@ -304,6 +342,60 @@ def test_a_data_set_of_which_most_pictures_have_no_place_stops_a_run(tmp_path):
     with refused("tiny: 10 pictures", "most of all", "allow mostly_unusable"):
         build_index(data_set)
     assert len(build_index(data_set, "mostly_unusable")[0]) == 9
+
+
+def test_the_layout_with_a_place_for_most_pictures_is_taken(tmp_path):
+    data_set = make_data_set(tmp_path / "tiny", {"COVID": 4, "Normal": 4})
+    write_published(tmp_path / "tiny" / "extra", PUBLISHED["QaTa-COV19"][2][:2])
+    (tmp_path / "tiny" / "notes" / "masks").mkdir(parents=True)
+    _, index, audit = read(data_set.root)
+    assert len(index) == 8 and audit["layout"].startswith("COVID-19 Radiography Database")
+    assert len(findings(audit)["unused_picture"]) == 4
+
+
+def test_an_empty_folder_of_masks_elsewhere_decides_nothing(tmp_path):
+    write_published(tmp_path, PUBLISHED["images in class folders"][2])
+    (tmp_path / "notes" / "masks").mkdir(parents=True)
+    _, index, audit = read(tmp_path)
+    assert len(index) == 4 and audit["layout"].startswith("no masks")
+
+
+@pytest.mark.parametrize(
+    "folders", [("train", "test"), ("2d_images", "2d_masks"), ("Train/images", "Test/images")]
+)
+def test_folders_of_splits_or_parts_are_no_classes(folders, tmp_path):
+    for number, folder in enumerate(folders):
+        write_image(tmp_path / "set" / folder / "1.png", xray(number))
+    with refused("set: found pictures in", "none of the layouts below", "Give the folder"):
+        find_data(str(tmp_path / "set"))
+
+
+@pytest.mark.parametrize("ending", ["webp", "gif", "heic"])
+def test_pictures_of_other_kinds_are_named(ending, tmp_path):
+    data_set = make_data_set(tmp_path / "tiny")
+    for name in ("COVID/images", "Flu/images"):
+        path = data_set.root / name / f"a.{ending}"
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_bytes(b"RIFF----WEBP")
+    _, _, audit = read(data_set.root)
+    names = [f"{name}/images/a.{ending}" for name in ("COVID", "Flu")]
+    assert findings(audit)["undecodable_file"] == names
+    assert findings(audit)["class_without_xrays"] == ["Flu"]
+
+
+def test_a_folder_beside_the_data_set_is_named(tmp_path):
+    make_data_set(tmp_path / "given" / "DS")
+    (tmp_path / "given" / "Viral").mkdir()
+    assert findings(read(tmp_path / "given")[2])["unused_folders"] == ["../Viral"]
+
+
+def test_two_files_of_one_name_without_masks_are_named_so(tmp_path):
+    for ending in ("png", "jpg"):
+        write_image(tmp_path / "COVID" / f"a.{ending}", xray(1))
+    write_image(tmp_path / "COVID" / "b.png", xray(2))
+    _, index, audit = read(tmp_path)
+    assert len(index) == 1
+    assert {row["fault"] for row in audit["left_out"]} == {"2 images of the same name"}
 
 
 def test_folders_without_pictures_are_named_once(tmp_path):

@@ -552,7 +552,7 @@ def test_the_real_tables_name_every_source_and_the_sources_tell_the_class(real_s
     data_set = real_sets["COVID-19_Radiography_Dataset"]
     paths = sorted(data_set.root.glob("*/images/*.png"))
     files = xrays(*(f"{path.parts[-3]}/{path.name}" for path in paths))
-    rows, unreadable = read_metadata(data_set)
+    rows, unreadable = read_metadata(data_set.root, data_set.classes)
     sources, findings = match_metadata(rows, files)
     assert unreadable == []
     assert len(rows) == len(files) == 1605
@@ -564,4 +564,5 @@ def test_the_real_tables_name_every_source_and_the_sources_tell_the_class(real_s
     other, own = "data.mendeley.com/datasets", "github.com/ieee8023"
     assert source_table(sourced)["COVID"].to_dict() == {other: 0, own: 256}
     assert confounding_finding(sourced, "COVID").files == [own]
-    assert read_metadata(real_sets["shenzhen"])[0].empty
+    shenzhen = real_sets["shenzhen"]
+    assert read_metadata(shenzhen.root, shenzhen.classes)[0].empty

@@ -66,6 +66,11 @@ def test_a_circle_of_links_ends(tmp_path):
     assert names(tmp_path) == ["a/b/x.png"]
 
 
+def test_a_link_to_itself_is_a_file(tmp_path):
+    (tmp_path / "round.png").symlink_to("round.png")
+    assert names(tmp_path) == ["round.png"]
+
+
 def test_two_links_to_one_folder_are_two_folders(tmp_path):
     touch(tmp_path / "elsewhere" / "a.png")
     for name in ("one", "two"):
