@@ -23,7 +23,7 @@ from helpers.locks import hold_run
 from helpers.notebooks import Parameter, find_notebooks, read_parameters
 from helpers.provenance import TRAINED
 from helpers.recipes import find_recipe
-from helpers.splits import check_way
+from helpers.splits import check_way, refuse_unpublished
 
 SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
 # Options of the command itself.
@@ -167,6 +167,8 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     for notebook in notebooks:
         if part := TRAINED.get(notebook.name[:2]):
             getattr(recipe, part).override(**changes)  # refuses what its network cannot take
+    if request.split == "published":
+        refuse_unpublished(place.split for place in find_data(data).list_files().places)
     if external is not None and any(notebook.name.startswith("05") for notebook in notebooks):
         build_index(find_data(external), request.allow)  # kept: notebook 05 need not do it again
     shared = {"data": data, "recipe": request.recipe, "groups": groups, "external": external}

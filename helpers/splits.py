@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ def keep_published(index: pd.DataFrame, seed: int, groups: pd.Series | None = No
         CovidLungsError: the data set brings no split, or not for every X-ray, or one without a
             training or a test part, or a class is not in every split.
     """
-    _refuse_unpublished(index)
+    refuse_unpublished(index["published_split"])
     table = index[["file", "class"]].assign(
         group=merge_groups(index, groups), split=index["published_split"]
     )
@@ -147,14 +148,21 @@ def _hand_out(counts: pd.DataFrame, seed: int, parts: tuple[str, ...]) -> list[s
     return places
 
 
-def _refuse_unpublished(index: pd.DataFrame) -> None:
-    """Stop where the data set brings no whole split of its own."""
-    published = index["published_split"]
-    without = index.loc[~published.isin(list(FRACTIONS)), "file"]
-    if len(without) == len(index):
+def refuse_unpublished(published: Iterable[str]) -> None:
+    """Stop where a data set brings no whole split of its own.
+
+    Args:
+        published: the split of each X-ray, "" for none.
+
+    Raises:
+        CovidLungsError: it has none, leaves X-rays out, or lacks a training or a test part.
+    """
+    published = list(published)
+    without = sum(split not in FRACTIONS for split in published)
+    if without == len(published):
         fault = "the data set brings no split of its own"
-    elif len(without):
-        fault = f"it leaves out {len(without):,} X-rays, such as {without.iloc[0]}"
+    elif without:
+        fault = f"it leaves out {without:,} X-rays"
     elif lacking := {"train", "test"} - set(published):
         fault = f"the data set has no split {min(lacking)!r}"
     else:

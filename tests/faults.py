@@ -152,7 +152,7 @@ def plant_link(victim: Victim) -> Planted:
 
 def plant_notes(victim: Victim) -> Planted:
     folder = victim.root / victim.class_name / "notes"
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "read me.txt").touch()
     return Planted("unused_folders", victim.show(folder))
 
@@ -165,7 +165,7 @@ def plant_loose_picture(victim: Victim) -> Planted:
 
 def plant_infection(victim: Victim) -> Planted:
     path = victim.root / victim.class_name / "infection masks" / victim.image.name
-    path.parent.mkdir()
+    path.parent.mkdir(exist_ok=True)
     put(path, encode(np.zeros_like(grey(victim.mask))))
     return Planted("infection_masks", victim.show(victim.image))
 

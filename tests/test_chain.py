@@ -250,10 +250,21 @@ def test_groups_and_allowed_findings_reach_the_notebooks_that_have_them(
 
 
 @pytest.mark.parametrize("split", ["drawn", "published"])
-def test_the_way_to_split_reaches_the_notebooks_that_have_it(notebooks, split):
+def test_the_way_to_split_reaches_the_notebooks_that_have_it(notebooks, split, tmp_path):
+    for folder in ("train", "test"):
+        make_data_set(tmp_path / "brought" / folder)
     note = "from pathlib import Path\n(Path(run) / 'split.txt').write_text(split)"
     write_notebook(notebooks / "03_detect.ipynb", SHARED + 'split: str = ""\n', note)
-    assert (run(split=split) / "split.txt").read_text() == split
+    folder = run(split=split, data=str(tmp_path / "brought"))
+    assert (folder / "split.txt").read_text() == split
+
+
+def test_a_published_split_that_is_not_there_stops_a_run_before_it_begins(
+    notebooks, runs, data_set
+):
+    with refused("split 'published'", "brings no split of its own", "Leave out --split"):
+        run(split="published", data=str(data_set.root))
+    assert not runs.exists()
 
 
 def test_the_chain_stops_at_an_unusable_data_set_and_goes_on_if_that_is_allowed(

@@ -84,8 +84,8 @@ def test_hashes_and_file_are_those_of_any_split(tmp_path, runs):
 
 REFUSALS = {
     "none": ([""] * 4, "brings no split of its own"),
-    "some without": (["train", "", "test", ""], "leaves out 2 X-rays, such as 001"),
-    "other words": (["train", "Test", "test"], "leaves out 1 X-rays, such as 001"),
+    "some without": (["train", "", "test", ""], "leaves out 2 X-rays"),
+    "other words": (["train", "Test", "test"], "leaves out 1 X-rays"),
     "no test": (["train", "train", "validation"], "has no split 'test'"),
     "no training": (["validation", "test"], "has no split 'train'"),
     "one to train": (["train", "test"], "A has no X-ray in the split"),
