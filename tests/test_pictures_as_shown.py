@@ -148,6 +148,7 @@ TIFF = {
     },
     "12 bits of 16": tiff(deep(12), 16, BLACK),
     "12 bits of 16, white is 0": tiff(4095 - deep(12), 16, WHITE),
+    "8 bits of 16, white is 0": tiff(255 - deep(8), 16, WHITE),
     "12 bits of 16, as it says": tiff(deep(12), 16, BLACK, t281=[4095]),
     "12 bits of 16, but for a pixel, as it says": tiff(deep(12), 16, BLACK, t281=[4096]),
     **{f"RGB, {bits} bits": tiff(coloured(deep(bits)), bits, RGB) for bits in (8, 16)},
