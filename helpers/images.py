@@ -2,7 +2,7 @@
 
 from io import FileIO
 from pathlib import Path
-from posixpath import basename, splitext  # pathlib takes several times as long
+from posixpath import splitext  # pathlib takes several times as long
 
 import cv2
 import numpy as np
@@ -37,10 +37,10 @@ def is_picture(path: str | Path) -> bool:
 
     One that cannot be opened is none by its content.
     """
-    name = basename(path)
-    if splitext(name)[1].lower() in ENDINGS:
+    if f".{str(path).rpartition('.')[2].lower()}" in ENDINGS:
         return True
-    if name == DIRECTORY or not Path(path).is_file():  # opening a pipe would wait for ever
+    path = Path(path)
+    if path.name == DIRECTORY or not path.is_file():  # opening a pipe would wait for ever
         return False
     try:
         with FileIO(path) as opened:
