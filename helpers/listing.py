@@ -121,10 +121,11 @@ def _describe_stranger(name: str, folders: list[Folder]) -> str:
         if any(is_picture(file.path) for file in folder.files)
     ]
     where = f"pictures in {_list(found)}" if found else f"{_list(folders[0].folders)}, no pictures"
-    forms = "".join(f"\n- {layout.name}: {layout.form}" for layout in LAYOUTS)
+    known = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
     return (
-        f"{name}: found {where}, and none of the layouts below. Give the folder that holds the "
-        f"class folders, or lay the files out so:{forms}"
+        f"{name}: found {where}, in no layout that is known here ({known}). Give the folder that "
+        "holds the class folders, or lay the files out as <class>/images with <class>/masks; "
+        "“Other data sets” in the README has all layouts."
     )
 
 

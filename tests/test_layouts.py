@@ -366,7 +366,7 @@ def test_an_empty_folder_of_masks_elsewhere_decides_nothing(tmp_path):
 def test_folders_of_splits_or_parts_are_no_classes(folders, tmp_path):
     for number, folder in enumerate(folders):
         write_image(tmp_path / "set" / folder / "1.png", xray(number))
-    with refused("set: found pictures in", "none of the layouts below", "Give the folder"):
+    with refused("set: found pictures in", "in no layout that is known", "Give the folder"):
         find_data(str(tmp_path / "set"))
 
 
