@@ -70,6 +70,11 @@ def about_usability(scanned: Scan, pairs: pd.DataFrame, left_out: pd.DataFrame) 
     return found
 
 
+def _end(file: str) -> str:
+    """Return a file's ending, in lower case."""
+    return splitext(file)[1].lower()
+
+
 def _spread(files: Iterable[str]) -> list[str]:
     """Return files so that the first ones, which are shown, are of several folders."""
     seen: dict[str, int] = {}
@@ -127,13 +132,8 @@ def about_parts(pairs: pd.DataFrame) -> list[Finding]:
 def about_files(scanned: Scan, beside: Iterable[str] = ()) -> list[Finding]:
     """Return what the files' names and kinds tell; `beside` are folders beside the data set."""
     sound = scanned.files[scanned.files["fault"] == ""]
-    endings = [splitext(file)[1].lower() for file in sound["file"].to_list()]
-    wrong = sound["file"][
-        [
-            FORMATS.get(ending, found) != found
-            for ending, found in zip(endings, sound["format"], strict=True)
-        ]
-    ]
+    kinds = zip(sound["file"].to_list(), sound["format"].to_list(), strict=True)
+    wrong = [file for file, found in kinds if FORMATS.get(_end(file), found) != found]
     text = "files of another kind than their ending says"
     found = find("wrong_extension", "warning", text, wrong, "rename them; they were read as is")
     text = "files that are no images by their ending, passed over"

@@ -12,10 +12,9 @@ from posixpath import relpath
 import numpy as np
 
 from helpers import archives, colab, synthetic
-from helpers.decoding import BadImageError
 from helpers.errors import CovidLungsError
 from helpers.folders import cache_root, make_partial, project_root
-from helpers.images import SUFFIXES, read_mask, read_xray
+from helpers.images import SUFFIXES, join_halves, read_mask, read_xray
 from helpers.imports import code_version
 from helpers.listing import HALVES, Listing, list_files
 
@@ -79,12 +78,8 @@ class DataSet:
         Raises:
             BadImageError: a file cannot be decoded, or they differ in size.
         """
-        first, *others = (read_mask(self.root / file) for file in mask.split(HALVES))
-        for other in others:
-            if other.shape != first.shape:
-                raise BadImageError("half_a_mask", mask, "the mask's files differ in size")
-            first = np.maximum(first, other)
-        return first
+        halves = [read_mask(self.root / file) for file in mask.split(HALVES)]
+        return join_halves(halves, mask)
 
 
 def find_data(source: str) -> DataSet:

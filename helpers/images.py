@@ -1,5 +1,6 @@
 """Images: X-rays and masks as arrays, read, resized and outlined."""
 
+from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
 from posixpath import splitext  # pathlib takes several times as long
@@ -85,6 +86,21 @@ def as_mask(picture: Picture, path: str | Path) -> np.ndarray:
         finding, reason = LABEL_MAP
         raise BadImageError(finding, path, reason, SAVE_LUNGS)
     return to_mask(brightest)
+
+
+def join_halves(halves: Sequence[np.ndarray], name: str) -> np.ndarray:
+    """Return the union of masks that lie in files of their own; of one, itself.
+
+    Args:
+        halves: zeros and ones, (height, width) each.
+        name: of the files, for the error.
+
+    Raises:
+        BadImageError: they differ in size.
+    """
+    if len({half.shape for half in halves}) > 1:
+        raise BadImageError("half_a_mask", name, "the mask's files differ in size")
+    return np.maximum.reduce(halves)
 
 
 def to_mask(brightest: np.ndarray) -> np.ndarray:

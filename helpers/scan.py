@@ -12,7 +12,14 @@ from helpers.data_sets import DataSet
 from helpers.decoding import BadImageError, Picture, decode
 from helpers.depths import to_grey
 from helpers.duplicates import make_thumbnail
-from helpers.images import LABEL_MAP, as_mask, brightest_channel, fingerprint, to_mask
+from helpers.images import (
+    LABEL_MAP,
+    as_mask,
+    brightest_channel,
+    fingerprint,
+    join_halves,
+    to_mask,
+)
 from helpers.labels import is_label_map
 from helpers.layouts import IMAGES, MASKS
 from helpers.listing import HALVES, Listing, Place
@@ -109,9 +116,7 @@ def _decode(root: Path, place: Place) -> Picture:
     picture, *others = map(decode, files)
     if others:
         halves = [as_mask(*half) for half in zip([picture, *others], files, strict=True)]
-        if len({half.shape for half in halves}) > 1:
-            raise BadImageError("half_a_mask", place.file, "the mask's files differ in size")
-        picture = picture._replace(pixels=255 * np.maximum.reduce(halves))
+        picture = picture._replace(pixels=255 * join_halves(halves, place.file))
     return picture
 
 
