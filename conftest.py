@@ -9,7 +9,7 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-# It runs the whole chain once more; tests/campaign_colab.py executes it, for one epoch.
+# It runs the whole chain once more; tests/colab/campaign.py executes it, for one epoch.
 collect_ignore = ["notebooks/00_run_everything.ipynb"]
 RUNS = pytest.StashKey[str]()
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")

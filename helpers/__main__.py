@@ -2,6 +2,6 @@
 
 import sys
 
-from helpers.command import main
+from helpers.run.command import main
 
 sys.exit(main())

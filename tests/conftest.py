@@ -6,12 +6,12 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from builders import QUICK, make_data_set
 
-from helpers.command import main
-from helpers.data_sets import DataSet, find_data
-from helpers.folders import cache_root, runs_root
-from helpers.index import build_index
+from helpers.data.sources import DataSet, find_data
+from helpers.run.command import main
+from helpers.split.index import build_index
+from helpers.storage.folders import cache_root, runs_root
+from tests.support.builders import QUICK, make_data_set
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,7 +24,7 @@ def audits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         return folder if chosen == usual else chosen  # a test may have led it elsewhere
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("helpers.recall.cache_root", choose)
+        patch.setattr("helpers.audit.recall.cache_root", choose)
         yield
 
 

@@ -9,10 +9,10 @@ import nbformat
 import papermill
 import pytest
 
-from helpers.chain import SHARED_PARAMETERS
-from helpers.notebooks import read_parameters
-from helpers.recipes import RECIPES
-from helpers.splits import WAYS
+from helpers.run.chain import SHARED_PARAMETERS
+from helpers.run.notebooks import read_parameters
+from helpers.split.splits import WAYS
+from helpers.train.recipes import RECIPES
 from maintenance.remake_notebooks import NOT_STORED, SIZE_LIMIT, clean
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))

@@ -1,0 +1,256 @@
+"""Duplicates: X-rays that show the same exposure, re-encoded, resized, brightened or cropped.
+
+Three steps, each slower and stricter than the one before: a descriptor that a small crop hardly
+changes is compared for all pairs at once; the most alike are laid over each other at 48 pixels,
+and the few that still agree at 96.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, combinations, product
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from helpers.data.images import resize_image
+from helpers.data.threads import in_blocks, read_all, share
+
+THUMBNAIL_SIZE = 96
+DESCRIPTOR_SIZE = THUMBNAIL_SIZE // 4
+HALVED = 3  # times the thumbnail's size, above which an X-ray is halved first
+DESCRIPTOR_LENGTH = 64
+LARGEST_CROP = 0.05  # share of a side, at each edge
+FEW = 40  # X-rays up to which all pairs are laid over each other: sooner done than learning
+CROPS = 8000  # from which the descriptor learns what a crop changes
+CHANNELS = 100  # of one image: evened out together they take a tenth of the time; OpenCV takes 128
+BLOCK = 512  # X-rays that a thread works on at once, such as comparing them with all others
+# Measured on 1,605 real X-rays with 500 planted copies: tests/benchmarks/duplicates.py.
+SIMILAR_DESCRIPTORS = 0.86  # 0.85 finds 3 of 5,000 copies more, and compares half as many again
+SIMILAR_THUMBNAILS = 0.86
+SAME_XRAY = 0.89
+
+# Looked up once, here: later, beside a thread that imports a library, both would wait for ever.
+LIBRARIES = ThreadpoolController()
+
+Pair = tuple[int, int]
+
+Node = TypeVar("Node")
+
+
+def make_thumbnail(image: np.ndarray) -> np.ndarray:
+    """Return what `find_copies` compares of an X-ray: uint8, (96, 96)."""
+    while min(image.shape) > HALVED * THUMBNAIL_SIZE:  # several times as fast as at once
+        image = cv2.pyrDown(image)
+    return resize_image(image, (THUMBNAIL_SIZE, THUMBNAIL_SIZE))
+
+
+def find_copies(
+    thumbnails: Sequence[np.ndarray], others: Sequence[np.ndarray] | None = None
+) -> list[Pair]:
+    """Return the pairs of X-rays that are copies of each other.
+
+    Args:
+        thumbnails: uint8, each (96, 96), as `make_thumbnail` gives them.
+        others: X-rays of another data set, likewise; if given, only pairs of an X-ray and one of
+            these are looked for.
+
+    Returns:
+        Pairs of rows, the smaller first, or that of `others` second; sorted. Pixel-for-pixel
+        copies are pairs too.
+    """
+    first, both = len(thumbnails), [*thumbnails, *(() if others is None else others)]
+    if len(both) < 2:
+        return []
+    halves = _halve_all(both)
+    candidates = _choose_candidates(halves, None if others is None else first)
+    if not candidates:
+        return []
+    rows = np.unique(candidates)
+    evened = dict(zip(rows, _even_out_all(halves[rows], width=7), strict=True))
+
+    def agree(pair: Pair) -> bool:
+        if not _are_same(*(evened[row] for row in pair), SIMILAR_THUMBNAILS):
+            return False
+        whole = (even_out(both[row], width=13) for row in pair)
+        return _are_same(*whole, SAME_XRAY, steps=20, blur=3)
+
+    found = read_all(agree, candidates, "comparing")
+    pairs = [pair for pair, same in zip(candidates, found, strict=True) if same]
+    return pairs if others is None else [(one, two - first) for one, two in pairs]
+
+
+def join_pairs(pairs: Iterable[tuple[Node, Node]]) -> dict[Node, Node]:
+    """Return for every node the smallest of those it is paired with, directly or through others."""
+    parent: dict[Node, Node] = {}
+
+    def find(node: Node) -> Node:
+        parent.setdefault(node, node)
+        while parent[node] != node:
+            parent[node] = node = parent[parent[node]]  # halves the way for the next search
+        return node
+
+    for pair in pairs:
+        small, large = sorted(map(find, pair))
+        parent[large] = small
+    return {node: find(node) for node in list(parent)}
+
+
+def _choose_candidates(halves: np.ndarray, first: int | None) -> list[Pair]:
+    """Return the pairs to be laid over each other, all of them where there are few X-rays.
+
+    Args:
+        halves: as `_halve_all` returns them.
+        first: how many of them are compared with the rest; None compares each with each.
+    """
+    count = len(halves)
+    if count > FEW:
+        # More threads of BLAS wait for one another on these small matrices, on a busy machine for
+        # seconds; blocks of pairs are shared among ours.
+        with LIBRARIES.limit(limits=1, user_api="blas"):
+            return _similar_pairs(_describe(halves), first)
+    if first is None:
+        return list(combinations(range(count), 2))
+    return list(product(range(first), range(first, count)))
+
+
+def _halve_all(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """Return thumbnails at half of their size, by area: uint8, (n, 48, 48)."""
+    side = THUMBNAIL_SIZE // 2
+
+    def halve(block: Sequence[np.ndarray]) -> np.ndarray:
+        strip = np.concatenate(block)  # one below the other: each new pixel is of one thumbnail
+        return resize_image(strip, (len(block) * side, side)).reshape(-1, side, side)
+
+    return np.concatenate(share(halve, in_blocks(thumbnails, BLOCK)))
+
+
+def even_out(image: np.ndarray, width: int) -> np.ndarray:
+    """Return an image less its surroundings' mean, over their spread: float32, same shape.
+
+    The surroundings are a square of `width` pixels.
+
+    What brightness, contrast and a soft shadow change is gone; edges and ribs stay.
+    """
+    grey = image.astype(np.float32)
+    detail = grey - cv2.blur(grey, (width, width))
+    spread = cv2.sqrt(cv2.blur(detail * detail, (width, width)))
+    return detail / (spread + 4)  # 4 grey levels: less is noise
+
+
+def _even_out_all(images: np.ndarray, width: int) -> np.ndarray:
+    """Return images, (n, height, width), each evened out: float32, same shape."""
+    stack = np.moveaxis(images, 0, -1)
+    chunks = np.array_split(stack, -(-len(images) // CHANNELS), axis=-1)
+    evened = [even_out(np.ascontiguousarray(chunk), width) for chunk in chunks]
+    return np.ascontiguousarray(np.moveaxis(np.concatenate(evened, axis=-1), -1, 0))
+
+
+def align(first: np.ndarray, second: np.ndarray, steps: int = 5, blur: int = 1) -> float:
+    """Return the correlation (-1 to 1) of two evened-out images, the second moved onto the first.
+
+    By an affine motion, found with the enhanced correlation coefficient (Evangelidis & Psarakis,
+    IEEE TPAMI 30, 2008; OpenCV's findTransformECC).
+    """
+    stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, steps, 1e-3)
+    start = np.eye(2, 3, dtype=np.float32)
+    try:
+        motion = cv2.MOTION_AFFINE
+        return cv2.findTransformECC(first, second, start, motion, stop, None, blur)[0]
+    except cv2.error:  # no motion was found: nothing in common, or nothing to see
+        return -1.0
+
+
+def _are_same(first: np.ndarray, second: np.ndarray, least: float, **motion: int) -> bool:
+    """Return whether two evened-out images correlate by more than `least`, moved or as they are."""
+    as_they_are = np.vdot(first, second) > least * np.linalg.norm(first) * np.linalg.norm(second)
+    return bool(as_they_are) or align(first, second, **motion) > least
+
+
+def _describe(halves: np.ndarray) -> np.ndarray:
+    """Return descriptors of halved thumbnails, of unit length, float32 (n, DESCRIPTOR_LENGTH).
+
+    Their axes are Fisher's linear discriminants: those along which X-rays differ most and a
+    random crop changes least, as learnt from these very X-rays.
+    """
+    vectors = np.concatenate(share(_small_vectors, in_blocks(halves, BLOCK)))
+    rng = np.random.default_rng(0)
+    rows = rng.integers(len(halves), size=CROPS)
+    edges = rng.uniform(0, LARGEST_CROP, (CROPS, 2, 2))
+    blocks = zip(in_blocks(halves[rows], BLOCK), in_blocks(edges, BLOCK), strict=True)
+    crops = np.concatenate(share(lambda block: _small_vectors(_crop_all(*block)), blocks))
+    mean, axes = _discriminants(vectors[rows], crops)
+    descriptors = vectors @ axes - mean @ axes
+    lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
+    return descriptors / np.maximum(lengths, 1e-6)
+
+
+def _discriminants(chosen: np.ndarray, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the X-rays' mean and the axes, (pixels, DESCRIPTOR_LENGTH), that tell them apart.
+
+    Along those axes the variance between X-rays is largest over that within, between a crop and
+    its X-ray. Mirror images count as X-rays, so that few X-rays, or copies alone, differ from
+    something too.
+
+    Args:
+        chosen: vectors of X-rays, float32 (n, pixels).
+        crops: the vector of a crop of each.
+    """
+    within, between = share(lambda one: one.T @ one / len(one), (crops - chosen, chosen))
+    mirror = np.arange(len(between)).reshape(DESCRIPTOR_SIZE, -1)[:, ::-1].ravel()
+    mean = chosen.mean(axis=0)
+    mean = (mean + mean[mirror]) / 2
+    between = (between + between[mirror][:, mirror]) / 2 - np.outer(mean, mean)
+    within = within.astype(np.float64)
+    within += np.eye(len(within)) * (0.03 * np.trace(within) / len(within) + 1e-9)
+    whiten = np.linalg.inv(np.linalg.cholesky(within))
+    _, vectors = np.linalg.eigh(whiten @ between @ whiten.T)
+    return mean, (whiten.T @ vectors[:, -DESCRIPTOR_LENGTH:]).astype(np.float32)
+
+
+def _small_vectors(images: np.ndarray) -> np.ndarray:
+    """Return images halved, evened out, and as vectors of mean 0 and length 1."""
+    quarters = [images[:, row::2, column::2] for row in (0, 1) for column in (0, 1)]
+    halved = sum(quarter.astype(np.float32) for quarter in quarters) / len(quarters)
+    vectors = _even_out_all(halved, width=15).reshape(len(images), -1)
+    vectors = vectors - vectors.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.maximum(lengths, 1e-6)
+
+
+def _crop_all(images: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return images cropped, each at its own size.
+
+    Args:
+        images: uint8, (n, height, width), of one size a side.
+        edges: what is cut off, as a share of a side: (n, 2, 2), the near and far edge of x and y.
+    """
+    size = images.shape[1]
+    scales = 1 - edges.sum(axis=1)
+    offsets = edges[:, 0] * size + (scales - 1) / 2
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    crops = np.empty_like(images)
+    for image, scale, offset, crop in zip(images, scales, offsets, crops, strict=True):
+        motion = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]]])
+        border = cv2.BORDER_REPLICATE
+        cv2.warpAffine(image, motion, (size, size), crop, flags=flags, borderMode=border)
+    return crops
+
+
+def _similar_pairs(descriptors: np.ndarray, first: int | None = None) -> list[Pair]:
+    """Return the pairs whose descriptors are alike, block by block.
+
+    `first` is that of `_choose_candidates`.
+    """
+
+    def compare(start: int) -> list[Pair]:
+        end, begin = (start + BLOCK, start) if first is None else (min(start + BLOCK, first), first)
+        alike = descriptors[start:end] @ descriptors[begin:].T > SIMILAR_DESCRIPTORS
+        # Flat: numpy finds few among many several times as fast along one axis as along two.
+        one, two = np.divmod(np.flatnonzero(alike), alike.shape[1])
+        one, two = one + np.int64(start), two + np.int64(begin)
+        later = one < two
+        return list(zip(one[later].tolist(), two[later].tolist(), strict=True))
+
+    starts = range(0, len(descriptors) if first is None else first, BLOCK)
+    return list(chain.from_iterable(share(compare, starts)))

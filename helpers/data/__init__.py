@@ -1,0 +1,1 @@
+"""From a source of chest X-rays to pixels."""

@@ -1,0 +1,125 @@
+"""Arrays: X-rays and masks decoded and resized once, into files that every epoch reads."""
+
+import hashlib
+import math
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from helpers.data.images import fingerprint, resize_image, resize_mask
+from helpers.data.sources import DataSet
+from helpers.data.threads import read_all
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.folders import cache_root, make_partial, shown
+from helpers.storage.versions import code_version
+
+
+def prepare_images(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
+    """Return the X-rays of the index as a read-only array on disk.
+
+    Returns:
+        uint8, (rows of the index, image_size, image_size), in the index's order.
+
+    Raises:
+        CovidLungsError: a file's pixels are not those that the index saw.
+    """
+    columns = ("file", "pixels")
+    return _prepare(index, image_size, columns, data_set.read_xray, resize_image)
+
+
+def prepare_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
+    """Return the masks of the index as `prepare_images` does; zeros and ones, one is lung.
+
+    Raises:
+        CovidLungsError: the X-rays have none, or a file's pixels are not those the index saw.
+    """
+    if (index["mask"] == "").any():
+        raise CovidLungsError(
+            f"{data_set.name}: its X-rays have no lung masks, which this needs. Give X-rays with "
+            "lung masks; 03_detect_covid does without them."
+        )
+    columns = ("mask", "mask_pixels")
+    return _prepare(index, image_size, columns, data_set.read_mask, resize_mask)
+
+
+def _prepare(
+    index: pd.DataFrame,
+    image_size: int,
+    columns: tuple[str, str],
+    read: Callable[[str], np.ndarray],
+    resize: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
+) -> np.ndarray:
+    """Return the array, made if the cache does not hold one of just these pixels and this size.
+
+    One that other code or other libraries made of them is not that, and goes when this is there.
+    """
+    files, fingerprints = (list(index[column]) for column in columns)
+    content = hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()[:16]
+    name = f"{columns[1]}-{content}-{image_size}"
+    target = cache_root() / "arrays" / f"{name}-{code_version(__name__)}.npy"
+
+    def read_small(position: int) -> np.ndarray:
+        pixels = read(files[position])
+        refuse_changed(files[position], pixels, fingerprints[position])
+        return resize(pixels, (image_size, image_size))
+
+    if not target.is_file():
+        _write(target, (len(files), image_size, image_size), read_small)
+        _remove_others(target, name)
+    return np.load(target, mmap_mode="r")
+
+
+def refuse_changed(file: str, pixels: np.ndarray, seen: str) -> None:
+    """Refuse an X-ray or a mask that was changed since notebook 01.
+
+    Args:
+        file: what the index calls it.
+        pixels: as `DataSet.read_xray` or `read_mask` reads it.
+        seen: its fingerprint in the index.
+
+    Raises:
+        CovidLungsError: it was changed.
+    """
+    if fingerprint(pixels) != seen:
+        raise CovidLungsError(
+            f"{file}: its pixels are not those that index.csv saw, or another version of "
+            "covid-lungs or OpenCV wrote that. Give the `data` of this run, or run 01_get_data "
+            "again under another name."
+        )
+
+
+def _write(target: Path, shape: tuple[int, ...], read: Callable[[int], np.ndarray]) -> None:
+    """Write a new uint8 array row by row under a temporary name, renamed when it is whole."""
+    folder = make_partial(target)
+    try:
+        _require_room(folder, math.prod(shape))
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        with (folder / target.name).open("wb") as opened:  # a memory map would fill the memory
+            np.lib.format.write_array_header_1_0(opened, header)
+            for pixels in read_all(read, range(shape[0]), "resizing"):
+                opened.write(np.ascontiguousarray(pixels))
+        (folder / target.name).replace(target)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_others(kept: Path, name: str) -> None:
+    """Remove the arrays that other versions made; who reads one meanwhile reads on to its end."""
+    for other in kept.parent.glob(f"{name}-*.npy"):
+        if other != kept:
+            with suppress(OSError):  # Windows removes no open file
+                other.unlink()
+
+
+def _require_room(folder: Path, size: int) -> None:
+    """Refuse an array that the disk cannot hold: writing into it would end Python itself."""
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise CovidLungsError(
+            f"{shown(folder.parent)}: {free / 1e9:.1f} GB are free, and the prepared array needs "
+            f"{size / 1e9:.1f} GB. Make room, or choose another disk with COVID_LUNGS_CACHE."
+        )

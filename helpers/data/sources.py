@@ -1,0 +1,219 @@
+"""Data sets: find the chest X-rays in a folder, a .zip, on Kaggle, or draw the demo's."""
+
+import hashlib
+import re
+import shutil
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from posixpath import relpath
+
+import numpy as np
+
+from helpers.data import archives, synthetic
+from helpers.data.images import SUFFIXES, join_halves, read_mask, read_xray
+from helpers.data.listing import HALVES, Listing, list_files
+from helpers.storage import colab
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.folders import cache_root, make_partial, project_root
+from helpers.storage.versions import code_version
+
+KAGGLE_DATA_SET = "tawsifurrahman/covid19-radiography-database"
+# Counts of the published database, from its Kaggle page.
+PUBLISHED_COUNTS = {"COVID": 3616, "Normal": 10192, "Lung_Opacity": 6012, "Viral Pneumonia": 1345}
+# Where kagglehub looks for credentials.
+KAGGLE_TOKEN = (
+    "Create a token on kaggle.com/settings, and put kaggle.json into ~/.kaggle, or set "
+    "KAGGLE_USERNAME and KAGGLE_KEY (in Colab: in the Secrets panel, the key symbol on the left)"
+)
+# What requests, by which kagglehub fetches, calls a network that fails.
+NETWORK_ERRORS = {"ConnectionError", "Timeout", "TimeoutError", "ChunkedEncodingError"}
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A folder of X-rays, of one of the layouts in `layouts.LAYOUTS`.
+
+    Attributes:
+        name: `demo`, or the name of the folder or archive without its ending.
+        root: the folder that paths in the index count from.
+        synthetic: whether a program drew the X-rays, so that every figure must say so.
+        outside: pictures that lay beside `root` in what was given, as paths from it.
+        idle: likewise, folders without pictures.
+    """
+
+    name: str
+    root: Path
+    synthetic: bool
+    outside: tuple[str, ...] = ()
+    idle: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The words that every figure made from this data set carries."""
+        return "synthetic X-rays" if self.synthetic else f"X-rays: {self.name}"
+
+    @property
+    def classes(self) -> list[str]:
+        """The names of the classes, sorted."""
+        return list(self.list_files().spellings)
+
+    def list_files(self) -> Listing:
+        """Return what is in the folder now, by its layout.
+
+        Raises:
+            CovidLungsError: as `listing.list_files`.
+        """
+        return list_files(self.root, self.name)
+
+    def read_xray(self, file: str) -> np.ndarray:
+        """Return an X-ray of the index's column `file`, as `images.read_xray` does."""
+        return read_xray(self.root / file)
+
+    def read_mask(self, mask: str) -> np.ndarray:
+        """Return a mask of the index's column `mask`, as `images.read_mask` does.
+
+        Where it lies in several files, it is their union.
+
+        Raises:
+            BadImageError: a file cannot be decoded, or they differ in size.
+        """
+        halves = [read_mask(self.root / file) for file in mask.split(HALVES)]
+        return join_halves(halves, mask)
+
+
+def find_data(source: str) -> DataSet:
+    """Return the data set of a source, fetched, unpacked or drawn if need be.
+
+    Args:
+        source: `demo`, `kaggle`, a folder or a .zip. Relative paths count from the current
+            folder, else from the project's root.
+
+    Raises:
+        CovidLungsError: nothing is there or can be fetched or read, the archive must not be
+            unpacked, or it does not have the database's layout.
+    """
+    if source == "demo":
+        return _open("demo", _draw_demo())
+    if source == "kaggle":
+        return _open("kaggle", _download())
+    path = find_path(source)
+    try:
+        with colab.reading(path):
+            if path.is_dir():
+                return _open(path.name, path)
+            status = path.stat()
+            _refuse_no_archive(path, status.st_mode)
+    except OSError as error:
+        raise CovidLungsError(
+            f"{error.filename}: cannot be read ({error.strerror}). Mend its permissions, or give a "
+            "folder without it."
+        ) from error
+    identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
+    folder = cache_root() / "data" / f"{path.stem}-{identity}"
+    return _open(path.stem, archives.unpack(path, folder))
+
+
+def _refuse_no_archive(path: Path, mode: int) -> None:
+    """Refuse a picture, and what is no file at all, such as a pipe, which never ends."""
+    if not stat.S_ISREG(mode):
+        raise CovidLungsError(f"{path}: neither a folder nor a file. Give a folder or a .zip.")
+    if path.suffix.lower() in SUFFIXES:
+        raise CovidLungsError(f"{path}: a single picture. Give the folder that its class is in.")
+
+
+def find_path(
+    source: str, name: str = "data", remedy: str = "Give demo, kaggle, a folder or a .zip."
+) -> Path:
+    """Return the absolute path of a folder or file; relative ones count as in `find_data`.
+
+    Args:
+        source: the path.
+        name: the parameter that it was given as, for the error.
+        remedy: what to give instead, for the error.
+
+    Raises:
+        CovidLungsError: there is none.
+    """
+    with suppress(OSError, RuntimeError, ValueError):  # no path at all, such as ~nobody
+        given = Path(source).expanduser()
+        for path in (given, project_root() / given):
+            if path.exists():
+                return path.resolve()
+    if colab.on_drive(Path(source)) and not colab.is_mounted():
+        raise CovidLungsError(
+            f"{name} {source!r}: Google Drive is not there. Run the cell that mounts it and "
+            f"{colab.WHAT_TO_CLICK}."
+        )
+    raise CovidLungsError(f"{name} {source!r}: no such folder or file. {remedy}")
+
+
+def _draw_demo() -> Path:
+    """Return the folder of the demo X-rays, drawn once for each version of what draws them."""
+    folder = cache_root() / "data" / f"demo-{code_version(synthetic.__name__)[:12]}"
+    if not folder.is_dir():
+        partial = make_partial(folder)
+        try:
+            synthetic.write_data_set(partial)
+            partial.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # else another process has drawn the same in the meantime
+                raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        _remove_old_demos(folder)
+    return folder
+
+
+def _remove_old_demos(folder: Path) -> None:
+    """Remove what other versions of the drawing drew; a user's own demo.zip has no marker."""
+    for other in folder.parent.iterdir():
+        is_demo = re.fullmatch("demo-[0-9a-f]{12}", other.name) and other != folder
+        if is_demo and (other / synthetic.SYNTHETIC_MARKER).is_file():
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _download() -> Path:
+    """Return the folder of the database as Kaggle's own client fetched and keeps it."""
+    import kagglehub  # here, since only this source needs it and its import asks the network
+
+    try:
+        return Path(kagglehub.dataset_download(KAGGLE_DATA_SET))
+    except Exception as error:  # its errors come from several packages
+        fault, remedy = _why_kaggle_failed(error)
+        raise CovidLungsError(
+            f"kaggle: {KAGGLE_DATA_SET} could not be fetched: {fault}. {remedy}, or download the "
+            ".zip in a browser and give its path."
+        ) from error
+
+
+def _why_kaggle_failed(error: Exception) -> tuple[str, str]:
+    """Return fault and remedy: no credentials that Kaggle takes, no network, or something else."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    words = f"{type(error).__name__} {error}".lower()
+    if status in (401, 403) or "credential" in words or "unauthenticated" in words:
+        reason = f"HTTP {status}" if status else _last_line(error)
+        return f"Kaggle refused the credentials, or found none ({reason})", KAGGLE_TOKEN
+    if NETWORK_ERRORS & {kind.__name__ for kind in type(error).__mro__}:
+        fault = f"kaggle.com did not answer ({_last_line(error)})"
+        return fault, "Check the network and run this again"
+    return _last_line(error), "Mend that, or wait, and run this again"
+
+
+def _last_line(error: Exception) -> str:
+    """Return the end of an error's text, or its kind where it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
+
+
+def _open(name: str, folder: Path) -> DataSet:
+    """Return the data set in a folder, or deeper in it: archives often wrap their content."""
+    found = list_files(folder, name)
+    root = folder / found.root
+    inside = f"{found.root}/" if found.root else ""
+    outside, idle = (
+        tuple(relpath(path, found.root) for path in paths if not path.startswith(inside))
+        for paths in (found.unused, found.idle)
+    )
+    marked = (root / synthetic.SYNTHETIC_MARKER).is_file()
+    return DataSet(name, root, marked, outside, idle)

@@ -1,0 +1,149 @@
+"""Likeness: how like an X-ray is to those that a run's networks learnt from.
+
+A network answers whatever it is shown. So every X-ray is described by the directions of its edges,
+place by place (histograms of oriented gradients, Dalal and Triggs 2005), and compared with the
+training split. Both limits follow from the training split alone.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+from zipfile import BadZipFile
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from helpers.data.images import resize_image
+from helpers.data.threads import in_blocks, in_lists
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.files import replacing
+from helpers.storage.folders import shown
+
+FILE = "likeness.npz"  # beside the segmenter
+SIDE, CELLS, DIRECTIONS = 64, 8, 8  # pixels and cells a side; directions a cell tells apart
+FAINT = 160  # of a cell's edges, which count less: 0.3 grey levels a pixel, as Sobel weighs them
+NEIGHBOURS = 5  # of the training split, to which the mean distance is measured
+BLOCK = 256  # X-rays compared with the known ones at once
+MOST = 4000  # X-rays that are compared with: more would find hardly nearer ones
+USUAL = 0.995  # share of the training X-rays that are within the first limit
+
+
+class Likeness(NamedTuple):
+    """What the X-rays of a training split look like.
+
+    Attributes:
+        known: their descriptions, float16 (N, 512).
+        unlike: the distance above which an X-ray is unlike them; one in 200 of them is.
+        strange: the distance above which it is farther from them than any of them.
+    """
+
+    known: np.ndarray
+    unlike: float
+    strange: float
+
+
+def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
+    """Return what X-rays look like, and how far each is from those of other groups.
+
+    Args:
+        xrays: uint8, (N, height, width), those of the training split among them.
+        groups: of the training split, by row of `xrays`: copies and a patient's X-rays, which
+            have one, would be too near.
+    """
+    rows = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), MOST)).astype(int))
+    groups = groups.iloc[rows]
+    known = describe(xrays[row] for row in groups.index)
+    group = pd.factorize(groups)[0]
+    blocks = in_blocks(np.arange(len(known)), BLOCK)
+    distances = np.concatenate([_distances_to_others(known, group, rows) for rows in blocks])
+    return Likeness(
+        known.astype(np.float16), float(np.quantile(distances, USUAL)), float(distances.max())
+    )
+
+
+def describe(xrays: Iterable[np.ndarray]) -> np.ndarray:
+    """Return the descriptions of X-rays: float32 (N, 512), each of mean 0 and length 1.
+
+    One without any edge is described by zeros.
+
+    Args:
+        xrays: uint8, (height, width) each.
+    """
+    cells = np.stack([_describe(xray) for xray in xrays])
+    cells -= cells.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(cells, axis=1, keepdims=True)
+    return np.divide(cells, lengths, out=np.zeros_like(cells), where=lengths > 0)
+
+
+def _describe(xray: np.ndarray) -> np.ndarray:
+    """Return how strong each cell's edges are in each direction, (512,), roots of shares."""
+    small = resize_image(xray, (SIDE, SIDE)).astype(np.float32)
+    strength, angle = cv2.cartToPolar(cv2.Sobel(small, -1, 1, 0), cv2.Sobel(small, -1, 0, 1))
+    turn = angle * (DIRECTIONS / (2 * np.pi)) - np.arange(DIRECTIONS)[:, None, None]
+    apart = np.abs((turn + DIRECTIONS / 2) % DIRECTIONS - DIRECTIONS / 2)
+    edges = strength * np.maximum(0, 1 - apart)  # each shared by the two directions next to it
+    width = SIDE // CELLS
+    cells = edges.reshape(DIRECTIONS, CELLS, width, CELLS, width).sum(axis=(2, 4))
+    return np.sqrt(cells / (np.linalg.norm(cells, axis=0) + FAINT)).ravel()
+
+
+def measure_distances(likeness: Likeness, xrays: Iterable[np.ndarray]) -> np.ndarray:
+    """Return how far X-rays are from those that are known: 0 is equal, 1 unrelated, (N,).
+
+    Args:
+        likeness: what is known.
+        xrays: uint8, (height, width) each, of the segmenter's size.
+    """
+    known = likeness.known.T.astype(np.float32)
+    blocks = in_lists(xrays, BLOCK)
+    return np.concatenate([_distances(describe(block) @ known) for block in blocks])
+
+
+def _distances(likeness: np.ndarray) -> np.ndarray:
+    """Return the mean distance to the nearest neighbours, given the correlations with all."""
+    near = min(NEIGHBOURS, likeness.shape[1])
+    return 1 - np.partition(likeness, -near, axis=1)[:, -near:].mean(axis=1)
+
+
+def _distances_to_others(known: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return how far some of the X-rays are from those of other groups."""
+    likeness = known[rows] @ known.T
+    likeness[group[rows, None] == group] = -1  # as far as can be
+    return _distances(likeness)
+
+
+def why_unlike(likeness: Likeness, distances: np.ndarray) -> list[str]:
+    """Return for each distance why it is none of the X-rays that are known, or ""."""
+    reasons = (
+        "not a chest X-ray, or none as the networks learnt from",
+        "unlike the X-rays that the networks learnt from",
+    )
+    limits = distances > likeness.strange, distances > likeness.unlike
+    return np.select(limits, reasons, default="").tolist()
+
+
+def write_likeness(folder: Path, likeness: Likeness) -> Path:
+    """Write what is known beside the segmenter, for predictions; return the path."""
+    path = folder / FILE
+    with replacing(path) as partial:
+        np.savez(partial, **likeness._asdict())
+    return path
+
+
+def read_likeness(folder: Path) -> Likeness | None:
+    """Return what `write_likeness` wrote, or None if the run has no such file.
+
+    Raises:
+        CovidLungsError: it cannot be read.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return Likeness(file["known"], float(file["unlike"]), float(file["strange"]))
+    except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile) as error:
+        raise CovidLungsError(
+            f"{shown(path)}: cannot be read. Run 04_segment_lungs again, which makes it."
+        ) from error

@@ -1,0 +1,245 @@
+"""Prediction: X-ray files to masks, overlays and a table, as a stream through the networks."""
+
+import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from helpers.audit.checks import SMALLEST_SIDE
+from helpers.audit.mask_shapes import SHAPE_SIZE, measure_masks, shrink_mask, why_implausible
+from helpers.data.decoding import BadImageError
+from helpers.data.images import draw_outlines, find_stem, read_xray, resize_image
+from helpers.data.threads import in_lists, work_ahead
+from helpers.evaluate.postprocessing import draw_lungs
+from helpers.predict.inputs import refuse_overwriting
+from helpers.predict.novelty import FILE, Likeness, measure_distances, why_unlike
+from helpers.predict.outputs import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
+from helpers.report.pictures import PREDICTED_COLOUR
+from helpers.storage.folders import DETECTOR, SEGMENTER, shown
+from helpers.train.backend import keras
+from helpers.train.inference import predict
+from helpers.train.trained import load_model
+
+BATCH = 16  # X-rays that a thread reads, predicts together and writes
+# Each with a batch in memory. More than cores: while one waits for a file or for the slowest part
+# of a layer, another works.
+THREADS = min(8, 2 * (os.cpu_count() or 1))
+LONGEST_SIDE = 65500  # of a JPEG, in pixels
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]  # half as large as at OpenCV's 95, and as good to look at
+BLOCK = 1000  # predictions judged together
+FEW = 20  # X-rays that are told of one by one on a terminal
+COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
+
+
+class Xray(NamedTuple):
+    """An X-ray as read.
+
+    Attributes:
+        file: its path.
+        image: uint8 (height, width), or None if it cannot be decoded.
+        inputs: the image at the size of each network; black if it cannot be decoded.
+        reason: why it cannot be decoded, or "".
+        remedy: what helps, or "".
+    """
+
+    file: Path
+    image: np.ndarray | None
+    inputs: list[np.ndarray]
+    reason: str = ""
+    remedy: str = ""
+
+
+class Predicted(NamedTuple):
+    """What was predicted of an X-ray; the first three are columns of the table.
+
+    Attributes:
+        file: its path, in POSIX form.
+        covid_probability: NaN without a detector.
+        lung_fraction: the lung's share of the mask; NaN if the X-ray cannot be decoded.
+        reason: why there is no mask, or why it is not to be relied on, or "".
+        shrunk: the mask as `masks.shrink_mask` makes it.
+        remedy: what helps if there is no mask, or "".
+    """
+
+    file: str
+    covid_probability: float = np.nan
+    lung_fraction: float = np.nan
+    reason: str = ""
+    shrunk: np.ndarray = np.zeros((SHAPE_SIZE, SHAPE_SIZE), np.uint8)
+    remedy: str = ""
+
+
+def load_networks(run_folder: Path) -> list[keras.Model]:
+    """Return a run's segmenter and, if it has one, its detector.
+
+    Raises:
+        CovidLungsError: a file is no network.
+    """
+    networks = []
+    for name in (SEGMENTER, DETECTOR):
+        path = run_folder / name
+        if name == SEGMENTER or path.is_file():
+            networks.append(load_model(path))
+    return networks
+
+
+def predict_files(
+    networks: list[keras.Model],
+    files: list[Path],
+    folder: Path,
+    likeness: Likeness | None = None,
+) -> pd.DataFrame:
+    """Write masks, overlays and the table of predictions of X-rays; return the table.
+
+    A file that cannot be decoded gets a line on standard error and no mask. Rows of earlier
+    predictions stay in the table on disk, before the new ones, as their masks do.
+
+    Args:
+        networks: the segmenter, and the detector if there is one.
+        files: the X-rays, no two with one stem.
+        folder: where the files go.
+        likeness: what X-rays the networks learnt from, so that others are not accepted; None
+            accepts others, too.
+
+    Returns:
+        the columns of COLUMNS, a row a file, in their order.
+
+    Raises:
+        CovidLungsError: the folder cannot be written to, or an X-ray would be overwritten.
+    """
+    refuse_overwriting(files, [folder / MASKS, folder / OVERLAYS])
+    for network in networks:
+        network.make_predict_function()  # once, before several threads ask for it
+    with open_outputs(folder) as outputs, ThreadPoolExecutor(THREADS) as pool:
+        work = partial(_predict_batch, networks, likeness, outputs)
+        batches = work_ahead(pool, work, in_lists(files, BATCH), THREADS)
+        predicted = chain.from_iterable(batches)
+        bar = tqdm(predicted, "predicting", total=len(files), unit="file", disable=None)
+        blocks = [_judge(block) for block in in_lists(map(_tell, bar), BLOCK)]
+        table = pd.concat(blocks, ignore_index=True)
+        whole = pd.concat([_read_earlier(folder, files), table.astype(object)])
+        outputs.write(TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
+    return table
+
+
+def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
+    """Return the rows, as text, of earlier predictions whose masks these files do not replace."""
+    try:
+        earlier = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
+    except (FileNotFoundError, ValueError):  # none, or no table
+        earlier = pd.DataFrame()
+    if list(earlier.columns) != COLUMNS:
+        return pd.DataFrame(columns=COLUMNS)
+    replaced = {find_stem(file.name) for file in files}
+    return earlier[[find_stem(Path(file).name) not in replaced for file in earlier["file"]]]
+
+
+def _predict_batch(
+    networks: list[keras.Model], likeness: Likeness | None, outputs: Outputs, files: list[Path]
+) -> list[Predicted]:
+    """Write masks and overlays of a batch of X-rays and return what is to be said of each."""
+    sizes = [network.input_shape[1:3] for network in networks]
+    xrays = [_read(sizes, file) for file in files]
+    inputs = [np.stack(images) for images in zip(*(xray.inputs for xray in xrays), strict=True)]
+    answers = [predict(network, images) for network, images in zip(networks, inputs, strict=True)]
+    covid = answers[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
+    reasons = [""] * len(xrays)
+    if likeness is not None:
+        reasons = why_unlike(likeness, measure_distances(likeness, inputs[0]))
+    rows = zip(xrays, answers[0], covid.tolist(), reasons, strict=True)
+    return [_write(outputs, *row) for row in rows]
+
+
+def _read(sizes: list[tuple[int, int]], file: Path) -> Xray:
+    """Return an X-ray, ready for networks of these input sizes."""
+    try:
+        image = read_xray(file)
+    except BadImageError as error:
+        # A black one takes its place, so that order and batch size stay.
+        black = [np.zeros(size, np.uint8) for size in sizes]
+        return Xray(file, None, black, error.reason, error.remedy)
+    return Xray(file, image, [resize_image(image, size) for size in sizes])
+
+
+def _write(
+    outputs: Outputs,
+    xray: Xray,
+    lung_probability: np.ndarray,
+    covid_probability: float,
+    reason: str,
+) -> Predicted:
+    """Write mask and overlay of an X-ray and return what is to be said of it.
+
+    The reason is that against the X-ray as it is, or "".
+    """
+    file, stem = xray.file.as_posix(), find_stem(xray.file.name)
+    mask_name, overlay_name = f"{MASKS}/{stem}.png", f"{OVERLAYS}/{stem}.jpg"
+    if xray.image is None:  # what an earlier prediction drew is no mask of this file
+        outputs.remove(mask_name)
+        outputs.remove(overlay_name)
+        return Predicted(file, reason=xray.reason, remedy=xray.remedy)
+    mask = draw_lungs(lung_probability, xray.image.shape)
+    outputs.write(mask_name, cv2.imencode(".png", mask * 255)[1])
+    if max(mask.shape) <= LONGEST_SIDE:
+        overlay = draw_outlines(xray.image, (mask, PREDICTED_COLOUR[::-1]))  # OpenCV: blue first
+        # Only to be looked at: as a PNG it takes eight times as long to encode.
+        outputs.write(overlay_name, cv2.imencode(".jpg", overlay, JPEG)[1])
+    share = float(mask.mean())
+    if min(mask.shape) < SMALLEST_SIDE:
+        reason = f"less than {SMALLEST_SIDE} pixels a side"
+    elif not reason and not share:
+        reason = "no lung was found"
+    return Predicted(file, covid_probability, share, reason, shrink_mask(mask))
+
+
+def _tell(predicted: Predicted) -> Predicted:
+    """Say it if an X-ray had to be refused."""
+    if np.isnan(predicted.lung_fraction):
+        line = f"{predicted.file}: {predicted.reason}. {predicted.remedy}, or leave it out."
+        tqdm.write(f"covid-lungs: {line}", file=sys.stderr)
+    return predicted
+
+
+def _judge(block: list[Predicted]) -> pd.DataFrame:
+    """Return the table of some predictions, each accepted or with a reason against it."""
+    table = pd.DataFrame(block, columns=Predicted._fields)
+    implausible = why_implausible(measure_masks(list(table.pop("shrunk"))))
+    table["reason"] = table["reason"].where(table["reason"] != "", implausible)
+    table["accepted"] = table["reason"] == ""
+    return table[COLUMNS].round(6)
+
+
+def describe_predictions(table: pd.DataFrame, folder: Path, likeness: Likeness | None) -> str:
+    """Return for a terminal what was found, and where it is; X-ray by X-ray if they are few."""
+    blind = (
+        f"what is no chest X-ray could not be told, since the run has no {FILE}: run "
+        "04_segment_lungs again\n"
+    )
+    refused = int(table["lung_fraction"].isna().sum())
+    doubtful = int((~table["accepted"]).sum()) - refused
+    lines = [_describe_xray(row) for row in table.to_dict("records")] if len(table) <= FEW else []
+    return (
+        f"{''.join(lines)}masks: {len(table) - refused:,}, of them not accepted: {doubtful:,}\n"
+        f"files that could not be decoded: {refused:,}\n"
+        f"{blind if likeness is None else ''}"
+        f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)\n"
+        "\nNot a medical device."
+    )
+
+
+def _describe_xray(row: dict) -> str:
+    """Return a line about an X-ray, "" if it could not be decoded, which has been said."""
+    if np.isnan(row["lung_fraction"]):
+        return ""
+    covid = row["covid_probability"]
+    found = "" if np.isnan(covid) else f"COVID probability {covid:.3f}, "
+    doubt = "" if row["accepted"] else f"; not accepted: {row['reason']}"
+    return f"{row['file']}: {found}lungs {row['lung_fraction']:.1%} of the picture{doubt}\n"

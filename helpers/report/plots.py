@@ -1,0 +1,288 @@
+"""Plots: counts, splits, learning curves and scores as charts, and how a figure is finished."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from helpers.data.sources import DataSet
+from helpers.evaluate.calibration import apply_temperature, reliability_table
+from helpers.evaluate.detection import confusion_by_class
+from helpers.evaluate.intervals import Estimate
+from helpers.split.splits import FRACTIONS
+from helpers.storage.files import make_folder, replacing
+from helpers.train.recipes import THRESHOLD
+
+# Okabe and Ito's colours, told apart by colour-blind readers too.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
+MOST_SOURCES = 15  # rows of a picture that can be read
+SPLIT_COLOURS = dict(zip(FRACTIONS, (BLUE, ORANGE, GREEN), strict=True))
+
+
+def use_notebook_style() -> None:
+    """Let a notebook store its figures as JPEG: X-rays as PNG would take three times the room."""
+    from matplotlib_inline.backend_inline import set_matplotlib_formats  # a notebook has it
+
+    set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80})
+
+
+def finish(figure: Figure, run_folder: Path, name: str, data_set: DataSet) -> None:
+    """Write on a figure what X-rays it was made from, and keep it as `figures/<name>.png`."""
+    sign(figure, data_set.label)
+    path = run_folder / "figures" / f"{name}.png"
+    make_folder(path.parent)
+    with replacing(path) as partial:
+        figure.savefig(partial, dpi=110, metadata={"Software": None})
+
+
+def sign(figure: Figure, label: str) -> None:
+    """Write on a figure what X-rays it was made from."""
+    figure.text(0.995, 0.005, label, ha="right", va="bottom", fontsize=9, color="#555555")
+
+
+def _new(columns: int = 1, width: float = 8.0, height: float = 3.6) -> tuple[Figure, np.ndarray]:
+    """Return a figure with room for the data set's label below, and its axes in a row."""
+    figure, axes = plt.subplots(
+        1, columns, figsize=(width, height), layout="constrained", squeeze=False
+    )
+    figure.get_layout_engine().set(rect=(0, 0.07, 1, 0.93))
+    for axis in axes[0]:
+        axis.spines[["top", "right"]].set_visible(False)
+    return figure, axes[0]
+
+
+def draw_counts(counts: dict[str, int]) -> Figure:
+    """Draw the X-rays of each class as bars."""
+    figure, (axis,) = _new(height=1.2 + 0.45 * len(counts))
+    names = list(counts)[::-1]
+    bars = axis.barh(names, [counts[name] for name in names], color=BLUE)
+    axis.bar_label(bars, fmt="{:,.0f}", padding=4)
+    axis.set(xlabel="X-rays", title=f"{sum(counts.values()):,} usable X-rays")
+    axis.margins(x=0.12)
+    return figure
+
+
+def draw_sources(counts: pd.DataFrame) -> Figure:
+    """Draw how many X-rays of each source (a row) are of each class (a column), largest first."""
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index[:MOST_SOURCES]]
+    figure, (axis,) = _new(height=1.6 + 0.45 * len(counts))
+    axis.imshow(counts > 0, cmap="Blues", vmin=0, vmax=3, aspect="auto")
+    for (row, column), count in np.ndenumerate(counts.to_numpy()):
+        axis.text(column, row, f"{count:,}", ha="center", va="center")
+    axis.set_xticks(range(counts.shape[1]), counts.columns)
+    axis.set_yticks(range(len(counts)), counts.index)
+    axis.set_title("X-rays by source and class")
+    return figure
+
+
+def draw_split(split: pd.DataFrame) -> Figure:
+    """Draw how each class is divided, as shares, with the number of X-rays in each piece."""
+    counts = pd.crosstab(split["class"], split["split"])[list(SPLIT_COLOURS)].iloc[::-1]
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    figure, (axis,) = _new(height=1.4 + 0.45 * len(counts))
+    left = np.zeros(len(counts))
+    for name, colour in SPLIT_COLOURS.items():
+        bars = axis.barh(counts.index, shares[name], left=left, color=colour, label=name)
+        axis.bar_label(bars, counts[name], label_type="center", color="white", fontweight="bold")
+        left += shares[name].to_numpy()
+    axis.set(xlabel="share of the class", xlim=(0, 1), title="Every class is divided alike")
+    axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False)
+    return figure
+
+
+def draw_history(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
+    """Draw learning curves, training against validation.
+
+    Args:
+        history: as `training.train` returns it.
+        titles: the columns to draw, each with the words above it.
+    """
+    figure, axes = _new(columns=len(titles))
+    best = history.loc[history["val_loss"].idxmin(), "epoch"]
+    for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        for column, label, colour in (
+            (name, "training", BLUE),
+            (f"val_{name}", "validation", ORANGE),
+        ):
+            axis.plot(history["epoch"], history[column], "o-", ms=3, color=colour, label=label)
+        axis.axvline(best, color=GREY, linestyle=":", label="kept epoch")
+        axis.set(xlabel="epoch", title=title)
+        axis.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="lower left", ncols=3, frameon=False)
+    return figure
+
+
+def draw_detection(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> Figure:
+    """Draw the test split's ROC and precision-recall curve, with 0.5 and the chosen threshold.
+
+    Args:
+        predictions: as `detection.detection_predictions` returns them.
+        figures: as `detection.detection_metrics` returns them.
+    """
+    test = predictions[predictions["split"] == "test"]
+    figure, (left, right) = _new(columns=2, height=4.6)
+    alarms, found, _ = roc_curve(test["label"], test["probability"])
+    precision, recall, _ = precision_recall_curve(test["label"], test["probability"])
+    share = test["label"].mean()
+    left.plot([0, 1], [0, 1], ":", color=GREY, label="guessing")
+    left.plot(alarms, found, color=BLUE)
+    left.set(xlabel="1 − specificity", ylabel="sensitivity")
+    right.plot([0, 1], [share, share], ":", color=GREY)
+    right.plot(recall, precision, color=BLUE, drawstyle="steps-post")
+    right.set(xlabel="sensitivity (recall)", ylabel="precision")
+    _mark_thresholds(left, right, test, figures["threshold"].value)
+    titles = {"ROC": figures["auroc"], "precision-recall": figures["average_precision"]}
+    for axis, (title, area) in zip((left, right), titles.items(), strict=True):
+        axis.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), box_aspect=1)
+        axis.set_title(f"{title}: area {area.text(3)}", fontsize=11)
+    left.legend(loc="lower right", fontsize=9, frameon=False)
+    return figure
+
+
+def _mark_thresholds(left: Axes, right: Axes, test: pd.DataFrame, chosen: float) -> None:
+    """Mark 0.5 and the chosen threshold on a ROC and a precision-recall curve."""
+    for threshold, name, marker, filling in (
+        (THRESHOLD, f"threshold {THRESHOLD}", "o", "white"),
+        (chosen, f"chosen on validation: {chosen:.3g}", "D", ORANGE),
+    ):
+        called = test["probability"] > threshold
+        alarms, found = (called[test["label"] == label].mean() for label in (0, 1))
+        style = {"color": ORANGE, "ls": "none", "ms": 8, "mew": 2, "mfc": filling}
+        left.plot(alarms, found, marker, label=name, **style)
+        right.plot(found, test["label"][called].mean(), marker, **style)
+
+
+def draw_confusion(predictions: pd.DataFrame, threshold: float) -> Figure:
+    """Draw what the test X-rays of each true class are called, at 0.5 and at a threshold."""
+    tables = [confusion_by_class(predictions, limit) for limit in (THRESHOLD, threshold)]
+    figure, axes = _new(columns=2, height=1.7 + 0.5 * len(tables[0]))
+    titles = f"COVID if above {THRESHOLD}", f"COVID if above {threshold:.3g}, as chosen"
+    for axis, counts, title in zip(axes, tables, titles, strict=True):
+        shares = counts.div(counts.sum(axis=1), axis=0)
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1.5, aspect="auto")
+        for (row, column), count in np.ndenumerate(counts.to_numpy()):
+            text = f"{count:,} ({shares.iloc[row, column]:.1%})"
+            axis.text(column, row, text, ha="center", va="center")
+        axis.set_xticks([0, 1], counts.columns)
+        axis.set(xlabel="the network says")
+        axis.set_title(title, fontsize=11)
+        axis.set_yticks(range(len(counts)), counts.index if axis is axes[0] else [])
+    axes[0].set_ylabel("the label says")
+    return figure
+
+
+def draw_reliability(
+    predictions: pd.DataFrame, groups: pd.Series, figures: dict[str, Estimate]
+) -> Figure:
+    """Draw the share of COVID among test X-rays of like probability, before and after scaling.
+
+    Args:
+        predictions: as `detection.detection_predictions` returns them.
+        groups: the group of each row, with the same index.
+        figures: as `detection.detection_metrics` returns them.
+    """
+    test = predictions[predictions["split"] == "test"]
+    figure, axes = _new(columns=2, height=4.9)
+    temperature = figures["temperature"].value
+    scaled = apply_temperature(test["probability"], temperature)
+    for axis, probability, name, title in (
+        (axes[0], test["probability"], "calibration_error", "as the network says"),
+        (axes[1], scaled, "calibration_error_scaled", f"at temperature {temperature:.2f}"),
+    ):
+        _draw_bins(axis, reliability_table(test["label"], probability, groups))
+        error, chance = (figures[name + suffix].value for suffix in ("", "_by_chance"))
+        axis.set_title(f"{title}\nerror {error:.3f}, by chance {chance:.3f}", fontsize=11)
+    axes[0].set_ylabel("share that is COVID")
+    return figure
+
+
+def _draw_bins(axis: Axes, bins: pd.DataFrame) -> None:
+    """Draw bins as points with their intervals, each with its number of X-rays."""
+    axis.plot([0, 1], [0, 1], ":", color=GREY)
+    reach = bins["share"] - bins["low"], bins["high"] - bins["share"]
+    axis.errorbar(bins["probability"], bins["share"], reach, fmt="o", ms=4, color=BLUE)
+    for row in bins.itertuples():
+        place = row.probability, row.share
+        axis.annotate(row.n, place, (5, 3), textcoords="offset points", fontsize=8)
+    limits = (-0.03, 1.06)
+    axis.set(xlabel="probability of COVID", xlim=limits, ylim=limits, box_aspect=1)
+
+
+def draw_probabilities(predictions: pd.DataFrame) -> Figure:
+    """Draw the probabilities of COVID on the test split, one dot an X-ray, class by class."""
+    test = predictions[predictions["split"] == "test"]
+    return _draw_dots(test, "probability", "probability of COVID", THRESHOLD)
+
+
+def draw_views(figures: dict[str, Estimate], names: list[str], what: str = "COVID") -> Figure:
+    """Draw how well something is told from each view: AUROCs with their intervals, a row a view.
+
+    Args:
+        figures: AUROCs by name, `auroc_<view>`.
+        names: the views, from top to bottom.
+        what: what is told.
+    """
+    figure, (axis,) = _new(height=1.2 + 0.42 * len(names))
+    for place, name in enumerate(reversed(names)):
+        _draw_estimate(axis, figures[f"auroc_{name}"], place, BLUE)
+    axis.axvline(0.5, color=GREY, linestyle=":")
+    axis.text(0.503, len(names) - 0.45, "guessing", color="#555555", fontsize=9)
+    axis.set(ylim=(-0.5, len(names) - 0.2), xlabel=f"AUROC of {what}, with 95 % interval")
+    axis.set_yticks(range(len(names)), [name.replace("_", " ") for name in reversed(names)])
+    return figure
+
+
+def draw_transfer(figures: dict[str, tuple[Estimate, Estimate]], elsewhere: str) -> Figure:
+    """Draw figures on the own test split, blue, and on X-rays from elsewhere, orange below.
+
+    Args:
+        figures: both by the name of the figure, from top to bottom.
+        elsewhere: the name of the other data set.
+    """
+    figure, (axis,) = _new(height=1.2 + 0.7 * len(figures))
+    for place, pair in enumerate(reversed(figures.values())):
+        for shift, found, colour in zip((0.15, -0.2), pair, (BLUE, ORANGE), strict=True):
+            _draw_estimate(axis, found, place + shift, colour)
+    names = dict(zip((BLUE, ORANGE), ("own test split", elsewhere), strict=True))
+    dots = [axis.plot([], [], "o-", color=colour, label=name)[0] for colour, name in names.items()]
+    figure.legend(handles=dots, loc="outside upper center", ncols=2, frameon=False)
+    axis.set(ylim=(-0.6, len(figures) - 0.3), xlabel="figure, with 95 % interval")
+    axis.set_yticks(range(len(figures)), list(reversed(figures)))
+    return figure
+
+
+def _draw_estimate(axis: Axes, found: Estimate, place: float, colour: str) -> None:
+    """Draw a figure as a dot with its value, and its interval as a bar, at a height."""
+    if found.value is None:
+        return
+    if found.low is not None:
+        axis.plot([found.low, found.high], [place, place], color=colour, lw=2)
+    axis.plot(found.value, place, "o", color=colour)
+    where = {"textcoords": "offset points", "ha": "center", "fontsize": 9}
+    axis.annotate(f"{found.value:.3f}", (found.value, place), (0, 6), **where)
+
+
+def draw_scores(scores: pd.DataFrame) -> Figure:
+    """Draw the Dice coefficient of every test image, class by class, with each class's median."""
+    return _draw_dots(scores, "dice", "Dice coefficient", None)
+
+
+def _draw_dots(table: pd.DataFrame, column: str, label: str, boundary: float | None) -> Figure:
+    """Draw a column as jittered dots in a row for each class."""
+    classes = sorted(table["class"].unique(), reverse=True)
+    figure, (axis,) = _new(height=1.4 + 0.5 * len(classes))
+    for height, name in enumerate(classes):
+        values = table.loc[table["class"] == name, column].to_numpy()
+        jitter = np.random.default_rng(0).uniform(-0.25, 0.25, len(values))
+        axis.plot(values, height + jitter, "o", ms=5, alpha=0.6, color=BLUE, markeredgewidth=0)
+        middle = np.median(values)
+        axis.plot([middle, middle], [height - 0.35, height + 0.35], color=ORANGE, lw=2.5)
+    if boundary is not None:
+        axis.axvline(boundary, color=GREY, linestyle=":")
+    axis.set(yticks=range(len(classes)), yticklabels=classes, xlabel=label)
+    axis.set_title("One dot an X-ray of the test split; the bar is the median", fontsize=11)
+    return figure

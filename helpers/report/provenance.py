@@ -1,0 +1,259 @@
+"""Provenance: from what, by what and on what a run's notebooks were executed."""
+
+import csv
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from pathlib import Path
+
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.files import write_whole
+from helpers.storage.folders import shown
+from helpers.train.recipes import find_recipe
+
+STATE = "chain.json"  # in the run folder: of each finished notebook, what it used and made
+FILE = "provenance.json"  # in the run folder
+PACKAGE = "covid-lungs"
+ROOT = Path(__file__).resolve().parents[2]  # a checkout has pyproject.toml here
+# The part of a recipe that a notebook trains by, and of the run folder that it makes.
+TRAINED = {"03": "detection", "04": "segmentation", "06": "shortcuts"}
+CHANGES = ("epochs", "batch_size", "image_size")
+GIBIBYTE = 2**30
+
+
+def record(run_folder: Path, notebook: str, seconds: float, parameters: dict[str, object]) -> Path:
+    """Add how a notebook was executed to `provenance.json`, and return that file's path.
+
+    Notebooks of one run may have been executed on several machines, as in Colab, so that each
+    names its own among `environments`. No path is kept, nor who ran it on which computer.
+
+    Args:
+        run_folder: of the run, with `index.csv`.
+        notebook: its name without ending, such as `03_detect_covid`.
+        seconds: that it took until now.
+        parameters: that it had, its own defaults among them.
+
+    Raises:
+        CovidLungsError: the file is there but cannot be read.
+    """
+    path = run_folder / FILE
+    content = _read(path)
+    environment = describe_environment()
+    if environment not in content["environments"]:
+        content["environments"].append(environment)
+    started = datetime.now(UTC) - timedelta(seconds=seconds)
+    content["data"] = describe_data(run_folder)
+    content["notebooks"][notebook] = {
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(seconds, 1),
+        "recipe": parameters.get("recipe"),
+        "seed": parameters.get("seed"),
+        "parameters": _without_paths(parameters),
+        "settings": _settings(notebook, parameters),
+        "environment": content["environments"].index(environment),
+    }
+    return write_whole(path, json.dumps(_without_unused(content), indent=2) + "\n")
+
+
+def _read(path: Path) -> dict:
+    """Return what `provenance.json` holds so far."""
+    if not path.is_file():
+        return {"data": None, "notebooks": {}, "environments": []}
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not all(content[name] is not None for name in ("notebooks", "environments")):
+            raise KeyError
+    except (ValueError, KeyError, TypeError) as error:
+        raise CovidLungsError(
+            f"{shown(path)} is damaged: remove it. What it said of earlier notebooks is lost, "
+            "their results are not."
+        ) from error
+    return content
+
+
+def _without_unused(content: dict) -> dict:
+    """Return the record without the environments of notebooks that were executed anew."""
+    entries = content["notebooks"]
+    used = sorted({entry["environment"] for entry in entries.values()})
+    return {
+        "data": content["data"],
+        "notebooks": {
+            name: entry | {"environment": used.index(entry["environment"])}
+            for name, entry in sorted(entries.items())
+        },
+        "environments": [content["environments"][place] for place in used],
+    }
+
+
+def _without_paths(parameters: dict[str, object]) -> dict[str, object]:
+    """Return the parameters less `run`, of paths the last part only."""
+    return {
+        name: re.split(r"[/\\]", value.rstrip("/\\"))[-1] if isinstance(value, str) else value
+        for name, value in sorted(parameters.items())
+        if name != "run"
+    }
+
+
+def _settings(notebook: str, parameters: dict[str, object]) -> dict[str, object] | None:
+    """Return the numbers that a notebook trained by, None if it trains nothing."""
+    part = TRAINED.get(notebook[:2])
+    if part is None or not parameters.get("recipe"):
+        return None
+    settings = getattr(find_recipe(str(parameters["recipe"])), part)
+    return asdict(settings.override(**{name: parameters.get(name) for name in CHANGES}))
+
+
+def describe_data(run_folder: Path) -> dict[str, object] | None:
+    """Return the data set's number of X-rays and a hash of their names and pixels.
+
+    Equal data have equal hashes wherever they lie; None where there is no index yet.
+    """
+    path = run_folder / "index.csv"
+    if not path.is_file():
+        return None
+    digest, count = hashlib.sha256(), 0
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            found = [row.get(name) for name in ("file", "class", "pixels", "mask_pixels")]
+            digest.update(json.dumps(found).encode() + b"\n")
+            count += 1
+    return {"xrays": count, "hash": digest.hexdigest()}
+
+
+def find_source(run_folder: Path) -> str:
+    """Return the source of the data that a run was made from, as `data_sets.find_data` takes it.
+
+    Raises:
+        CovidLungsError: no command made the run, and it is not on the demo's X-rays.
+    """
+    for kept in read_state(run_folder).values():
+        if source := kept["inputs"].get("parameter data"):
+            return source
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        data = json.loads((run_folder / "audit.json").read_text(encoding="utf-8"))["data"]
+        if data == {"name": "demo", "synthetic": True}:
+            return "demo"
+    raise CovidLungsError(
+        f"{shown(run_folder)}: its files do not tell where its X-rays are, since no command made "
+        "it. Give their folder or .zip with --data."
+    )
+
+
+def read_state(run_folder: Path) -> dict[str, dict]:
+    """Return what a command kept of each finished notebook; nothing if that is damaged."""
+    try:
+        state = json.loads((run_folder / STATE).read_text(encoding="utf-8"))
+        return {
+            stem: {"inputs": dict(kept["inputs"]), "made": dict(kept["made"])}
+            for stem, kept in state.items()
+        }
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def describe_environment() -> dict[str, object]:
+    """Return versions and hardware; Keras and its backend are not imported for it."""
+    return {
+        "code": _code_version(),
+        "python": platform.python_version(),
+        "system": platform.system(),
+        "keras_backend": _backend(),
+        "packages": _versions(_dependencies()),
+        "hardware": {
+            "processor": _processor(),
+            "cores": os.cpu_count(),
+            "memory_gib": _memory(),
+            "gpu": _gpu(),
+        },
+    }
+
+
+def describe_machine() -> str:
+    """Return a machine's processor, memory and GPU in a line, for a reader."""
+    memory, gpu = _memory(), _gpu()
+    parts = [f"{os.cpu_count()} cores of {_processor() or 'an unknown processor'}"]
+    parts += [f"{memory} GiB of memory"] if memory else []
+    return ", ".join([*parts, f"GPU: {gpu}" if gpu else "no GPU"])
+
+
+def _code_version() -> str:
+    """Return the package's version, and in a checkout its commit and whether it was modified."""
+    version = _versions([PACKAGE])[PACKAGE] or "unknown version"
+    described = "describe", "--tags", "--always", "--abbrev=12", "--dirty=, modified"
+    commit = _ask("git", "-C", str(ROOT), *described) if (ROOT / ".git").exists() else None
+    return f"{version} ({commit})" if commit else version
+
+
+def _dependencies() -> list[str]:
+    """Return the names of the packages that the project needs."""
+    if (ROOT / "pyproject.toml").is_file():
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        needed = project["dependencies"]
+    else:
+        needed = metadata.requires(PACKAGE) or []
+    return sorted(re.match(r"[\w.-]+", text)[0] for text in needed)
+
+
+def _versions(names: Iterable[str]) -> dict[str, str | None]:
+    """Return the installed version of each package, None if it is not installed."""
+    versions = {}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {name: versions.get(name) for name in names}
+
+
+def _backend() -> str:
+    """Return the name of the backend that Keras takes: as the variable, its file or itself says."""
+    if named := os.environ.get("KERAS_BACKEND"):
+        return named
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((Path(home) / "keras.json").read_text(encoding="utf-8"))["backend"])
+    return "tensorflow"
+
+
+def _processor() -> str | None:
+    """Return the processor's name."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine() or None
+
+
+def _memory() -> float | None:
+    """Return the machine's memory in GiB."""
+    with suppress(AttributeError, OSError, ValueError):  # not every system has both names
+        return round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / GIBIBYTE, 1)
+    return None
+
+
+def _gpu() -> str | None:
+    """Return the names of NVIDIA's GPUs, None without one."""
+    found = _ask("nvidia-smi", "--query-gpu=name", "--format=csv,noheader")
+    return ", ".join(found.splitlines()) if found else None
+
+
+def _ask(program: str, *arguments: str) -> str | None:
+    """Return what a program prints, None if it is not there or fails."""
+    path = shutil.which(program)
+    if path is None:
+        return None
+    with suppress(OSError, subprocess.SubprocessError):
+        answer = subprocess.run(
+            [path, *arguments], capture_output=True, text=True, timeout=20, check=True
+        )
+        return answer.stdout.strip() or None
+    return None

@@ -1,0 +1,1 @@
+"""What runs the notebooks: the command line, papermill, and what is up to date."""

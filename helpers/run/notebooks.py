@@ -1,0 +1,95 @@
+"""Notebooks: the files of the chain, their code, and the parameters that they declare."""
+
+import ast
+import json
+from pathlib import Path
+from typing import NamedTuple
+
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.folders import project_root, shown
+
+INSTALLED = Path(__file__).parents[1] / "series"  # pyproject.toml puts the notebooks here
+UNFINISHED = "unfinished"  # below a run's notebooks: the folder of the one that is executed now
+
+
+class Parameter(NamedTuple):
+    """A parameter as its notebook declares it: `epochs: int = None`.
+
+    Attributes:
+        type_name: the name of its type.
+        default: its value where none is given.
+    """
+
+    type_name: str
+    default: object
+
+
+def find_notebooks(only: list[str], start: str | None) -> list[Path]:
+    """Return the notebooks of the chain in order, from 01 to 06.
+
+    Args:
+        only: two-digit numbers to keep; empty keeps all.
+        start: the first number to run, or None.
+
+    Raises:
+        CovidLungsError: a number that no notebook has, or no notebooks at all.
+    """
+    notebooks = {path.name[:2]: path for path in sorted(_folder().glob("0[1-6]_*.ipynb"))}
+    if not notebooks:
+        raise CovidLungsError(f"{_folder()} holds no notebooks 01 to 06: restore them with git.")
+    for number in [*only, *([start] if start else [])]:
+        if number not in notebooks:
+            raise CovidLungsError(f"notebook {number!r}: choose one of {', '.join(notebooks)}.")
+    chosen = [number for number in notebooks if not only or number in only]
+    chosen = [number for number in chosen if start is None or number >= start]
+    if not chosen:
+        raise CovidLungsError(
+            f"no notebook is left to run: --only {' --only '.join(only)} comes before "
+            f"--from {start}. Leave one of them out."
+        )
+    return [notebooks[number] for number in chosen]
+
+
+def _folder() -> Path:
+    """Return the notebooks' folder: an installed package's own, or the checkout's."""
+    return INSTALLED if INSTALLED.is_dir() else project_root() / "notebooks"
+
+
+def read_code(notebook: Path) -> list[str]:
+    """Return the source of each code cell of a notebook.
+
+    Raises:
+        CovidLungsError: the file is no notebook.
+    """
+    return ["".join(cell["source"]) for cell in read_cells(notebook)]
+
+
+def read_parameters(notebook: Path) -> dict[str, Parameter]:
+    """Return the parameters of a notebook: the lines of its cell tagged `parameters`.
+
+    Raises:
+        CovidLungsError: the file is no notebook.
+    """
+    cells = read_cells(notebook)
+    tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
+    lines = ast.parse("".join(tagged[0]["source"])).body if tagged else []
+    return {
+        line.target.id: Parameter(ast.unparse(line.annotation), ast.literal_eval(line.value))
+        for line in lines
+        if isinstance(line, ast.AnnAssign)
+    }
+
+
+def read_cells(notebook: Path) -> list[dict]:
+    """Return the code cells of a notebook, read as what it is: JSON.
+
+    Raises:
+        CovidLungsError: the file is no notebook.
+    """
+    try:
+        cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CovidLungsError(
+            f"{shown(notebook)} is no notebook ({error}): restore it with git."
+        ) from error
+    return [cell for cell in cells if cell["cell_type"] == "code"]

@@ -1,0 +1,180 @@
+"""Executing: one notebook by papermill, written whole, its failure told in a few lines."""
+
+import io
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import papermill
+from ipykernel.kernelspec import make_ipkernel_cmd
+from jupyter_client import AsyncKernelManager
+from jupyter_client.kernelspec import KernelSpec
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+from tqdm import tqdm
+
+from helpers.run.notebooks import UNFINISHED
+from helpers.storage.colab import UNATTENDED
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.folders import cache_root, shown
+from helpers.storage.locks import for_notebooks
+
+KERNEL = "python3"  # its name in the executed notebook; `QuietKernelManager` starts it
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError")
+EPOCH = re.compile(r"epoch +\d+/\d+ ")  # how `training.describe_epoch` begins a line
+# Cells take moments or hours: their rate, or a time that remains, would be wrong.
+BAR = {"leave": False, "disable": None, "bar_format": "{desc}: {bar} cell {n_fmt} of {total_fmt}"}
+LESS_MEMORY = "Try a smaller image_size or batch_size, or close other programs."
+ENDS = (PapermillExecutionError, DeadKernelError, CellTimeoutError, RuntimeError)
+
+# It repeats on the terminal what the error says; without any handler, Python would print it.
+logging.getLogger("papermill").addHandler(logging.NullHandler())
+
+
+class QuietKernelManager(AsyncKernelManager):
+    """Starts kernels that write nothing on the terminal, and no progress bar anywhere.
+
+    They are plain ones of this environment, whatever the machine calls `python3`: Colab's own
+    would fetch the helpers anew in each notebook.
+    """
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        """Return how a kernel of this environment is started."""
+        return KernelSpec(argv=make_ipkernel_cmd(), language="python")
+
+    async def start_kernel(self, **options: object) -> None:
+        """Start a kernel with its own standard error dropped, so that progress bars stay whole."""
+        told = {"TQDM_DISABLE": "1", UNATTENDED: "1", "COVID_LUNGS_CACHE": str(cache_root())}
+        await super().start_kernel(
+            stderr=subprocess.DEVNULL, env={**os.environ, **told}, **for_notebooks(), **options
+        )
+
+
+class EpochLines(io.StringIO):
+    """Takes what cells print, and writes of it on the terminal what each epoch came to."""
+
+    def write(self, text: str) -> int:
+        """Write the lines about epochs, above the progress bars of a terminal."""
+        for line in text.splitlines():
+            if EPOCH.match(line):
+                tqdm.write(f"  {line}")
+                sys.stdout.flush()
+        return len(text)
+
+
+def execute(
+    notebook: Path, output: Path, parameters: dict[str, object], timeout: int | None = None
+) -> None:
+    """Execute a notebook and write it with what its cells gave, up to the one that failed.
+
+    Until it has ended, it is in `unfinished/` beside the output, which stays as it was. An
+    interrupt ends the kernel at once.
+
+    Args:
+        notebook: its file.
+        output: where the executed notebook goes.
+        parameters: what it is given.
+        timeout: seconds that one cell may take, or None for no limit.
+
+    Raises:
+        CovidLungsError: a cell failed, was not done in time, or its kernel died.
+    """
+    partial = output.parent / UNFINISHED / output.name
+    try:
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        _run_cells(notebook, partial, parameters, timeout)
+        _finish(partial, output)
+    except ENDS as error:
+        place = _last_cell(partial)
+        _finish(partial, output)
+        raise CovidLungsError(
+            f"{notebook.stem} stopped {place}: {_explain(error, timeout)}\n"
+            f"The executed notebook is {shown(output)}. Once this is mended, the same command "
+            "goes on from here."
+        ) from error
+    except OSError as error:
+        raise CovidLungsError(
+            f"{shown(partial)}: cannot be written ({error.strerror or error}). Make room, mend the "
+            "permissions or reconnect the drive; the same command then goes on from here."
+        ) from error
+
+
+def _run_cells(
+    notebook: Path, output: Path, parameters: dict[str, object], timeout: int | None
+) -> None:
+    """Run a notebook's cells in a kernel of its own, and write them as they go."""
+    papermill.execute_notebook(
+        notebook,
+        output,
+        parameters=parameters,
+        cwd=notebook.parent,
+        kernel_name=KERNEL,
+        kernel_manager_class=QuietKernelManager,
+        shutdown_kernel="immediate",
+        execution_timeout=timeout,
+        stdout_file=EpochLines(),
+        progress_bar={"desc": notebook.stem, **BAR},
+    )
+
+
+def _finish(partial: Path, output: Path) -> None:
+    """Give an executed notebook its name; the folder goes with the last one in it."""
+    partial.replace(output)
+    with suppress(OSError):
+        partial.parent.rmdir()
+
+
+def _last_cell(executed: Path) -> str:
+    """Return number and first line of the last code cell that began, for the message."""
+    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
+    begun = [
+        "".join(cell["source"])
+        for cell in cells
+        if cell["cell_type"] == "code" and cell["metadata"].get("papermill", {}).get("start_time")
+    ]
+    if not begun:
+        return "before its first cell"
+    line = next(iter(begun[-1].strip().splitlines()), "")
+    return f"at cell {len(begun)} ({line if len(line) <= 60 else line[:59] + '…'})"
+
+
+def _explain(error: Exception, timeout: int | None) -> str:
+    """Return why a notebook stopped, and the remedy."""
+    if isinstance(error, PapermillExecutionError):
+        return _explain_failure(error.ename, COLOURS.sub("", error.evalue))
+    if isinstance(error, CellTimeoutError) and timeout:
+        return (
+            f"it was not done within {timeout} seconds. Give a cell longer with --timeout, or "
+            "leave --timeout out."
+        )
+    if isinstance(error, DeadKernelError):
+        return f"its kernel died, mostly for lack of memory{_describe_memory()}. {LESS_MEMORY}"
+    return f"its kernel does not answer ({error}). Install the environment anew with `uv sync`."
+
+
+def _explain_failure(kind: str, message: str) -> str:
+    """Return the message of what a cell raised: whole if it is ours, else its last line."""
+    if kind == CovidLungsError.__name__:
+        return message
+    last = next(iter(message.strip().splitlines()[::-1]), "").strip()
+    remedy = f" {LESS_MEMORY}" if kind in MEMORY_ERRORS else ""
+    return f"{kind}: {last}{remedy}" if last else f"{kind}{remedy}"
+
+
+def _describe_memory() -> str:
+    """Return what the largest kernel so far had of the machine's memory, where that is known."""
+    if sys.platform == "win32":
+        return ""
+    import resource  # here, since Windows has none
+
+    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of those that have ended
+    had = largest * (1 if sys.platform == "darwin" else 1024)
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return f": it had up to {had / 1e9:.1f} GB of this machine's {memory / 1e9:.1f} GB"

@@ -1,0 +1,1 @@
+"""Which X-ray is for training, validation and test."""

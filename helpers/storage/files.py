@@ -1,0 +1,121 @@
+"""Files: each is written whole or not at all, whatever happens meanwhile."""
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.folders import PARTIAL, remedy, shown
+
+LEFT_BEHIND = 3600  # seconds without a change: whoever fills a hidden folder has ended
+
+
+def write_whole(path: Path, content: str | bytes) -> Path:
+    """Write a file in place of an older one and return its path; text is written as UTF-8.
+
+    A reader finds the old content or the new, never a part, even after a kill or a power cut.
+
+    Raises:
+        CovidLungsError: it cannot be written; an older one stays as it was.
+    """
+    with replacing(path) as partial:
+        partial.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; the file takes the place of `path` when the block ends well.
+
+    Its name and ending are those of `path`, for writers that choose the format by the ending. The
+    block should do nothing but write there, since any error of the system is taken for one of
+    writing. The folder of `path` must be there: one that vanished with its drive must not be made
+    anew below.
+
+    Raises:
+        CovidLungsError: it cannot be written; an older one stays as it was.
+    """
+    with refusing(path), partial_folder(path.parent) as folder:
+        partial = folder / path.name
+        yield partial
+        with partial.open("rb+") as written:
+            os.fsync(written.fileno())  # else a power cut may leave the name without the content
+        partial.replace(path)
+
+
+@contextmanager
+def partial_folder(folder: Path) -> Iterator[Path]:
+    """Give a new hidden folder in `folder`, on the same disk, and remove it at the end."""
+    partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
+    try:
+        yield partial
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder where there is none, and return it; the folder above it must be there.
+
+    Raises:
+        CovidLungsError: it cannot be made.
+    """
+    with refusing(folder):
+        folder.mkdir(exist_ok=True)
+    return folder
+
+
+def remove(*paths: Path) -> None:
+    """Remove files, where they are there.
+
+    Raises:
+        CovidLungsError: one cannot be removed.
+    """
+    for path in paths:
+        with refusing(path):
+            path.unlink(missing_ok=True)
+
+
+def clear_partial(root: Path) -> None:
+    """Remove the hidden folders that killed writers left in a run folder, or the cache.
+
+    Those that changed lately stay: their writers may be alive.
+    """
+    for pattern in (f"{PARTIAL}*", f"*/{PARTIAL}*"):
+        for folder in root.glob(pattern):
+            with suppress(OSError):  # its writer may be ending just now
+                if is_left_behind(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+
+
+def is_left_behind(folder: Path) -> bool:
+    """Return whether a hidden folder's writer must have ended: nothing in it changed lately."""
+    changed = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    return time.time() - changed > LEFT_BEHIND
+
+
+@contextmanager
+def refusing(path: Path, choice: str = "`run`") -> Iterator[None]:
+    """Turn the system's errors about a path into one for users.
+
+    Args:
+        path: what is written in the block.
+        choice: the parameter or option with which a user chooses another folder.
+
+    Raises:
+        CovidLungsError: the block could not write.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        # zipfile has a ValueError of its own for a file that it could not write to the end.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise CovidLungsError(
+            f"{shown(path)}: cannot be written ({cause.strerror or cause}). "
+            f"{remedy(path, cause)}, or choose another folder with {choice}. What was there stays."
+        ) from error

@@ -1,0 +1,170 @@
+"""Folders: the project's root, the runs, the cache, and how a path is shown."""
+
+import errno
+import os
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from helpers.storage.colab import (
+    DRIVE_FOLDER,
+    LOCAL_FOLDER,
+    WHAT_TO_CLICK,
+    in_colab,
+    is_mounted,
+    on_drive,
+)
+from helpers.storage.errors import CovidLungsError
+
+PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whole yet
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE}
+SEGMENTER, DETECTOR = "segmentation/model.keras", "detection/model.keras"  # below a run folder
+# Below the folder of a training: what it goes on from, and what a finished one was.
+TRAINING_STATE, TRAINING_RECORD = "unfinished/state.npz", "training.json"
+
+
+def project_root() -> Path:
+    """Return the checkout that holds `helpers`, or the current folder if it was pip-installed."""
+    root = Path(__file__).resolve().parents[2]
+    return root if (root / "pyproject.toml").is_file() else Path.cwd()
+
+
+def home_folder() -> Path:
+    """Return the folder that outlives the machine: Drive in Colab, else the project's root."""
+    if in_colab():
+        return DRIVE_FOLDER if DRIVE_FOLDER.parent.is_dir() else LOCAL_FOLDER
+    return project_root()
+
+
+def runs_root() -> Path:
+    """Return the folder of all runs: `$COVID_LUNGS_RUNS`, or `runs/` in the home folder."""
+    named = os.environ.get("COVID_LUNGS_RUNS")
+    return Path(named).expanduser().resolve() if named else home_folder() / "runs"
+
+
+def cache_root() -> Path:
+    """Return the local folder for what can be made again: `$COVID_LUNGS_CACHE`, or `cache/`."""
+    named = os.environ.get("COVID_LUNGS_CACHE")
+    local = LOCAL_FOLDER if in_colab() else project_root()
+    return Path(named).expanduser().resolve() if named else local / "cache"
+
+
+def default_run_name(data: str, recipe: str) -> str:
+    """Return `demo` for the demo by its own recipe, else `<data's stem>-<recipe>`."""
+    if data == recipe == "demo":
+        return "demo"
+    return f"{Path(data).resolve().stem}-{recipe}"
+
+
+def find_run(run: str | None, data: str, recipe: str) -> Path:
+    """Return the run's folder, made if it is missing.
+
+    Args:
+        run: a name below the runs' root, a folder's path, or None for the default name.
+        data: the data set's source, as the notebooks and the command take it.
+        recipe: the recipe's name.
+
+    Raises:
+        CovidLungsError: the folder cannot be made.
+    """
+    name = (run or default_run_name(data, recipe)).rstrip("/")
+    try:
+        folder = _run_folder(name)
+        for part in ("detection", "segmentation", "shortcuts", "figures", "notebooks"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CovidLungsError(
+            f"{name}: the run folder cannot be made ({error.strerror}). "
+            f"{remedy(runs_root() / name, error)}, or choose another with `run`."
+        ) from error
+    except (RuntimeError, ValueError) as error:  # no path, such as ~nobody
+        raise CovidLungsError(
+            f"{name}: the run folder cannot be made ({error}). Choose another with `run`."
+        ) from error
+    return folder
+
+
+def find_trained(run: str) -> Path:
+    """Return the folder of a run that has a trained segmenter; nothing is made.
+
+    Args:
+        run: a name below the runs' root, or a folder's path.
+
+    Raises:
+        CovidLungsError: there is no such run, or it has no segmenter yet.
+    """
+    with suppress(OSError, RuntimeError, ValueError):  # no path at all, such as ~nobody
+        folder = _run_folder(run.rstrip("/"))
+        if run and folder.is_dir():
+            require(folder / SEGMENTER, "04_segment_lungs")
+            return folder
+    trained = sorted(path.parents[2].name for path in runs_root().glob(f"*/{SEGMENTER}"))
+    choice = (
+        f"Choose from {', '.join(trained)}" if trained else "Train with `covid-lungs run` first"
+    )
+    raise CovidLungsError(
+        f"run {run!r}: no such run in {shown(runs_root())}. {choice}, or give a run folder's path."
+    )
+
+
+def _run_folder(name: str) -> Path:
+    """Return the folder of a run given by its name, or by a path."""
+    is_path = name != Path(name).name or name in {".", ".."}
+    return Path(name).expanduser().resolve() if is_path else runs_root() / name
+
+
+def require(path: Path, notebook: str) -> Path:
+    """Return `path`, or say which notebook makes it.
+
+    Raises:
+        CovidLungsError: the file does not exist.
+    """
+    if not path.is_file():
+        raise CovidLungsError(
+            f"{shown(path)} not found: run {notebook} first, with the same `data`, "
+            f"`run` and `recipe`.{_where_it_may_be()}"
+        )
+    return path
+
+
+def _where_it_may_be() -> str:
+    """Return that Google Drive is not there, if Colab's notebooks may have left a file on it."""
+    if not in_colab() or is_mounted():
+        return ""
+    return f" If it is on Google Drive, run the cell that mounts it and {WHAT_TO_CLICK}."
+
+
+def remedy(path: Path, error: OSError) -> str:
+    """Return what helps against an error of the system about a file or folder, in a clause."""
+    if error.errno in NO_ROOM:
+        if on_drive(path):
+            return "Google Drive is full: delete files there and empty its trash"
+        return "Make room on its disk"
+    if error.errno not in GONE:
+        return "Mend the permissions, or close the program that has it open"
+    if on_drive(path):
+        return f"Google Drive went away: run the cell that mounts it again and {WHAT_TO_CLICK}"
+    return "Its folder is gone: reconnect the drive that it was on"
+
+
+def make_partial(target: Path) -> Path:
+    """Return a new hidden folder beside `target`, to be filled and then renamed.
+
+    Raises:
+        CovidLungsError: the folder that is to hold both cannot be made.
+    """
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=PARTIAL, dir=target.parent))
+    except OSError as error:
+        raise CovidLungsError(
+            f"{shown(target.parent)}: this folder cannot be made or written to ({error.strerror}). "
+            "Mend its permissions, or choose another with COVID_LUNGS_CACHE."
+        ) from error
+
+
+def shown(path: Path) -> str:
+    """Return a path as a reader should see it: below the project's root, if it is there."""
+    root = project_root()
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else str(path)

@@ -1,0 +1,84 @@
+"""Batches: what the networks train on, in an order that depends on seed and epoch alone."""
+
+import math
+
+import numpy as np
+
+from helpers.train.augmentation import STRENGTHS, augment
+from helpers.train.backend import keras
+
+
+class Batches(keras.utils.PyDataset):
+    """X-rays with their targets, as `Model.fit` takes them.
+
+    A batch is a pair of float32 arrays: X-rays in 0..1, (batch, height, width, 1), and the targets
+    with a last axis of one added: labels (batch, 1) or masks (batch, height, width, 1).
+    """
+
+    def __init__(
+        self,
+        images: np.ndarray,
+        targets: np.ndarray,
+        rows: np.ndarray,
+        batch_size: int,
+        shuffle_seed: int | None = None,
+        augmentation: str = "none",
+    ):
+        """Take batches from arrays.
+
+        Args:
+            images: uint8, (N, height, width).
+            targets: labels (N,) or masks (N, height, width), zeros and ones.
+            rows: which of the N to use, in the order in which to use them.
+            batch_size: X-rays a batch; the last one may be smaller.
+            shuffle_seed: the seed of a new order each epoch, whose last batch is filled up with
+                the epoch's first X-rays, since a network compiled for one size of batch is slow
+                with another; None keeps the order of `rows`, each of which comes once.
+            augmentation: a name in `augmentation.STRENGTHS`, by which X-rays and masks are changed,
+                or `none`; decided by seed, epoch and row, so that training can be resumed.
+        """
+        super().__init__()
+        self.strength = STRENGTHS.get(augmentation)
+        self.images, self.targets = images, targets
+        self.rows, self.batch_size, self.shuffle_seed = np.asarray(rows), batch_size, shuffle_seed
+        self.start_epoch(0)
+
+    def __len__(self) -> int:
+        """Return the batches of an epoch."""
+        return math.ceil(len(self.order) / self.batch_size)
+
+    def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return one batch."""
+        rows = self.order[position * self.batch_size : (position + 1) * self.batch_size]
+        images, targets = self.images[rows], self.targets[rows]
+        if self.strength:
+            changed = [self._augment(*given) for given in zip(rows, images, targets, strict=True)]
+            images, targets = map(np.stack, zip(*changed, strict=True))
+        return scale(images), targets.astype("float32")[..., None]
+
+    def _augment(
+        self, row: int, image: np.ndarray, target: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return an X-ray and its mask as this epoch shows them; a label stays what it is."""
+        generator = np.random.default_rng((self.shuffle_seed, self.epoch, row))
+        if target.ndim == 0:
+            return augment(image, np.zeros_like(image), self.strength, generator)[0], target
+        return augment(image, target, self.strength, generator)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Draw an epoch's order: computed from its number, so that training can be resumed.
+
+        `train` calls this. Keras' own `on_epoch_end` would not do: Keras calls it once more before
+        the first epoch of a model that has not been trained yet.
+        """
+        self.epoch, self.order = epoch, self.rows
+        if self.shuffle_seed is not None:
+            generator = np.random.default_rng((self.shuffle_seed, epoch))
+            order = generator.permutation(self.rows)
+            whole = max(1, math.ceil(len(order) / self.batch_size)) * self.batch_size
+            self.order = np.resize(order, whole) if len(order) > self.batch_size else order
+
+
+def scale(images: np.ndarray) -> np.ndarray:
+    """Return uint8 X-rays (..., height, width) as float32 in 0..1, (..., height, width, 1)."""
+    return images.astype("float32")[..., None] / 255

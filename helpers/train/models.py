@@ -1,0 +1,118 @@
+"""Models: the CNN that detects COVID and the U-Net that segments lungs."""
+
+from helpers.train.backend import keras
+from helpers.train.recipes import DetectionSettings, SegmentationSettings
+
+layers = keras.layers
+
+
+def build_detector(settings: DetectionSettings) -> keras.Model:
+    """Return the recipe's CNN: a probability of COVID for each X-ray.
+
+    Returns:
+        float32 (N, image_size, image_size, 1) in 0..1 -> float32 (N, 1) in 0..1.
+    """
+    return _build_pooled(settings) if settings.pooled else _build_original(settings)
+
+
+def _build_original(settings: DetectionSettings) -> keras.Sequential:
+    """Return the CNN of the original work.
+
+    Each block is a convolution of 3x3 filters, ReLU and max pooling by two; a dense layer of 256
+    units and a sigmoid follow.
+    """
+    model = keras.Sequential(name="detector")
+    model.add(keras.Input((settings.image_size, settings.image_size, 1), name="xray"))
+    for filters in settings.filters:
+        model.add(layers.Conv2D(filters, 3, activation="relu"))
+        model.add(layers.MaxPooling2D(2))
+    model.add(layers.Flatten())
+    model.add(layers.Dense(256, activation="relu"))
+    model.add(layers.Dense(1, activation="sigmoid", name="covid_probability"))
+    return model
+
+
+def _build_pooled(settings: DetectionSettings) -> keras.Model:
+    """Return a CNN that judges the mean of what its filters find, wherever they find it.
+
+    Each block is two convolutions of 3x3 filters, each normalised and rectified, and max pooling
+    by two. With no weight for any place there is less to learn by heart (Lin et al. 2014).
+    """
+    inputs = keras.Input((settings.image_size, settings.image_size, 1), name="xray")
+    features = _standardise(inputs) if settings.standardised else inputs
+    for filters in settings.filters:
+        features = layers.MaxPooling2D(2)(_convolve_twice(features, filters))
+    features = layers.GlobalAveragePooling2D()(features)
+    outputs = layers.Dense(1, activation="sigmoid", name="covid_probability")(features)
+    return keras.Model(inputs, outputs, name="detector")
+
+
+def build_unet(settings: SegmentationSettings) -> keras.Model:
+    """Return a U-Net (Ronneberger et al. 2015) with batch normalisation: lung or not, each pixel.
+
+    Going down, each level convolves and halves the image; going up, each level doubles it and
+    joins what the same level saw on the way down. The bottom has twice the last level's filters.
+    With a `patch`, a first convolution makes one of so many pixels a side, and the last layer
+    makes as many of one again, in between all is so much smaller and faster.
+
+    Returns:
+        float32 (N, image_size, image_size, 1) in 0..1 -> float32 of the same shape in 0..1.
+    """
+    inputs = keras.Input((settings.image_size, settings.image_size, 1), name="xray")
+    features, skipped = inputs, []
+    if settings.standardised:
+        features = _standardise(features)
+    if settings.patch > 1:
+        features = _convolve(features, settings.filters[0], settings.patch, settings.patch)
+    for filters in settings.filters:
+        features = _convolve_twice(features, filters)
+        skipped.append(features)
+        features = layers.MaxPooling2D(2)(features)
+    features = _convolve_twice(features, 2 * settings.filters[-1])
+    for filters, skip in zip(reversed(settings.filters), reversed(skipped), strict=True):
+        features = layers.Conv2DTranspose(filters, 2, strides=2)(features)
+        features = layers.Concatenate()([features, skip])
+        features = _convolve_twice(features, filters)
+    features = layers.Conv2D(1, 1)(features)
+    if settings.patch > 1:
+        features = layers.UpSampling2D(settings.patch, interpolation="bilinear")(features)
+    # In 32 bits whatever came before: near 0 and 1 sixteen are too few.
+    outputs = layers.Activation("sigmoid", dtype="float32", name="lung_probability")(features)
+    return keras.Model(inputs, outputs, name="unet")
+
+
+def look_twice(model: keras.Model) -> keras.Model:
+    """Return a network that looks at each X-ray and at its mirror image, and takes the mean.
+
+    Chests are nearly symmetric: what one look misses, the other may see. It takes twice the time.
+
+    Args:
+        model: a U-Net; its weights are shared, not copied.
+    """
+    inputs = keras.Input(model.input_shape[1:], name="xray")
+    # Anew, without the loss that it was compiled with: a loaded network must not ask for that.
+    look = keras.Model(model.input, model.output, name=model.name)
+    mirrored = keras.ops.flip(look(keras.ops.flip(inputs, axis=2)), axis=2)
+    outputs = layers.Average(dtype="float32", name="mean_probability")([look(inputs), mirrored])
+    return keras.Model(inputs, outputs, name="unet_twice")
+
+
+def _standardise(xrays):
+    """Return each X-ray with the mean 0 and the variance 1 over its pixels; nothing is learnt."""
+    return layers.LayerNormalization(
+        axis=(1, 2, 3), epsilon=1e-5, center=False, scale=False, name="standardised"
+    )(xrays)
+
+
+def _convolve_twice(features, filters: int):
+    """Return features after two convolutions of 3x3, each normalised and rectified."""
+    return _convolve(_convolve(features, filters, 3), filters, 3)
+
+
+def _convolve(features, filters: int, width: int, stride: int = 1):
+    """Return features after a convolution, normalised and rectified."""
+    # The normalisation that follows has a bias of its own.
+    convolution = layers.Conv2D(filters, width, strides=stride, padding="same", use_bias=False)
+    # Keras' own 0.99 needs thousands of steps before its running means can be trusted.
+    normalisation = layers.BatchNormalization(momentum=0.9)
+    return layers.ReLU()(normalisation(convolution(features)))

@@ -1,0 +1,195 @@
+"""Recipes: every number of a training run, under one name."""
+
+from dataclasses import asdict, dataclass, replace
+
+import pandas as pd
+
+from helpers.storage.errors import CovidLungsError
+
+THRESHOLD = 0.5  # a probability above it counts as COVID, or as lung
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The numbers of one training.
+
+    Attributes:
+        image_size: height and width of the network's input, in pixels.
+        filters: of each convolution block, in order.
+        epochs: passes over the training split.
+        batch_size: X-rays a step.
+        learning_rate: of Adam.
+        standardised: whether each X-ray's grey values are brought to mean 0 and variance 1.
+        augmentation: a name in `augmentation.STRENGTHS`, or `none`.
+        schedule: `constant`, or `cosine`: up for the first tenth of the steps, then down to 0.
+    """
+
+    image_size: int
+    filters: tuple[int, ...]
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    standardised: bool = False
+    augmentation: str = "none"
+    schedule: str = "constant"
+
+    def override(self, **changes: int | None) -> "Settings":
+        """Return these settings with changes; None means: as the recipe says.
+
+        Raises:
+            CovidLungsError: a value is not a whole number above zero, or the images are so small
+                that nothing is left of them after the network's poolings.
+        """
+        given = {name: value for name, value in changes.items() if value is not None}
+        for name, value in given.items():
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise CovidLungsError(f"{name} = {value!r}: give a whole number above zero.")
+        settings = replace(self, **given)
+        step = settings.coarsest_pixel
+        # From 24 pixels the detector's three convolutions without padding leave one.
+        smallest = max(24, 2 * step)
+        if settings.image_size % step or settings.image_size < smallest:
+            raise CovidLungsError(
+                f"image_size = {settings.image_size}: this network shrinks its input "
+                f"{step} times, so give a multiple of {step}, at least {smallest}."
+            )
+        return settings
+
+    @property
+    def coarsest_pixel(self) -> int:
+        """Return how many pixels a side one value stands for after the last pooling."""
+        return 2 ** len(self.filters)
+
+    def table(self) -> pd.DataFrame:
+        """Return the settings as a table to print, a row a number."""
+        rows = {name.replace("_", " "): str(value) for name, value in asdict(self).items()}
+        return pd.DataFrame({"value": rows})
+
+
+@dataclass(frozen=True)
+class DetectionSettings(Settings):
+    """The numbers of the detector's training.
+
+    Attributes:
+        pooled: whether the mean of each feature over the picture is judged, with normalised
+            convolutions before it, instead of every place of the picture by itself.
+    """
+
+    pooled: bool = False
+
+
+@dataclass(frozen=True)
+class SegmentationSettings(Settings):
+    """The numbers of the U-Net's training.
+
+    Attributes:
+        patch: pixels a side that the first convolution makes one of, and the last step one again.
+        cross_entropy: whether binary cross-entropy is added to the Dice loss.
+        look_twice: whether the trained network also sees each X-ray's mirror image.
+        mixed_precision: whether to calculate in 16 bits where the machine does that faster.
+        compiled: whether XLA may compile the steps, which takes longer than short trainings gain.
+    """
+
+    patch: int = 1
+    cross_entropy: bool = False
+    look_twice: bool = False
+    mixed_precision: bool = False
+    compiled: bool = False
+
+    @property
+    def coarsest_pixel(self) -> int:
+        """Return how many pixels a side one value stands for after the last pooling."""
+        return self.patch * super().coarsest_pixel
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings for the detector, for the segmenter, and for the detector on views of X-rays."""
+
+    detection: DetectionSettings
+    segmentation: SegmentationSettings
+    shortcuts: DetectionSettings = DetectionSettings(
+        image_size=96,
+        filters=(8, 16, 32),
+        epochs=12,
+        batch_size=8,
+        learning_rate=3e-3,
+        schedule="cosine",
+        pooled=True,  # sees a step of brightness that a weight for every place does not
+    )
+
+
+RECIPES = {
+    # Minutes on two CPU cores.
+    "demo": Recipe(
+        detection=DetectionSettings(
+            image_size=128, filters=(16, 32, 16), epochs=12, batch_size=8, learning_rate=1e-3
+        ),
+        segmentation=SegmentationSettings(
+            image_size=128, filters=(8, 16, 32, 64), epochs=5, batch_size=4, learning_rate=2e-3
+        ),
+        shortcuts=DetectionSettings(
+            image_size=64,
+            filters=(8, 16, 32),
+            epochs=8,
+            batch_size=8,
+            learning_rate=3e-3,
+            schedule="cosine",
+            pooled=True,
+        ),
+    ),
+    # The work that this project reproduces; it names no learning rate for the detector: Adam's own.
+    "original": Recipe(
+        detection=DetectionSettings(
+            image_size=256, filters=(16, 32, 16), epochs=45, batch_size=6, learning_rate=1e-3
+        ),
+        segmentation=SegmentationSettings(
+            image_size=512,
+            filters=(64, 128, 256, 512),
+            epochs=10,
+            batch_size=2,
+            learning_rate=1e-4,
+            compiled=True,
+        ),
+    ),
+    # What we would train today; chosen on the validation splits of real X-rays.
+    "best": Recipe(
+        detection=DetectionSettings(
+            image_size=128,
+            filters=(16, 32, 64, 96),
+            epochs=15,
+            batch_size=16,
+            learning_rate=3e-3,
+            standardised=True,
+            augmentation="light",
+            schedule="cosine",
+            pooled=True,
+        ),
+        segmentation=SegmentationSettings(
+            image_size=256,
+            filters=(24, 48, 96, 128),
+            epochs=30,
+            batch_size=8,
+            learning_rate=3e-3,
+            patch=4,
+            standardised=True,
+            augmentation="strong",
+            cross_entropy=True,
+            schedule="cosine",
+            look_twice=True,
+            mixed_precision=True,
+            compiled=True,
+        ),
+    ),
+}
+
+
+def find_recipe(name: str) -> Recipe:
+    """Return the recipe of that name.
+
+    Raises:
+        CovidLungsError: there is none.
+    """
+    if name not in RECIPES:
+        raise CovidLungsError(f"recipe {name!r} is unknown: choose one of {', '.join(RECIPES)}.")
+    return RECIPES[name]

@@ -1,0 +1,457 @@
+import ast
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import cv2
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.audit import checks, metadata
+from helpers.audit.examination import (
+    STOPS,
+    check_allowed,
+    describe_audit,
+    examine,
+    findings_html,
+    findings_table,
+    refuse_unusable,
+    source_counts,
+)
+from helpers.data import synthetic
+from helpers.data.sources import DataSet
+from helpers.split.index import build_index
+from helpers.storage.errors import CovidLungsError
+from tests.support.builders import COUNTS, image_path, make_data_set, mask_path, refused
+from tests.support.faults import (
+    ALONE,
+    MOVING,
+    PLANTERS,
+    Planted,
+    Victim,
+    class_names,
+    encode,
+    grey,
+    put,
+)
+
+DRAWN = {"COVID": 8, "Normal": 2, "Lung_Opacity": 2, "Viral Pneumonia": 2}
+REAL = "COVID-19_Radiography_Dataset"
+REAL_CLASSES = ("COVID", "Lung_Opacity", "Normal", "Viral Pneumonia")
+# Where faults of a whole class are planted, away from the others' victims.
+WHOLE = {"metadata unreadable": "Viral Pneumonia", "masks of two conventions": "Normal"}
+MAKERS = ("find", "Finding")  # of findings, in the code
+EVERYTHING = ", ".join(STOPS)
+OF_OTHER_LAYOUTS = {"half_a_mask"}  # tests/test_layouts.py
+
+
+def link(source: Path, target: Path) -> DataSet:
+    """Return a data set of hard links, whose files may be replaced but not written to."""
+    shutil.copytree(source, target, copy_function=os.link)
+    return DataSet(target.name, target, synthetic=False)
+
+
+def by_name(audit: dict) -> dict[str, dict]:
+    return {finding["name"]: finding for finding in audit["findings"]}
+
+
+def errors(audit: dict) -> set[str]:
+    return {finding["name"] for finding in audit["findings"] if finding["level"] == "error"}
+
+
+def check_found(planted: Planted, audit: dict) -> None:
+    finding = by_name(audit)[planted.finding]
+    assert planted.shown in finding["examples"]
+    assert planted.text in finding["text"]
+    assert finding["remedy"]
+    assert finding["count"] == len(finding["examples"])
+
+
+@pytest.fixture(scope="module")
+def drawn_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few of the demo's X-rays and masks at 128 pixels, with their metadata."""
+    root = tmp_path_factory.mktemp("drawn")
+    synthetic.write_data_set(root, DRAWN, copies=0)
+    for part, way in {"images": cv2.INTER_AREA, "masks": cv2.INTER_NEAREST}.items():
+        for path in root.glob(f"*/{part}/*.png"):
+            put(path, encode(cv2.resize(grey(path), (128, 128), interpolation=way)))
+    return root
+
+
+@pytest.fixture
+def drawn(drawn_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DataSet:
+    """A data set to plant faults in, of which an audit lists every file that it finds."""
+    monkeypatch.setattr("helpers.audit.examination.EXAMPLES", 100_000)
+    monkeypatch.setattr("helpers.audit.mask_shapes.FEWEST_MASKS", DRAWN["COVID"])
+    return link(drawn_base, tmp_path / "drawn")
+
+
+@pytest.mark.parametrize("name", PLANTERS)
+def test_a_planted_fault_is_found(drawn, name):
+    planted = PLANTERS[name](Victim(drawn.root, "COVID", "COVID-5"))
+    index, audit = examine(drawn)
+    check_found(planted, audit)
+    if name not in ALONE:
+        assert errors(audit) <= {planted.finding}, "nothing else is called an error"
+    assert audit["counts"]["COVID"] == DRAWN["COVID"] + planted.usable
+    assert audit["counts"] | index["class"].value_counts().to_dict() == audit["counts"]
+
+
+def test_without_a_planted_fault_none_is_found(drawn):
+    _, audit = examine(drawn)
+    notes = ["mask_convention", "metadata_wrong_size"]  # wrong as in the real database
+    assert list(by_name(audit)) == ["published_missing", *notes]
+    assert audit["left_out"] == []
+    assert audit["verdict"] == "Usable: 14 X-rays in 4 classes (0 errors, 1 warning, 2 notes)."
+
+
+def names_in(module: object) -> set[str]:
+    """Return the names of the findings that a module's code makes."""
+    nodes = ast.walk(ast.parse(Path(module.__file__).read_text(encoding="utf-8")))
+    calls = [node for node in nodes if getattr(getattr(node, "func", None), "id", "") in MAKERS]
+    return {call.args[0].value for call in calls if isinstance(call.args[0], ast.Constant)}
+
+
+def test_there_is_a_planter_for_every_finding(data_set):
+    known = {*names_in(checks), *names_in(metadata), *checks.FAULTS} - OF_OTHER_LAYOUTS
+    victim = Victim(data_set.root, "COVID", "COVID-1")
+    assert {plant(victim).finding for plant in PLANTERS.values()} == known
+    assert len(known) > len(checks.FAULTS) + 20, "the search of the code found them"
+
+
+def state(root: Path) -> dict[str, tuple[int, int]]:
+    return {
+        str(path): (path.stat().st_size, path.stat().st_mtime_ns)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_all_faults_planted_in_real_xrays_are_found_at_once(real_sets, tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.audit.examination.EXAMPLES", 100_000)
+    before = state(real_sets[REAL].root)
+    data_set = link(real_sets[REAL].root, tmp_path / "faulty")
+    counts = {name: len(list((data_set.root / name / "images").iterdir())) for name in REAL_CLASSES}
+    stems = sorted(path.stem for path in (data_set.root / "Lung_Opacity" / "images").iterdir())
+    planted = []
+    for number, name in enumerate(name for name in PLANTERS if name not in ALONE):
+        class_name = WHOLE.get(name, "Lung_Opacity")
+        planted.append(PLANTERS[name](Victim(data_set.root, class_name, stems[9 * number])))
+    index, audit = examine(data_set)
+    for fault in planted:
+        check_found(fault, audit)
+    counts["Lung_Opacity"] += sum(fault.usable for fault in planted)
+    assert audit["counts"] == index["class"].value_counts().to_dict() == counts
+    lost = [fault for fault in planted if fault.finding in checks.FAULTS]
+    left_out = {row["file"]: row for row in audit["left_out"]}
+    # Beside them the other files of a name, and the X-rays whose copies were planted.
+    assert len(left_out) == len(audit["left_out"]) == len(lost) + 2 + 2
+    for fault in lost:
+        assert left_out[fault.shown]["finding"] == fault.finding
+        assert left_out[fault.shown]["remedy"]
+    assert not left_out.keys() & {*index["file"], *index["mask"]}
+    assert state(real_sets[REAL].root) == before
+
+
+def test_the_clean_real_xrays_hold_the_copies_and_the_mask_that_were_seen_by_eye(real_indexes):
+    index, audit = real_indexes[REAL]
+    assert not errors(audit)
+    copies = index[index.duplicated("copy_of", keep=False)]
+    numbers = (156, 166, 167, 179, 235)
+    assert list(copies["file"]) == [f"COVID/images/COVID-{number}.png" for number in numbers]
+    assert by_name(audit)["near_copies"]["count"] == len(numbers)
+    assert "exact_copies" not in by_name(audit)
+    masks = by_name(audit)["implausible_mask"]
+    assert masks["examples"] == ["Viral Pneumonia/masks/Viral Pneumonia-3.png"]
+    assert masks["count"] == 1
+    counts = audit["counts"]
+    assert by_name(audit)["published_missing"]["count"] == 21_165 - sum(counts.values())
+    assert source_counts(audit).loc["github.com/ieee8023"].to_dict() == {
+        **dict.fromkeys(REAL_CLASSES, 0),
+        "COVID": 256,
+    }
+
+
+def test_real_masks_of_two_conventions_must_not_be_mixed(real_indexes):
+    told = [audit["mask_conventions"] for _, audit in real_indexes.values()]
+    assert told == [dict.fromkeys(REAL_CLASSES, "in"), {"Normal": "out", "Tuberculosis": "out"}]
+    both = {"Normal": "in", "Tuberculosis": "out"}
+    assert checks.about_conventions(both)[0].name == "mixed_mask_conventions"
+
+
+faults = st.lists(
+    st.tuples(
+        st.sampled_from([name for name in PLANTERS if name not in MOVING]),
+        st.sampled_from(list(COUNTS)),
+        st.integers(1, 3),
+    ),
+    max_size=8,
+)
+
+
+# Those of one X-ray that also show in noise, of which the tiny data sets are made.
+SINGLE = [
+    name
+    for name in PLANTERS
+    if name not in (*ALONE, "sources that tell the class", "metadata unreadable")
+    and not name.startswith(("near", "published", "masks"))
+]
+
+
+@settings(max_examples=40, deadline=None)
+@given(faults=faults)
+def test_any_faults_leave_an_audit_that_adds_up(faults):
+    with tempfile.TemporaryDirectory() as folder:
+        data_set = make_data_set(Path(folder) / "tiny", dict.fromkeys(COUNTS, 3))
+        for name, class_name, number in faults:
+            PLANTERS[name](Victim(data_set.root, class_name, f"{class_name}-{number}"))
+        classes = class_names(data_set.root)
+        index, audit = examine(data_set)
+        files = {path.relative_to(data_set.root).as_posix() for path in data_set.root.rglob("*")}
+    left_out = [row["file"] for row in audit["left_out"]]
+    used = {*index["file"], *index["mask"]}
+    assert left_out == sorted(set(left_out))
+    assert all(row["fault"] and row["remedy"] for row in audit["left_out"])
+    assert not used & set(left_out)
+    assert used | set(left_out) <= files
+    counted = {finding["name"]: finding["count"] for finding in audit["findings"]}
+    for name in {row["finding"] for row in audit["left_out"]}:
+        assert counted[name] == sum(row["finding"] == name for row in audit["left_out"])
+    usable = index["class"].value_counts().to_dict()
+    assert audit["counts"] == dict.fromkeys(classes, 0) | usable
+    assert bool(errors(audit)) == bool(left_out or errors(audit) & set(STOPS))
+    assert len(audit["verdict"].splitlines()) == 1
+    assert json.loads(json.dumps(audit)) == audit
+    check_refusals(audit)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    names=st.lists(st.sampled_from(SINGLE), unique=True, max_size=6),
+    victims=st.permutations([(name, number) for name in COUNTS for number in (1, 2, 3)]),
+)
+def test_faults_of_several_xrays_do_not_blur_each_other(names, victims):
+    counts, planted = dict.fromkeys(COUNTS, 3), []
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr("helpers.audit.examination.EXAMPLES", 100)
+        data_set = make_data_set(Path(folder) / "tiny", counts)
+        names = sorted(names, key=SINGLE.index)
+        for name, (class_name, number) in zip(names, victims, strict=False):
+            victim = Victim(data_set.root, class_name, f"{class_name}-{number}")
+            planted.append(PLANTERS[name](victim))
+            counts[class_name] += planted[-1].usable
+        _, audit = examine(data_set)
+    for fault in planted:
+        check_found(fault, audit)
+    assert audit["counts"] == counts
+    lost = {fault.shown for fault in planted if fault.usable < 0}
+    assert lost <= {row["file"] for row in audit["left_out"]}
+
+
+def check_refusals(audit: dict) -> None:
+    """Expect a refusal if something stops a run, and none if it is allowed and X-rays are left."""
+    for allow, stops in {"": set(STOPS) & errors(audit), EVERYTHING: set()}.items():
+        try:
+            refuse_unusable(audit, allow)
+        except CovidLungsError as error:
+            assert stops or not any(audit["counts"].values())
+            assert audit["data"]["name"] in str(error)
+        else:
+            assert not stops
+            assert any(audit["counts"].values())
+
+
+def plant(data_set: DataSet, name: str) -> None:
+    PLANTERS[name](Victim(data_set.root, "COVID", "COVID-1"))
+
+
+@pytest.mark.parametrize(
+    ("fault", "finding", "words"),
+    [
+        ("class without X-rays", "class_without_xrays", "without a usable X-ray (Tuberculosis)"),
+        ("masks called otherwise", "mostly_unusable", "perhaps this is another data set"),
+    ],
+)
+def test_what_stops_a_run_can_be_allowed(data_set, fault, finding, words):
+    sound, _ = examine(data_set)
+    plant(data_set, fault)
+    other = next(name for name in STOPS if name != finding)
+    for allow in ("", other):
+        with refused("tiny", words, f"allow {finding}"):
+            build_index(data_set, allow)
+    index, audit = build_index(data_set, f" {finding} ,{other},")
+    assert set(index["file"]) == set(sound["file"]) - {row["file"] for row in audit["left_out"]}
+    assert by_name(audit)[finding]["level"] == "error"
+    assert audit["verdict"].startswith("Not usable as it is, with only")
+
+
+def test_each_of_two_stops_must_be_allowed(data_set):
+    plant(data_set, "masks called otherwise")
+    plant(data_set, "class without X-rays")
+    for allowed, named in (STOPS, STOPS[::-1]):
+        with refused("tiny", "perhaps" if named == "mostly_unusable" else "Tubercul", named):
+            build_index(data_set, allowed)
+    assert len(build_index(data_set, EVERYTHING)[0]) == 2
+
+
+@pytest.mark.parametrize("allow", ["speed", "mostly_unusable,speed", "Mostly_unusable"])
+def test_an_unknown_finding_cannot_be_allowed(data_set, allow):
+    name = allow.rpartition(",")[2]
+    with refused(f"allow {name!r}", "choose from", EVERYTHING):
+        build_index(data_set, allow)
+
+
+@pytest.mark.parametrize("name", ["black_mask", "near_copies", "published_missing"])
+def test_a_finding_that_stops_nothing_cannot_be_allowed(name):
+    with refused(f"allow {name!r}", "choose from", EVERYTHING):
+        check_allowed(name)
+
+
+def test_nothing_usable_cannot_be_allowed(data_set):
+    for path in data_set.root.glob("*/masks/*.png"):
+        path.write_bytes(b"")
+    with refused("tiny", "no X-ray can be used", "COVID/masks/COVID-1.png: the file"):
+        build_index(data_set, EVERYTHING)
+
+
+def test_empty_folders_only_cannot_be_allowed(tmp_path):
+    (tmp_path / "tiny" / "COVID" / "images").mkdir(parents=True)
+    with refused("tiny", "found COVID, no pictures", "Give the folder"):
+        build_index(DataSet("tiny", tmp_path / "tiny", synthetic=False), EVERYTHING)
+
+
+def test_a_stop_shows_a_fault_of_the_class_that_it_names(data_set):
+    image_path(data_set.root, "COVID", 1).write_bytes(b"")
+    for number in range(1, 6):
+        mask_path(data_set.root, "Normal", number).write_bytes(b"no mask")
+    with refused("(Normal)", "For example Normal/masks/Normal-1.png: cannot be", "restore them"):
+        build_index(data_set)
+    shutil.rmtree(data_set.root / "Normal" / "masks")
+    shutil.rmtree(data_set.root / "Normal" / "images")
+    (data_set.root / "Normal" / "masks").mkdir()
+    with refused("(Normal). Restore the files", "or remove the folders", "class_without_xrays"):
+        build_index(data_set)
+
+
+ODD_NAMES = ["line\nbreak.png", "return\r.png", "\x1b[31mred.png", "\t.txt", "caf\udce9.png"]
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_a_name_that_no_table_can_hold_is_refused(data_set, name):
+    try:
+        image_path(data_set.root, "COVID", 1).rename(data_set.root / "COVID" / "images" / name)
+    except OSError:
+        pytest.skip("this file system has no such names")
+    with refused(repr(f"COVID/images/{name}"), "no table can hold", "Rename it"):
+        build_index(data_set)
+
+
+@pytest.mark.parametrize("folder", ["line\nbreak", "line\nbreak/COVID/images"])
+def test_a_folder_whose_name_no_table_can_hold_is_refused(data_set, folder):
+    (data_set.root / folder / "images").mkdir(parents=True)
+    root = data_set.root / "line\nbreak" if "/" in folder else data_set.root
+    with refused(repr("line\nbreak"), "no table can hold", "Rename it"):
+        examine(DataSet(root.name, root, synthetic=False))
+
+
+def test_names_of_other_scripts_with_commas_and_quotes_are_fine(data_set):
+    for number, stem in enumerate(['été, "1"', "肺 1", "NA", "1e5"], 1):
+        for path in (image_path, mask_path):
+            old = path(data_set.root, "COVID", number)
+            old.rename(old.with_stem(stem))
+    index, audit = build_index(data_set)
+    stems = {Path(file).stem for file in index["file"][:4]}
+    assert stems == {'été, "1"', "肺 1", "NA", "1e5"}
+    assert audit["left_out"] == []
+
+
+AUDIT = {
+    "data": {"name": "tiny", "synthetic": False},
+    "layout": "no masks (<class>)",
+    "verdict": "Usable.",
+    "findings": [
+        {
+            "name": "black_mask",
+            "level": "error",
+            "text": "masks that are all black",
+            "count": 1_234,
+            "examples": ["a/masks/<b>.png", "b.png", "c.png"],
+            "remedy": "draw them again",
+        },
+        {
+            "name": "not_square",
+            "level": "note",
+            "text": "X-rays" + " that are not square" * 10,
+            "count": 1,
+            "examples": ["d.png"],
+            "remedy": "nothing",
+        },
+    ],
+}
+
+
+def test_findings_are_shown_in_a_terminal():
+    assert describe_audit(AUDIT).splitlines()[:6] == [
+        "tiny: Usable.",
+        "Layout: no masks (<class>)",
+        "",
+        "  error   1,234  masks that are all black",
+        "                 a/masks/<b>.png, b.png, c.png, …",
+        "                 → draw them again",
+    ]
+
+
+def test_findings_are_shown_as_a_table():
+    table = findings_table(AUDIT)
+    assert table.iloc[0].to_list() == [
+        "error",
+        "1,234",
+        "masks that are all black",
+        "a/masks/<b>.png, b.png, c.png, …",
+        "draw them again",
+    ]
+    assert table["examples"][1] == "d.png"
+
+
+def test_findings_are_shown_in_a_notebook_whole_and_escaped():
+    html = findings_html(AUDIT)
+    assert "a/masks/&lt;b&gt;.png" in html
+    assert "<b>" not in html
+    assert AUDIT["findings"][1]["text"] in html
+
+
+def test_the_worst_findings_come_first(data_set):
+    plant(data_set, "black mask")
+    levels = [finding["level"] for finding in examine(data_set)[1]["findings"]]
+    assert levels == sorted(levels, key=["error", "warning", "note"].index)
+    assert len(set(levels)) == 3
+
+
+def test_a_verdict_counts_one_thing_as_one(tmp_path):
+    data_set = make_data_set(tmp_path / "tiny", {"COVID": 2})
+    image_path(data_set.root, "COVID", 2).write_bytes(b"")
+    verdict = examine(data_set)[1]["verdict"]
+    assert verdict.startswith("Usable, with 1 file left out: 1 X-ray in 1 class (1 error, ")
+
+
+def test_copies_of_copies_are_marked_with_the_first(data_set):
+    original = encode(grey(image_path(data_set.root, "COVID", 1)))
+    for number in (2, 4):
+        put(image_path(data_set.root, "COVID", number), original)
+    index, _ = examine(data_set)
+    first = "COVID/images/COVID-1.png"
+    assert index["copy_of"][[0, 1, 3]].to_list() == [first] * 3
+    others = index.drop(index=[0, 1, 3])
+    assert others["copy_of"].to_list() == others["file"].to_list()
+
+
+def test_copies_under_several_classes_name_the_classes(data_set):
+    plant(data_set, "exact copy across classes")
+    index, audit = examine(data_set)
+    fault = "has copies under several classes: COVID, Normal"
+    files = ["COVID/images/COVID-1.png", "Normal/images/COVID-1-added.png"]
+    assert [(row["file"], row["fault"]) for row in audit["left_out"]] == [(f, fault) for f in files]
+    assert not set(files) & set(index["file"])

@@ -1,0 +1,160 @@
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.audit.mask_shapes import MEASURES, tell_conventions, why_implausible
+from helpers.audit.pairs import (
+    INFECTION_COLUMNS,
+    LEFT_OUT_COLUMNS,
+    PAIR_COLUMNS,
+    WHOLE_NUMBERS,
+    pair_files,
+)
+from helpers.audit.scan import FACTS, FILE_COLUMNS, scan
+from helpers.data.images import fingerprint, read_mask, read_xray
+from tests.support.builders import image_path, mask_path, write_image, xray
+
+COLUMNS = [*FILE_COLUMNS, *FACTS, *MEASURES]
+Names = dict[tuple[str, str], tuple[list[bool], list[bool]]]
+KEYS = st.tuples(st.sampled_from(["COVID", "NA"]), st.sampled_from(["1", "a b", "é"]))
+GOOD, BAD = True, False
+SOUND = st.just([GOOD]) | st.lists(st.booleans(), max_size=2)
+NAMES = st.dictionaries(KEYS, st.tuples(SOUND, SOUND))
+NO_MASK = ("image_without_mask", "no mask of the same name")
+NO_IMAGE = ("mask_without_image", "no image of the same name")
+EMPTY = ("empty_file", "the file is empty")
+few = settings(max_examples=100, deadline=None)
+
+
+def list_files(names: Names) -> pd.DataFrame:
+    """Return what a scan notes, as far as pairs need it.
+
+    For each class and name: of each image, and of each mask, whether it is sound.
+    """
+    rows = []
+    for (class_name, stem), parts in names.items():
+        for part, files in zip(("images", "masks"), parts, strict=True):
+            for suffix, sound in zip(("jpg", "png"), files, strict=False):
+                row = {"file": f"{class_name}/{part}/{stem}.{suffix}", "class": class_name}
+                row |= {"part": part, "stem": stem, "split": "", "patient": ""}
+                row |= {"fault": "", "reason": ""}
+                facts = dict.fromkeys(["width", "height", "bits", "channels", "regions"], 8)
+                faults = dict(zip(("fault", "reason"), EMPTY, strict=True))
+                rows.append(row | (facts if sound else faults))
+    return pd.DataFrame(rows, columns=COLUMNS).sort_values("file", ignore_index=True)
+
+
+@few
+@given(names=NAMES)
+def test_a_pair_is_the_only_image_and_the_only_mask_of_a_name_both_sound(names):
+    pairs, left_out = pair_files(list_files(names)[::-1])
+    expected = sorted(
+        (f"{class_name}/images/{stem}.jpg", f"{class_name}/masks/{stem}.jpg", class_name)
+        for (class_name, stem), parts in names.items()
+        if parts == ([GOOD], [GOOD])
+    )
+    assert list(zip(pairs["file"], pairs["mask"], pairs["class"], strict=True)) == expected
+    assert list(pairs.columns) == [*PAIR_COLUMNS.values(), *INFECTION_COLUMNS.values()]
+    assert list(left_out.columns) == LEFT_OUT_COLUMNS
+    for table in (pairs, left_out):
+        assert list(table["file"]) == sorted(set(table["file"]))
+        assert list(table.index) == list(range(len(table)))
+
+
+@few
+@given(names=NAMES)
+def test_every_file_is_in_a_pair_or_left_out_or_the_partner_of_one_left_out(names):
+    files = list_files(names)
+    pairs, left_out = pair_files(files)
+    used, lost = {*pairs["file"], *pairs["mask"]}, set(left_out["file"])
+    assert not used & lost
+    partners = {
+        file.replace(*turn)
+        for turn in (("/images/", "/masks/"), ("/masks/", "/images/"))
+        for file in lost
+    }
+    for file, fault in zip(files["file"], files["fault"], strict=True):
+        assert file in (lost if fault else used | lost | partners)
+
+
+@pytest.mark.parametrize(
+    ("images", "masks", "expected"),
+    [
+        ([GOOD], [GOOD], []),
+        ([BAD], [GOOD], [EMPTY]),
+        ([GOOD], [BAD], [EMPTY]),
+        ([BAD], [BAD], [EMPTY, EMPTY]),
+        ([GOOD], [], [NO_MASK]),
+        ([GOOD, GOOD], [], [NO_MASK, NO_MASK]),
+        ([BAD], [], [EMPTY]),
+        ([], [GOOD], [NO_IMAGE]),
+        ([], [BAD, GOOD], [EMPTY, NO_IMAGE]),
+        ([GOOD, GOOD], [GOOD], 3 * [("name_twice", "2 images and 1 masks of the same name")]),
+        ([GOOD], [GOOD, GOOD], 3 * [("name_twice", "1 images and 2 masks of the same name")]),
+        (
+            # Which of the two the mask belongs to is not for us to guess.
+            [GOOD, BAD],
+            [GOOD],
+            [
+                ("name_twice", "2 images and 1 masks of the same name"),
+                EMPTY,
+                ("name_twice", "2 images and 1 masks of the same name"),
+            ],
+        ),
+    ],
+)
+def test_every_file_left_out_has_its_reason(images, masks, expected):
+    _, left_out = pair_files(list_files({("COVID", "1"): (images, masks)}))
+    assert list(zip(left_out["finding"], left_out["fault"], strict=True)) == expected
+
+
+def test_one_name_in_two_classes_is_two_pairs():
+    names = {(class_name, "1"): ([GOOD], [GOOD]) for class_name in ("COVID", "Normal")}
+    pairs, left_out = pair_files(list_files(names))
+    assert len(pairs) == 2 and left_out.empty
+
+
+def test_a_pair_has_the_facts_of_its_image_and_of_its_mask(data_set):
+    write_image(image_path(data_set.root, "COVID", 2), xray(0)[:30])
+    files, _, _ = scan(data_set)
+    pairs, _ = pair_files(files)
+    assert len(pairs) == 9
+    places = files.set_index("file")
+    for column, name in PAIR_COLUMNS.items():
+        if name in ("file", "mask", "class", "published_split"):
+            continue
+        fact, _, part = column.rpartition("_")
+        whose = pairs["file" if part == "image" else "mask"]
+        assert list(pairs[name]) == list(places.loc[whose, fact]), name
+    assert set(pairs[WHOLE_NUMBERS].dtypes) == {np.dtype(int)}
+    assert set(pairs[["coloured", "binary"]].dtypes) == {np.dtype(bool)}
+    assert pairs["height"].tolist() == [40, 30, *[40] * 7]
+    sides = pairs[["width", "mask_width", "mask_height"]].drop_duplicates()
+    assert sides.to_numpy().tolist() == [[36, 20, 24]]
+    for row in pairs.itertuples():
+        assert row.pixels == fingerprint(read_xray(data_set.root / row.file))
+        assert row.mask_pixels == fingerprint(read_mask(data_set.root / row.mask))
+
+
+def test_a_damaged_mask_takes_its_pair_away_and_changes_no_other(data_set):
+    mask_path(data_set.root, "COVID", 2).write_bytes(b"")
+    pairs, left_out = pair_files(scan(data_set).files)
+    assert len(pairs) == 8
+    assert left_out.to_dict("records") == [
+        {
+            "file": "COVID/masks/COVID-2.png",
+            "class": "COVID",
+            "finding": "empty_file",
+            "fault": "the file is empty",
+        }
+    ]
+    assert set(pairs[WHOLE_NUMBERS].dtypes) == {np.dtype(int)}
+
+
+def test_without_a_file_there_is_no_pair_and_nothing_to_say_of_masks():
+    pairs, left_out = pair_files(list_files({}))
+    assert pairs.empty and left_out.empty
+    assert why_implausible(pairs).empty
+    assert tell_conventions(pairs) == {}

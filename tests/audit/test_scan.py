@@ -1,0 +1,267 @@
+import os
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.audit.duplicates import make_thumbnail
+from helpers.audit.mask_shapes import MEASURES, measure_masks, shrink_mask
+from helpers.audit.scan import FACTS, FILE_COLUMNS, Scan, scan
+from helpers.data.images import fingerprint, read_mask, read_xray
+from helpers.data.sources import DataSet
+from tests.support.builders import (
+    image_path,
+    lung_mask,
+    make_data_set,
+    mask_path,
+    refused,
+    write_image,
+    xray,
+)
+
+GREY, LUNGS = xray(1), lung_mask(1)
+
+
+def scan_one(folder: Path, part: str, pixels: np.ndarray) -> tuple[pd.Series, Scan]:
+    """Return the row of a data set's only file, and the whole scan."""
+    write_image(folder / "COVID" / part / "a.png", pixels)
+    scanned = scan(DataSet("tiny", folder, synthetic=False))
+    assert len(scanned.files) == 1
+    return scanned.files.iloc[0], scanned
+
+
+def test_every_file_has_a_row_with_its_facts(data_set):
+    files, thumbnails, listing = scan(data_set)
+    assert list(files.columns) == [*FILE_COLUMNS, *FACTS, *MEASURES]
+    paths = {path.relative_to(data_set.root).as_posix() for path in data_set.root.rglob("*.png")}
+    assert list(files["file"]) == sorted(paths)
+    assert listing.others == []
+    assert set(files["fault"]) == set(files["reason"]) == {""}
+    assert thumbnails.keys() == set(files["file"][files["part"] == "images"])
+    for row in files.itertuples():
+        path = data_set.root / row.file
+        assert row.file == f"{row.file.split('/')[0]}/{row.part}/{row.stem}.png"
+        pixels = read_xray(path) if row.part == "images" else read_mask(path)
+        assert row.pixels == fingerprint(pixels)
+        assert (row.height, row.width) == pixels.shape
+        assert (row.format, row.bits) == ("png", 8)
+        if row.part == "images":
+            assert (row.channels, row.coloured) == (1, False)
+            np.testing.assert_array_equal(thumbnails[row.file], make_thumbnail(pixels))
+        else:
+            measures = measure_masks([shrink_mask(pixels)]).iloc[0].to_dict()
+            assert (row.channels, row.binary) == (3, True)
+            assert {name: getattr(row, name) for name in measures} == measures
+
+
+def test_class_and_part_are_those_of_the_folders(tmp_path):
+    files, _, _ = scan(make_data_set(tmp_path, {"NA": 1, "Viral Pneumonia": 1}))
+    rows = files[["class", "part", "stem"]].itertuples(index=False)
+    assert [tuple(row) for row in rows] == [
+        (name, part, f"{name}-1")
+        for name in ("NA", "Viral Pneumonia")
+        for part in ("images", "masks")
+    ]
+
+
+def test_hidden_files_are_skipped_and_strangers_are_listed(data_set):
+    folder = data_set.root / "COVID" / "images"
+    for name in (".hidden.png", ".DS_Store", "a.txt", "readme"):
+        (folder / name).write_bytes(b"no image")
+    (data_set.root / "COVID" / "masks" / "old").mkdir()
+    write_image(data_set.root / "COVID" / "elsewhere.png", GREY)
+    files, _, listing = scan(data_set)
+    assert len(files) == 18
+    strangers = [f"COVID/images/{name}" for name in ("a.txt", "readme")]
+    assert listing.others == strangers
+    assert (listing.unused, listing.idle) == (["COVID/elsewhere.png"], ["COVID/masks/old"])
+
+
+@pytest.mark.parametrize("ending", ["PNG", "Jpg", "jpeg", "bmp", "tif", "TIFF"])
+def test_every_ending_of_an_image_is_read(ending, tmp_path):
+    path = write_image(tmp_path / "COVID/images/a.png", GREY)
+    path.rename(path.with_suffix(f".{ending}"))
+    files, _, listing = scan(DataSet("tiny", tmp_path, synthetic=False))
+    assert files[["file", "stem", "fault"]].to_numpy().tolist() == [
+        [f"COVID/images/a.{ending}", "a", ""]
+    ]
+    assert listing.others == []
+
+
+def test_a_class_without_masks_or_without_anything_is_scanned(tmp_path):
+    write_image(tmp_path / "COVID/images/a.png", GREY)
+    (tmp_path / "Normal/masks").mkdir(parents=True)
+    files, thumbnails, _ = scan(DataSet("tiny", tmp_path, synthetic=False))
+    assert list(files["file"]) == list(thumbnails) == ["COVID/images/a.png"]
+
+
+@pytest.mark.parametrize("level", [0, 7, 255])
+def test_an_xray_of_one_grey_is_blank(level, tmp_path):
+    row, scanned = scan_one(tmp_path, "images", np.full((9, 8, 3), level, np.uint8))
+    assert (row["fault"], row["reason"]) == ("blank_xray", "all pixels are equal")
+    assert scanned.thumbnails == {}
+
+
+def test_an_xray_with_a_single_dot_is_not_blank(tmp_path):
+    dot = np.zeros((9, 8), np.uint8)
+    dot[4, 4] = 1
+    row, scanned = scan_one(tmp_path, "images", dot)
+    assert row["fault"] == ""
+    assert len(scanned.thumbnails) == 1
+
+
+NOISE = np.random.default_rng(0).integers(0, 9, (24, 20), dtype=np.uint8)
+FAINT = {
+    "black": (LUNGS * 0, "black_mask"),
+    "black in three channels": (cv2.merge([LUNGS * 0] * 3), "black_mask"),
+    "black under full alpha": (cv2.merge([LUNGS * 0] * 3 + [LUNGS * 0 + 255]), "black_mask"),
+    "noise up to 8": (NOISE, "black_mask"),
+    "noise up to 9": (NOISE + (NOISE == 8), ""),
+    "noise in one channel": (cv2.merge([LUNGS * 0, NOISE, LUNGS * 0]), "black_mask"),
+    "white": (LUNGS * 0 + 255, "white_mask"),
+    "white by a channel": (cv2.merge([LUNGS * 0, LUNGS * 0, LUNGS * 0 + 255]), "white_mask"),
+    "white by ones": (LUNGS * 0 + 1, "white_mask"),
+    "white in 16 bits": (LUNGS.astype(np.uint16) * 0 + 65535, "white_mask"),
+    "of zeros and ones": (LUNGS // 255, ""),
+    "of zeros and eights": (LUNGS // 255 * 8, ""),
+    "in one channel": (cv2.merge([LUNGS, LUNGS * 0, LUNGS * 0]), ""),
+    "of two greys": (LUNGS // 255 * 100 + 50, ""),
+}
+
+
+@pytest.mark.parametrize("kind", FAINT)
+def test_black_and_white_masks_are_told_from_faint_ones(kind, tmp_path):
+    pixels, fault = FAINT[kind]
+    row, _ = scan_one(tmp_path, "masks", pixels)
+    reasons = {"black_mask": "the mask is all black", "white_mask": "the mask is all white"}
+    if kind.startswith("noise"):
+        reasons["black_mask"] = "the mask is all but black: no pixel is brighter than 8 of 255"
+    assert (row["fault"], row["reason"]) == (fault, reasons.get(fault, ""))
+    assert pd.isna(row["lung_share"]) == (fault != "")
+
+
+def test_a_mask_of_zeros_and_ones_measures_as_one_of_black_and_white(tmp_path):
+    columns = ["pixels", *MEASURES]
+    ones, _ = scan_one(tmp_path / "ones", "masks", LUNGS // 255)
+    white, _ = scan_one(tmp_path / "white", "masks", LUNGS)
+    pd.testing.assert_series_equal(ones[columns], white[columns])
+    assert white["binary"]
+
+
+def test_a_mask_of_several_levels_is_not_binary(tmp_path):
+    grey = LUNGS.copy()
+    grey[0, 0] = 3
+    row, _ = scan_one(tmp_path, "masks", grey)
+    assert not row["binary"]
+    assert row["pixels"] == fingerprint(LUNGS // 255)
+
+
+@pytest.mark.parametrize(
+    ("pixels", "channels", "coloured"),
+    [
+        (GREY, 1, False),
+        (cv2.merge([GREY] * 3), 3, False),
+        (cv2.merge([GREY] * 3 + [GREY * 0 + 255]), 4, False),
+        (cv2.merge([GREY, GREY, GREY ^ 1]), 3, True),
+        (cv2.merge([GREY, GREY ^ 1, GREY]), 3, True),
+        (cv2.merge([GREY ^ 1, GREY, GREY, GREY * 0 + 255]), 4, True),
+    ],
+)
+def test_colour_is_told_from_grey_in_several_channels(pixels, channels, coloured, tmp_path):
+    row, _ = scan_one(tmp_path, "images", pixels)
+    assert (row["channels"], row["coloured"]) == (channels, coloured)
+
+
+def test_sixteen_bits_are_noted_and_compare_as_eight(tmp_path):
+    full = GREY.copy()
+    full[0, 0] = 255
+    row, scanned = scan_one(tmp_path, "images", full.astype(np.uint16) * 257)
+    assert row["bits"] == 16
+    assert row["pixels"] == fingerprint(full)
+    np.testing.assert_array_equal(scanned.thumbnails[row["file"]], make_thumbnail(full))
+
+
+def test_a_damaged_file_keeps_its_row_with_fault_and_reason(data_set):
+    image, mask = image_path(data_set.root, "COVID", 1), mask_path(data_set.root, "COVID", 2)
+    image.write_bytes(image.read_bytes()[:-20])
+    mask.write_bytes(b"")
+    image_path(data_set.root, "COVID", 3).write_text("404")
+    mask_path(data_set.root, "COVID", 4).unlink()
+    mask_path(data_set.root, "COVID", 4).symlink_to("nowhere.png")
+    files, thumbnails, _ = scan(data_set)
+    damaged = files[files["fault"] != ""].set_index("file")
+    assert damaged["fault"].to_dict() == {
+        "COVID/images/COVID-1.png": "truncated_file",
+        "COVID/images/COVID-3.png": "undecodable_file",
+        "COVID/masks/COVID-2.png": "empty_file",
+        "COVID/masks/COVID-4.png": "unreadable_file",
+    }
+    reasons = [reason.split(" (")[0] for reason in damaged["reason"]]
+    assert reasons == [
+        "the file is cut short",
+        "cannot be decoded as an 8- or 16-bit image",
+        "the file is empty",
+        "cannot be read",
+    ]
+    assert (damaged[["width", "height"]] == 0).all(axis=None)
+    unknown = [name for name in [*FACTS, *MEASURES] if name not in ("width", "height")]
+    assert damaged[unknown].isna().all(axis=None)
+    assert len(thumbnails) == 9 - 2
+
+
+def test_the_reason_of_a_file_whose_name_has_a_full_stop_is_whole(tmp_path):
+    path = tmp_path / "COVID/images/Dr. A. Smith: 1. image.png"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    files, _, _ = scan(DataSet("tiny", tmp_path, synthetic=False))
+    assert files["reason"].tolist() == ["the file is empty"]
+
+
+@pytest.mark.parametrize("name", [b"M\xfcller.png", b"M\xfcller.txt"])
+def test_a_name_that_no_table_can_hold_is_refused(name, data_set):
+    try:
+        (data_set.root / "COVID/images" / os.fsdecode(name)).touch()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    with refused("M\\udcfcller", "no table can hold", "Rename it"):
+        scan(data_set)
+
+
+def test_every_file_is_decoded_once(data_set, monkeypatch):
+    decoded, decode = [], cv2.imdecode
+    monkeypatch.setattr(cv2, "imdecode", lambda *given: decoded.append(given) or decode(*given))
+    scan(data_set)
+    assert len(decoded) == 18
+
+
+KINDS = [
+    cv2.imencode(suffix, pixels)[1].tobytes()
+    for suffix in (".png", ".jpg", ".bmp", ".tif")
+    for pixels in (GREY, cv2.merge([LUNGS] * 3))
+]
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """Return an image with some bytes replaced and its end cut off."""
+    content = bytearray(draw(st.sampled_from(KINDS)))
+    for _ in range(draw(st.integers(0, 3))):
+        content[draw(st.integers(0, len(content) - 1))] = draw(st.integers(0, 255))
+    return bytes(content[: draw(st.integers(0, len(content)))])
+
+
+@settings(max_examples=100, deadline=None)
+@given(content=st.binary(max_size=200) | damaged(), part=st.sampled_from(["images", "masks"]))
+def test_no_content_ends_a_scan(content, part, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("any")
+    path = folder / "COVID" / part / "a.png"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    files, thumbnails, _ = scan(DataSet("tiny", folder, synthetic=False))
+    (row,) = files.itertuples()
+    assert bool(row.fault) == bool(row.reason) == pd.isna(row.pixels)
+    assert len(thumbnails) == (part == "images" and not row.fault)

@@ -1,0 +1,288 @@
+import errno
+import os
+import sys
+import types
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from helpers.data.layouts import LAYOUTS
+from helpers.data.sources import KAGGLE_DATA_SET, DataSet, find_data, find_path
+from helpers.data.synthetic import SYNTHETIC_MARKER
+from helpers.split.index import build_index
+from helpers.storage import colab
+from helpers.storage.errors import CovidLungsError
+from tests.support.builders import COUNTS, make_data_set, refused, write_pair
+
+pytestmark = pytest.mark.usefixtures("cache")
+
+
+def zip_folder(folder: Path, archive: Path, prefix: str = "") -> Path:
+    with zipfile.ZipFile(archive, "w") as opened:
+        for path in sorted(folder.rglob("*.png")):
+            opened.write(path, prefix + path.relative_to(folder).as_posix())
+    return archive
+
+
+def test_a_folder_of_class_folders(data_set):
+    found = find_data(str(data_set.root))
+    assert found == DataSet(name="tiny", root=data_set.root, synthetic=False)
+    assert found.classes == ["COVID", "Normal"]
+    assert found.label == "X-rays: tiny"
+
+
+def test_a_folder_around_the_class_folders(data_set):
+    found = find_data(str(data_set.root.parent))
+    assert found.root == data_set.root
+    assert found.name == data_set.root.parent.name
+
+
+def test_other_folders_and_files_are_no_classes(data_set):
+    (data_set.root / "notes").mkdir()
+    (data_set.root / "COVID.metadata.xlsx").touch()
+    assert find_data(str(data_set.root)).classes == ["COVID", "Normal"]
+
+
+def test_a_relative_path_counts_from_the_current_folder(data_set, monkeypatch):
+    monkeypatch.chdir(data_set.root.parent)
+    assert find_data("tiny").root == data_set.root
+
+
+def test_a_relative_path_counts_from_the_project_too(data_set, monkeypatch, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    monkeypatch.setattr("helpers.data.sources.project_root", lambda: tmp_path)
+    assert find_data("tiny").root == data_set.root
+
+
+@pytest.mark.parametrize("prefix", ["", "COVID-19_Radiography_Dataset/"])
+def test_an_archive_is_unpacked_into_the_cache(data_set, cache, prefix):
+    archive = zip_folder(data_set.root, data_set.root.parent / "real v1.zip", prefix)
+    found = find_data(str(archive))
+    assert found.name == "real v1"
+    assert found.root.is_relative_to(cache / "data")
+    assert build_index(found)[1]["counts"] == COUNTS
+
+
+def test_a_mac_s_extra_folder_is_passed_over(data_set):
+    archive = zip_folder(data_set.root, data_set.root.parent / "mac.zip", "xrays/")
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.writestr("__MACOSX/xrays/COVID/images/._COVID-1.png", "resource fork")
+    assert find_data(str(archive)).root.name == "xrays"
+
+
+def test_a_changed_archive_is_unpacked_again(data_set):
+    archive = zip_folder(data_set.root, data_set.root.parent / "real.zip")
+    first = find_data(str(archive)).root
+    os.utime(archive, (1, 1))
+    write_pair(data_set.root, "COVID", 99)
+    second = find_data(str(zip_folder(data_set.root, archive))).root
+    assert first != second
+    assert (second / "COVID/images/COVID-99.png").is_file()
+
+
+def test_the_marker_makes_every_figure_say_synthetic(data_set):
+    (data_set.root / SYNTHETIC_MARKER).touch()
+    assert find_data(str(data_set.root)).label == "synthetic X-rays"
+
+
+@pytest.mark.parametrize("source", ["no/such/folder", "missing.zip", "Demo", "~nobody-here/x"])
+def test_a_missing_path_is_refused(source, tmp_path, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    monkeypatch.setattr("helpers.data.sources.project_root", lambda: tmp_path / "empty")
+    with refused(repr(source), "no such folder or file", "Give demo, kaggle, a folder or a .zip"):
+        find_data(source)
+
+
+@given(source=st.text("aA ~./\\\0é*:-", max_size=30))
+@example(source="a" * 5000)
+@example(source="nul\0byte")
+def test_any_text_is_a_path_or_refused(source):
+    try:
+        assert find_path(source).exists()
+    except CovidLungsError as error:
+        assert repr(source) in str(error)
+
+
+@pytest.fixture
+def drive(tmp_path, monkeypatch) -> Path:
+    """The folder that Drive shows, once it is made."""
+    monkeypatch.setattr(colab, "MOUNT_POINT", tmp_path / "drive")
+    return tmp_path / "drive" / "MyDrive"
+
+
+def test_a_path_on_a_drive_that_is_not_there_says_what_to_click(drive):
+    with refused(str(drive / "x.zip"), "Google Drive is not there", "Connect to Google Drive"):
+        find_data(str(drive / "x.zip"))
+    drive.mkdir(parents=True)
+    with refused(str(drive / "x.zip"), "no such folder or file", "Give demo"):
+        find_data(str(drive / "x.zip"))
+
+
+def test_a_drive_that_goes_away_is_named(drive, monkeypatch):
+    def fail(path):
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+    drive.mkdir(parents=True)
+    (drive / "x.zip").touch()
+    monkeypatch.setattr(Path, "is_dir", fail)
+    with refused(str(drive / "x.zip"), "Google Drive went away", "Connect to Google Drive"):
+        find_data(str(drive / "x.zip"))
+
+
+def test_an_archive_that_is_none_is_refused(tmp_path):
+    (tmp_path / "xrays.txt").write_text("COVID-1.png")
+    with refused("xrays.txt", "not a .zip archive", "Download it again"):
+        find_data(str(tmp_path / "xrays.txt"))
+
+
+def test_a_folder_without_layout_says_what_was_expected_and_found(tmp_path):
+    (tmp_path / "loose" / "scans").mkdir(parents=True)
+    (tmp_path / "loose" / "one.png").touch()
+    with refused("loose", "pictures in the folder itself", "or lay the files out as") as caught:
+        find_data(str(tmp_path / "loose"))
+    assert all(layout.name in str(caught.value) for layout in LAYOUTS)
+
+
+def test_what_is_neither_a_folder_nor_an_archive_is_refused(tmp_path):
+    (tmp_path / "one.png").touch()
+    with refused("one.png", "a single picture", "Give the folder"):
+        find_data(str(tmp_path / "one.png"))
+    os.mkfifo(tmp_path / "endless.zip")
+    with refused("endless.zip", "neither a folder nor a file", "Give a folder or a .zip"):
+        find_data(str(tmp_path / "endless.zip"))
+
+
+def test_an_empty_folder_says_that_nothing_was_found(tmp_path):
+    (tmp_path / "hollow").mkdir()
+    with refused("hollow", "found nothing, no pictures", "Give the folder"):
+        find_data(str(tmp_path / "hollow"))
+
+
+def test_an_archive_without_layout_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "loose.zip", "w") as opened:
+        opened.writestr("one.png", "")
+    with refused("loose", "found pictures in the folder itself", "Give the folder"):
+        find_data(str(tmp_path / "loose.zip"))
+
+
+def give_kagglehub(monkeypatch, download) -> None:
+    module = types.ModuleType("kagglehub")
+    module.dataset_download = download
+    monkeypatch.setitem(sys.modules, "kagglehub", module)
+
+
+def test_kaggle_gives_the_database(data_set, monkeypatch):
+    folders = {KAGGLE_DATA_SET: str(data_set.root.parent)}
+    give_kagglehub(monkeypatch, folders.__getitem__)
+    assert find_data("kaggle") == DataSet(name="kaggle", root=data_set.root, synthetic=False)
+
+
+def http_error(status: int) -> Exception:
+    """What kagglehub raises: requests' HTTPError with the server's response."""
+    error = OSError(f"{status} Client Error.\n\nYou don't have permission to access resource")
+    error.response = types.SimpleNamespace(status_code=status)
+    return error
+
+
+def requests_error(name: str, text: str) -> Exception:
+    """An error of requests, whose ConnectionError and Timeout are OSErrors of their own."""
+    return type(name, (type("ConnectionError", (OSError,), {}),), {})(text)
+
+
+TOKEN, NETWORK = "Create a token on kaggle.com/settings", "Check the network"
+OTHERWISE = "Mend that, or wait"
+KAGGLE_ERRORS = [
+    (http_error(401), "refused the credentials, or found none (HTTP 401)", TOKEN),
+    (http_error(403), "refused the credentials, or found none (HTTP 403)", TOKEN),
+    (ValueError("Invalid Kaggle credentials file at x"), "none (Invalid Kaggle cred", TOKEN),
+    (type("UnauthenticatedError", (Exception,), {})("Log in"), "none (Log in)", TOKEN),
+    (requests_error("ProxyError", "first line\nno route"), "did not answer (no route)", NETWORK),
+    (requests_error("ConnectTimeout", ""), "did not answer (ConnectTimeout)", NETWORK),
+    (TimeoutError("timed out"), "did not answer (timed out)", NETWORK),
+    (http_error(500), "fetched: You don't have permission", OTHERWISE),
+    (OSError(28, "No space left on device"), "No space left on device. Mend", OTHERWISE),
+]
+
+
+@pytest.mark.parametrize(("error", "fault", "remedy"), KAGGLE_ERRORS)
+def test_a_failed_download_says_why_and_names_the_ways_out(monkeypatch, error, fault, remedy):
+    def fail(name):
+        raise error
+
+    give_kagglehub(monkeypatch, fail)
+    with pytest.raises(CovidLungsError) as caught:
+        find_data("kaggle")
+    message = str(caught.value)
+    for part in ("kaggle: tawsifurrahman/", fault, "download the .zip in a browser and give"):
+        assert part in message
+    assert [text for text in (TOKEN, NETWORK, OTHERWISE) if text in message] == [remedy]
+
+
+def test_the_demo_is_drawn_once(cache, monkeypatch):
+    def draw(folder: Path) -> None:
+        drawn.append(folder)
+        make_data_set(folder)
+        (folder / SYNTHETIC_MARKER).touch()
+
+    drawn: list[Path] = []
+    monkeypatch.setattr("helpers.data.synthetic.write_data_set", draw)
+    first, second = find_data("demo"), find_data("demo")
+    assert first == second
+    assert (first.name, first.synthetic, len(drawn)) == ("demo", True, 1)
+    assert [path.name for path in (cache / "data").iterdir()] == [first.root.name]
+
+
+def test_two_processes_may_draw_the_demo_at_once(cache, monkeypatch):
+    def draw(folder: Path) -> None:
+        make_data_set(folder)
+        if not others:  # while this process draws, another begins and ends
+            others.append(folder)
+            others.append(find_data("demo").root)
+
+    others: list[Path] = []
+    monkeypatch.setattr("helpers.data.synthetic.write_data_set", draw)
+    found = find_data("demo")
+    assert found.root == others[1] and len(found.classes) == 2
+    assert [path.name for path in (cache / "data").iterdir()] == [found.root.name]
+
+
+def test_a_new_demo_takes_the_place_of_old_ones_only(cache, monkeypatch):
+    def draw(folder: Path) -> None:
+        make_data_set(folder)
+        (folder / SYNTHETIC_MARKER).touch()
+
+    monkeypatch.setattr("helpers.data.synthetic.write_data_set", draw)
+    old, users = cache / "data" / "demo-0123456789ab", cache / "data" / "demo-ba9876543210"
+    others = [f"{old}.partial", f"{old}0", cache / "data" / "my-demo-0123456789ab"]
+    for folder in map(Path, (old, *others)):
+        draw(folder)
+    make_data_set(users)  # from an archive called demo.zip
+    drawn = find_data("demo").root
+    kept = sorted([drawn.name, users.name, *(Path(other).name for other in others)])
+    assert sorted(path.name for path in (cache / "data").iterdir()) == kept
+    draw(old)
+    find_data("demo")
+    assert old.is_dir(), "only a demo that was drawn anew takes their place"
+
+
+def test_an_interrupted_drawing_leaves_nothing(cache, monkeypatch):
+    def fail(folder: Path) -> None:
+        write_pair(folder, "COVID", 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("helpers.data.synthetic.write_data_set", fail)
+    with pytest.raises(KeyboardInterrupt):
+        find_data("demo")
+    assert list((cache / "data").iterdir()) == []
+
+
+def test_the_real_archives_are_found(real_sets):
+    radiography, shenzhen = real_sets["COVID-19_Radiography_Dataset"], real_sets["shenzhen"]
+    assert radiography.classes == ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
+    assert shenzhen.classes == ["Normal", "Tuberculosis"]
+    assert not radiography.synthetic and not shenzhen.synthetic

@@ -1,0 +1,334 @@
+"""The drawn X-rays: what they hold, what they keep equal, and the data set made of them."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.data.synthetic import (
+    CLASS_NAMES,
+    DEMO_COUNTS,
+    SYNTHETIC_MARKER,
+    Changes,
+    draw_xray,
+    image_seed,
+    plan_copies,
+    write_data_set,
+)
+from helpers.data.synthetic.copies import change, choose_changes
+from helpers.data.synthetic.xrays import MASK_SIZE, XRAY_SIZE
+
+DISEASES = ("COVID", "Lung_Opacity", "Viral Pneumonia")
+SMALL_COUNTS = {"COVID": 3, "Normal": 2, "Lung_Opacity": 1, "Viral Pneumonia": 1}
+COPIED_COUNTS = {"COVID": 8, "Normal": 8}
+seeds = st.integers(0, 2**32 - 1)
+
+
+def lungs_at_xray_size(mask: np.ndarray, grown_by: int) -> np.ndarray:
+    """The mask at the X-ray's size, bool, grown (or shrunk, if negative) by so many pixels."""
+    lungs = cv2.resize(mask, (XRAY_SIZE, XRAY_SIZE), interpolation=cv2.INTER_NEAREST)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * abs(grown_by) + 1,) * 2)
+    return (cv2.dilate if grown_by > 0 else cv2.erode)(lungs, disc) > 0
+
+
+def difference(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Absolute difference of two uint8 X-rays, in grey levels, int."""
+    return np.abs(first.astype(int) - second.astype(int))
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small data set on disk."""
+    folder = tmp_path_factory.mktemp("synthetic")
+    write_data_set(folder, SMALL_COUNTS, seed=3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def copied_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set on disk of which half are copies."""
+    folder = tmp_path_factory.mktemp("copied")
+    write_data_set(folder, COPIED_COUNTS, seed=5, copies=0.5)
+    return folder
+
+
+def read_pair(folder: Path, class_name: str, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """The X-ray and the mask, as stored, of a data set on disk."""
+    name = f"{class_name}-{number}.png"
+    paths = (folder / class_name / kind / name for kind in ("images", "masks"))
+    image, mask = (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths)
+    return image, mask
+
+
+def overlap(first: np.ndarray, second: np.ndarray) -> float:
+    """Intersection over union of two bool masks."""
+    return (first & second).sum() / (first | second).sum()
+
+
+def cut_out(mask: np.ndarray, changes: Changes) -> np.ndarray:
+    """The crop of a mask at the mask's size, bool, cut at whole pixels of a larger mask."""
+    size = 20 * len(mask)
+    large = cv2.resize(mask, (size, size), interpolation=cv2.INTER_NEAREST)
+    left, top, side = (round(share * size) for share in (*changes.corner, changes.side))
+    part = large[top : top + side, left : left + side]
+    return cv2.resize(part, mask.shape[::-1], interpolation=cv2.INTER_AREA) > 127
+
+
+@pytest.mark.parametrize("class_name", CLASS_NAMES)
+def test_shapes_types_and_values(class_name: str) -> None:
+    image, mask = draw_xray(class_name, seed=1)
+    assert image.shape == (XRAY_SIZE, XRAY_SIZE) == (299, 299)
+    assert mask.shape == (MASK_SIZE, MASK_SIZE) == (256, 256)
+    assert image.dtype == mask.dtype == np.uint8
+    assert set(np.unique(mask)) == {0, 255}
+
+
+def test_an_unknown_class_is_named_with_the_allowed_ones() -> None:
+    with pytest.raises(ValueError, match=r"'Covid'.*COVID, Normal, Lung_Opacity, Viral Pneumonia"):
+        draw_xray("Covid", seed=0)
+
+
+@settings(max_examples=6, deadline=None)
+@given(seed=seeds, class_name=st.sampled_from(CLASS_NAMES))
+def test_equal_seeds_draw_equal_pixels(seed: int, class_name: str) -> None:
+    first, second = draw_xray(class_name, seed), draw_xray(class_name, seed)
+    np.testing.assert_array_equal(first[0], second[0])
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+def test_seeds_draw_different_bodies() -> None:
+    masks = {draw_xray("Normal", seed)[1].tobytes() for seed in range(12)}
+    assert len(masks) == 12
+
+
+@settings(max_examples=50, deadline=None)
+@given(seed=seeds)
+def test_the_mask_is_two_lungs_of_plausible_size(seed: int) -> None:
+    _, mask = draw_xray("Normal", seed)
+    count, _, stats, centres = cv2.connectedComponentsWithStats(mask)
+    assert count == 3, "background, right lung, left lung"
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    assert 0.12 < areas.sum() / mask.size < 0.45
+    assert areas.min() > 0.3 * areas.max()
+    assert np.ptp(centres[1:, 0]) > 0.2 * MASK_SIZE, "the lungs lie side by side"
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds)
+def test_lungs_are_darker_than_what_lies_between_and_below(seed: int) -> None:
+    image, mask = draw_xray("Normal", seed)
+    inside = lungs_at_xray_size(mask, -3)
+    rows, columns = np.nonzero(inside)
+    middle = slice(int(columns.mean()) - 6, int(columns.mean()) + 6)
+    between = image[int(rows.mean()) : rows.max(), middle]
+    assert image[inside].mean() + 20 < between.mean()
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=seeds, disease=st.sampled_from(DISEASES))
+def test_classes_differ_inside_the_lungs_only(seed: int, disease: str) -> None:
+    healthy, healthy_mask = draw_xray("Normal", seed)
+    ill, ill_mask = draw_xray(disease, seed)
+    np.testing.assert_array_equal(healthy_mask, ill_mask)
+    changed = difference(healthy, ill)
+    assert changed[~lungs_at_xray_size(healthy_mask, 4)].max() == 0
+    assert changed[~lungs_at_xray_size(healthy_mask, 1)].max() <= 20, "blur at the border"
+    # A single opacity may be small, but it must be seen.
+    assert np.percentile(changed[lungs_at_xray_size(healthy_mask, -3)], 99) > 10
+
+
+def test_covid_whitens_both_lungs_more_than_the_base_rate_of_noise() -> None:
+    for seed in range(8):
+        healthy, mask = draw_xray("Normal", seed)
+        gain = draw_xray("COVID", seed)[0].astype(int) - healthy
+        lungs = lungs_at_xray_size(mask, -3)
+        middle = int(np.nonzero(lungs)[1].mean())
+        right, left = lungs.copy(), lungs.copy()
+        right[:, middle:], left[:, :middle] = False, False
+        assert gain[right].mean() > 3
+        assert gain[left].mean() > 3
+
+
+def test_no_two_originals_of_a_data_set_share_their_seed() -> None:
+    numbered = [
+        image_seed(class_name, seed, number)
+        for seed in (0, 1)
+        for class_name, count in DEMO_COUNTS.items()
+        for number in range(count + 1)  # number 0 seeds the choice of the copies
+    ]
+    assert len(set(numbered)) == len(numbered)
+
+
+def test_the_data_set_has_the_layout_of_the_database(data_set: Path) -> None:
+    for class_name, count in SMALL_COUNTS.items():
+        names = {f"{class_name}-{number}.png" for number in range(1, count + 1)}
+        for kind in ("images", "masks"):
+            assert {path.name for path in (data_set / class_name / kind).iterdir()} == names
+        table = pd.read_excel(data_set / f"{class_name}.metadata.xlsx")
+        assert list(table.columns) == ["FILE NAME", "FORMAT", "SIZE", "URL"]
+        assert {f"{name}.png" for name in table["FILE NAME"]} == names
+        assert set(table["URL"]) == {"synthetic"}
+
+
+def test_the_data_set_says_that_it_is_synthetic(data_set: Path) -> None:
+    assert (data_set / SYNTHETIC_MARKER).exists()
+    assert "None of them is of any patient" in (data_set / "README.md.txt").read_text()
+
+
+def test_files_hold_grey_xrays_and_rgb_masks(data_set: Path) -> None:
+    image, mask = draw_xray("COVID", image_seed("COVID", 3, 2))
+    read_image = cv2.imread(str(data_set / "COVID/images/COVID-2.png"), cv2.IMREAD_UNCHANGED)
+    read_mask = cv2.imread(str(data_set / "COVID/masks/COVID-2.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(read_image, image)
+    assert read_mask.shape == (MASK_SIZE, MASK_SIZE, 3)
+    for channel in range(3):
+        np.testing.assert_array_equal(read_mask[..., channel], mask)
+
+
+def test_equal_seeds_write_equal_files_and_others_do_not(data_set: Path, tmp_path: Path) -> None:
+    write_data_set(tmp_path / "again", {"COVID": 2}, seed=3)
+    write_data_set(tmp_path / "other", {"COVID": 2}, seed=4)
+    for path in sorted((tmp_path / "again").rglob("*.png")):
+        relative = path.relative_to(tmp_path / "again")
+        assert path.read_bytes() == (data_set / relative).read_bytes()
+        assert path.read_bytes() != (tmp_path / "other" / relative).read_bytes()
+
+
+def test_a_data_set_of_an_unknown_class_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unknown class 'Healthy'"):
+        write_data_set(tmp_path, {"Healthy": 1})
+    assert not any(tmp_path.iterdir())
+
+
+@settings(deadline=None)
+@given(count=st.integers(0, 400), share=st.floats(0, 1), seed=seeds)
+def test_the_planned_copies_are_the_last_and_have_their_originals(
+    count: int, share: float, seed: int
+) -> None:
+    plan = plan_copies(count, share, seed)
+    assert len(plan) == max(0, min(round(count * share), count - 3))
+    originals = range(1, count - len(plan) + 1)
+    assert list(plan) == list(range(len(originals) + 1, count + 1))
+    assert {copy.original for copy in plan.values()} <= set(originals)
+    exact = [copy.changes is None for copy in plan.values()]
+    assert exact == [place % 2 == 0 for place in range(len(plan))]
+    assert plan == plan_copies(count, share, seed)
+
+
+def test_the_demo_holds_five_percent_copies_of_both_kinds() -> None:
+    for class_name, count in DEMO_COUNTS.items():
+        plan = plan_copies(count, 0.05, image_seed(class_name, 0, 0))
+        assert len(plan) == count / 20
+        assert {copy.changes is None for copy in plan.values()} == {True, False}
+
+
+@given(seed=seeds)
+def test_changes_keep_within_their_bounds(seed: int) -> None:
+    changes = choose_changes(np.random.default_rng(seed))
+    assert 0.95 <= changes.side <= 1
+    assert min(changes.corner) >= 0
+    assert max(changes.corner) + changes.side <= 1
+    assert 0.5 <= changes.scale <= 2
+    assert 0.8 <= changes.contrast <= 1.2
+    assert 0.8 <= changes.brightness <= 1.2
+    assert 50 <= changes.quality <= 90
+
+
+@pytest.mark.parametrize("share", [-0.1, 5, float("nan")])
+def test_a_share_that_is_none_is_refused(tmp_path: Path, share: float) -> None:
+    with pytest.raises(ValueError, match="give a share from 0 to 1"):
+        write_data_set(tmp_path, SMALL_COUNTS, copies=share)
+    assert not any(tmp_path.iterdir())
+
+
+def test_copies_are_the_same_pixels_or_the_changed_ones(copied_set: Path) -> None:
+    for class_name, count in COPIED_COUNTS.items():
+        plan = plan_copies(count, 0.5, image_seed(class_name, 5, 0))
+        assert len(plan) == count / 2
+        for number, copy in plan.items():
+            image, mask = read_pair(copied_set, class_name, number)
+            original, original_mask = read_pair(copied_set, class_name, copy.original)
+            assert image.shape == (XRAY_SIZE, XRAY_SIZE)
+            assert mask.shape == (MASK_SIZE, MASK_SIZE, 3)
+            assert (image.tobytes() == original.tobytes()) == (copy.changes is None)
+            assert (mask.tobytes() == original_mask.tobytes()) == (copy.changes is None)
+            assert set(np.unique(mask)) == {0, 255}
+            assert np.corrcoef(image.ravel(), original.ravel())[0, 1] > 0.9
+
+
+def test_the_masks_of_changed_copies_follow_the_crop(copied_set: Path) -> None:
+    for class_name, count in COPIED_COUNTS.items():
+        for number, copy in plan_copies(count, 0.5, image_seed(class_name, 5, 0)).items():
+            if copy.changes:
+                mask = read_pair(copied_set, class_name, number)[1][..., 0] > 0
+                original = read_pair(copied_set, class_name, copy.original)[1][..., 0]
+                assert overlap(mask, cut_out(original, copy.changes)) > 0.99
+                assert overlap(mask, original > 0) < 0.99
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=seeds)
+def test_a_changed_xray_follows_the_crop_as_its_mask_does(seed: int) -> None:
+    mask = draw_xray("Normal", 1)[1]
+    changes = choose_changes(np.random.default_rng(seed))
+    lungs_alone = cv2.resize(mask, (XRAY_SIZE, XRAY_SIZE)) // 2 + 40
+    image, changed_mask = change(lungs_alone, mask, changes)
+    middle = (float(image.min()) + float(image.max())) / 2
+    seen = cv2.resize((image > middle).astype(np.uint8), mask.shape) > 0
+    assert overlap(seen, changed_mask > 0) > 0.96
+
+
+def test_each_change_shows() -> None:
+    image, mask = draw_xray("Normal", 2)
+    none = Changes((0, 0), 1, 1, 1, 1, 100)
+    assert difference(change(image, mask, none)[0], image).max() <= 4, "but for JPEG"
+    np.testing.assert_array_equal(change(image, mask, none)[1], mask)
+    darker = change(image, mask, replace(none, brightness=0.8))[0]
+    assert darker.mean() == pytest.approx(0.8 * image.mean(), rel=0.02)
+    flatter = change(image, mask, replace(none, contrast=0.8))[0]
+    assert flatter.std() == pytest.approx(0.8 * image.std(), rel=0.02)
+    smaller = change(image, mask, replace(none, scale=0.5))[0]
+    assert cv2.Laplacian(smaller, cv2.CV_64F).std() < 0.8 * cv2.Laplacian(image, cv2.CV_64F).std()
+    coarse = change(image, mask, replace(none, quality=50))[0]
+    assert difference(coarse, image).mean() > 0.5
+
+
+def test_five_in_a_hundred_are_copies_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = []
+
+    def draw(class_name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        drawn.append(seed)
+        rng = np.random.default_rng(seed)
+        return rng.integers(0, 256, (XRAY_SIZE, XRAY_SIZE), np.uint8), np.eye(256, dtype=np.uint8)
+
+    monkeypatch.setattr("helpers.data.synthetic.xrays.draw_xray", draw)
+    write_data_set(tmp_path, {"Normal": 40})
+    assert len(drawn) == 40
+    assert len(set(drawn)) == 38
+    pixels = {path.read_bytes() for path in tmp_path.glob("Normal/images/*")}
+    assert len(pixels) == 39, "one exact copy, one changed"
+
+
+def test_without_copies_all_are_originals(copied_set: Path, tmp_path: Path) -> None:
+    write_data_set(tmp_path, {"COVID": 5}, seed=5, copies=0)
+    pixels = {path.read_bytes() for path in tmp_path.glob("COVID/images/*")}
+    assert len(pixels) == 5
+    fifth, copy = (folder / "COVID/images/COVID-5.png" for folder in (tmp_path, copied_set))
+    assert fifth.read_bytes() != copy.read_bytes()
+    fourth, original = (folder / "COVID/images/COVID-4.png" for folder in (tmp_path, copied_set))
+    assert fourth.read_bytes() == original.read_bytes(), "copies leave the originals as they are"
+
+
+def test_equal_seeds_write_equal_copies(copied_set: Path, tmp_path: Path) -> None:
+    write_data_set(tmp_path, {"COVID": COPIED_COUNTS["COVID"]}, seed=5, copies=0.5)
+    paths = sorted(tmp_path.rglob("*.png"))
+    assert len(paths) == 16
+    for path in paths:
+        assert path.read_bytes() == (copied_set / path.relative_to(tmp_path)).read_bytes()

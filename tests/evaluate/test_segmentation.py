@@ -1,0 +1,215 @@
+import math
+import weakref
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import f1_score, jaccard_score
+
+from helpers.data import threads
+from helpers.data.images import read_mask
+from helpers.data.sources import DataSet
+from helpers.evaluate.postprocessing import clean_mask
+from helpers.evaluate.segmentation import (
+    HEADS,
+    SCORES,
+    mean_scores,
+    ranked_cases,
+    score_masks,
+    score_sources,
+    score_table,
+    worst_cases,
+)
+from helpers.evaluate.surface_distances import DISTANCES, measure_distances
+from helpers.split.index import build_index
+from tests.support.builders import MASK_SHAPE, lung_mask, make_data_set, refused, write_image
+
+
+@pytest.fixture
+def rows(data_set):
+    return build_index(data_set)[0]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory) -> tuple[DataSet, pd.DataFrame]:
+    data_set = make_data_set(tmp_path_factory.mktemp("sets") / "tiny")
+    return data_set, build_index(data_set)[0]
+
+
+def true_masks(data_set, rows) -> np.ndarray:
+    return np.stack([read_mask(data_set.root / file) for file in rows["mask"]])
+
+
+def test_right_masks_score_one(data_set, rows):
+    scores = score_masks(data_set, rows, true_masks(data_set, rows).astype("float32"))
+    assert list(scores.columns) == ["file", "class", *SCORES]
+    assert list(scores["file"]) == list(rows["file"])
+    assert list(scores["class"]) == list(rows["class"])
+    right = {"iou": 1, "dice": 1, "dice_loss": 0, "dice_uncleaned": 1, "surface_dice": 1}
+    right |= {name: 0 for name in DISTANCES if name != "surface_dice"}
+    assert scores[SCORES].drop_duplicates().to_dict("records") == [right]
+
+
+def test_a_mask_that_was_changed_since_is_refused(data_set, rows):
+    true = true_masks(data_set, rows).astype("float32")
+    path = data_set.root / rows["mask"].iloc[3]
+    write_image(path, read_mask(path)[::-1] * 255)
+    with refused(path.name, "not those that index.csv saw", "run 01_get_data again"):
+        score_masks(data_set, rows, true)
+
+
+def test_scores_agree_with_scikit_learn_and_are_of_the_cleaned_mask(data_set, rows):
+    guesses = np.random.default_rng(0).random((len(rows), *MASK_SHAPE), dtype=np.float32)
+    guesses[:, :, :9] **= 0.1  # mostly lung, so that something is left of the noise
+    scores = score_masks(data_set, rows, guesses)
+    assert (scores["dice"] != scores["dice_uncleaned"]).all()
+    for row, true, guess in zip(
+        scores.itertuples(), true_masks(data_set, rows), guesses, strict=True
+    ):
+        raw = guess > 0.5
+        said = clean_mask(raw.astype(np.uint8))
+        assert row.iou == pytest.approx(jaccard_score(true.ravel(), said.ravel()), abs=1e-6)
+        assert row.dice == pytest.approx(f1_score(true.ravel(), said.ravel()), abs=1e-6)
+        assert row.dice_uncleaned == pytest.approx(f1_score(true.ravel(), raw.ravel()), abs=1e-6)
+        shared, total = (true * guess.astype(float)).sum(), true.sum() + guess.sum(dtype=float)
+        assert row.dice_loss == pytest.approx(1 - (2 * shared + 1) / (total + 1), abs=1e-6)
+        for name, value in measure_distances(true, said).items():
+            assert getattr(row, name) == pytest.approx(value, abs=1e-6)
+
+
+def test_scores_are_taken_at_the_mask_s_own_size(data_set, rows):
+    """At the network's two pixels everything would be right; at the mask's size it is not."""
+    coarse = np.ones((len(rows), 2, 2), np.float32)
+    scores = score_masks(data_set, rows, coarse)
+    for row, true in zip(scores.itertuples(), true_masks(data_set, rows), strict=True):
+        assert row.iou == pytest.approx(true.mean(), abs=1e-6)
+        assert row.dice == pytest.approx(2 * true.sum() / (true.sum() + true.size), abs=1e-6)
+
+
+def test_a_prediction_of_nothing_scores_zero_and_has_no_distance(data_set, rows):
+    nothing = np.full((len(rows), 8, 8), 0.5, np.float32)
+    scores = score_masks(data_set, rows, nothing)
+    assert (scores[["iou", "dice", "surface_dice"]] == 0).all(axis=None)
+    assert scores[["hausdorff_95", "average_surface_distance"]].isna().all(axis=None)
+    assert scores["dice_loss"].between(0.1, 1).all(), "the soft score still sees the halves"
+
+
+def test_as_many_probabilities_as_rows(data_set, rows):
+    with pytest.raises(ValueError, match="shorter"):
+        score_masks(data_set, rows, np.ones((len(rows) - 1, 2, 2), np.float32))
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), repeated=st.integers(1, 12))
+def test_scores_of_one_after_another_are_those_of_all_at_once(tiny, seed, repeated):
+    data_set, rows = tiny
+    rows = pd.concat([rows] * repeated, ignore_index=True)
+    guesses = np.random.default_rng(seed).random((len(rows), *MASK_SHAPE), dtype=np.float32)
+    one_by_one = score_masks(data_set, rows, iter(guesses))
+    pd.testing.assert_frame_equal(one_by_one, score_masks(data_set, rows, guesses))
+
+
+def test_what_was_scored_is_forgotten(tiny, monkeypatch):
+    monkeypatch.setattr(threads, "THREADS", 2)
+    monkeypatch.setattr(threads, "BATCH", 2)
+    data_set, rows = tiny
+    rows = pd.concat([rows] * 20, ignore_index=True)
+    held = []
+
+    def predict():
+        for _ in range(len(rows)):
+            mask = np.ones(MASK_SHAPE, np.float32)
+            held.append(weakref.ref(mask))
+            alive.append(sum(one() is not None for one in held))
+            yield mask
+
+    alive = []
+    score_masks(data_set, rows, predict())
+    # Three batches ahead, the one that is filled, and what the threads have just let go.
+    assert max(alive) <= 14
+
+
+def test_a_mask_of_another_size_than_its_xray(tmp_path):
+    data_set = make_data_set(tmp_path / "one", {"A": 1})
+    rows = build_index(data_set)[0]
+    mask = read_mask(data_set.root / rows["mask"].item())
+    assert mask.shape == lung_mask(0).shape
+    guess = np.kron(mask, np.ones((2, 2)))[None].astype(np.float32)
+    assert score_masks(data_set, rows, guess)["iou"].item() == 1
+
+
+GROUPS = pd.Series(list("xyyz"))
+TABLE = pd.DataFrame(
+    {
+        "file": list("abcd"),
+        "class": ["COVID", "Normal", "Normal", "COVID"],
+        "iou": [0.2, 0.4, 0.6, 0.4],
+        "dice": [0.4, 0.6, 0.8, 0.6],
+        "dice_loss": [0.5, 0.3, 0.1, 0.3],
+        "hausdorff_95": [12.0, 4.0, math.nan, 5.0],
+        "average_surface_distance": [3.0, 1.0, math.nan, 2.0],
+        "surface_dice": [0.4, 0.6, 0.0, 0.5],
+        "hausdorff_95_of_diagonal": [0.12, 0.04, math.nan, 0.05],
+        "average_surface_distance_of_diagonal": [0.03, 0.01, math.nan, 0.02],
+        "dice_uncleaned": [0.3, 0.6, 0.8, 0.5],
+    }
+)
+
+
+def test_means_over_all_and_class_by_class():
+    figures = mean_scores(TABLE, GROUPS)
+    assert list(figures) == [
+        f"{name}{suffix}"
+        for suffix in ("", "/COVID", "/Normal")
+        for name in [*SCORES, "cleaning_gain"]
+    ]
+    expected = {"iou": 0.4, "dice": 0.6, "dice_loss": 0.3, "iou/COVID": 0.3, "dice/Normal": 0.7}
+    for name, value in expected.items():
+        assert figures[name].value == pytest.approx(value)
+        assert figures[name].n == (2 if "/" in name else 4)
+    assert figures["cleaning_gain"].value == pytest.approx(0.05)
+    assert (figures["hausdorff_95"].value, figures["hausdorff_95"].n) == (7, 3)
+
+
+def test_intervals_are_of_groups():
+    figures = mean_scores(TABLE, GROUPS)
+    assert (figures["dice"].low, figures["dice"].high) == pytest.approx((0.4, 0.7))
+    assert figures["dice/Normal"].low is None, "both X-rays are one patient's"
+
+
+def test_the_table_of_scores():
+    table = score_table(mean_scores(TABLE, GROUPS))
+    assert list(table.columns) == [*HEADS.values(), "X-rays"]
+    assert table.loc["Normal"].to_list() == ["0.500", "0.700", "0.200", "4.00", "1.00", "0.300", 2]
+    assert table.loc["COVID", "IoU"] == "0.300 [0.200, 0.400]"
+    assert table.loc["COVID", "95 % Hausdorff (pixels)"] == "8.50 [5.00, 12.00]"
+
+
+def test_the_table_of_sources():
+    split = pd.DataFrame({"source": ["b", "", "b", "a"], "group": GROUPS})
+    table = score_sources(TABLE, split)
+    assert list(table.index) == ["a", "b", "unknown"]
+    assert list(table["X-rays"]) == [1, 2, 1]
+    assert table.loc["b", "Dice coefficient"] == "0.600 [0.400, 0.800]"
+    assert table.loc["unknown", "IoU"] == "0.400"
+
+
+def test_a_class_without_a_distance_has_none_in_the_table():
+    lost = TABLE.assign(hausdorff_95=math.nan)
+    assert set(score_table(mean_scores(lost, GROUPS))["95 % Hausdorff (pixels)"]) == {"-"}
+
+
+def test_best_median_and_worst_cases():
+    cases = {name: list(table["file"]) for name, table in ranked_cases(TABLE, 2).items()}
+    assert cases == {"best": ["c", "b"], "median": ["b", "d"], "worst": ["a", "d"]}
+    everything = {name: len(table) for name, table in ranked_cases(TABLE, 9).items()}
+    assert everything == {"best": 4, "median": 4, "worst": 4}
+
+
+@pytest.mark.parametrize(("rows", "shown"), [(3, 3), (57, 4), (450, 5), (2117, 12)])
+def test_the_worst_hundredth_is_shown_but_not_more_than_can_be_read(rows, shown):
+    table = pd.DataFrame({"file": np.arange(rows).astype(str), "dice": np.arange(rows) / rows})
+    worst = worst_cases(table)
+    assert list(worst["dice"]) == list(table["dice"][:shown])

@@ -1,0 +1,140 @@
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.stats import mannwhitneyu
+
+from helpers.evaluate import shortcuts
+from helpers.evaluate.intervals import Estimate
+from helpers.evaluate.views import View, make_view
+from helpers.train.recipes import DetectionSettings
+from tests.support.builders import Watched, refused
+
+VIEWS = [*shortcuts.OUTSIDE]
+
+
+def looks(generator, ill=15, others=45, split="test", **shifts) -> pd.DataFrame:
+    """Return predictions of chance alone, but for the views that are shifted for the ill."""
+    label = np.repeat([1, 0], [ill, others])
+    table = pd.DataFrame({"split": split, "group": [f"g{i}" for i in range(len(label))]})
+    for name in VIEWS:
+        table[name] = generator.normal(size=len(label)) + shifts.get(name, 0) * label
+    return table.assign(label=label)
+
+
+def figures(value=0.9) -> dict[str, Estimate]:
+    return {f"auroc_{name}": Estimate(value, 60) for name in VIEWS}
+
+
+def test_chance_alone_is_named_in_one_of_a_hundred_at_most():
+    generator = np.random.default_rng(1)
+    named = [
+        min(shortcuts.correct_p_values(looks(generator)).values()) < shortcuts.FAMILY_ERROR
+        for _ in range(1000)
+    ]
+    assert 0 < sum(named) <= 18, "10 are expected, 18 or fewer in 99 of 100 such series"
+
+
+def test_p_values_are_holm_s_of_the_one_sided_tests():
+    table = looks(np.random.default_rng(2), border=1.0, mask_shape=0.5)
+    ill, others = table[table["label"] == 1], table[table["label"] == 0]
+    alone = {
+        name: mannwhitneyu(ill[name], others[name], alternative="greater").pvalue for name in VIEWS
+    }
+    small, middle, large = sorted(alone.values())
+    holm = [3 * small, max(3 * small, 2 * middle), max(3 * small, 2 * middle, large)]
+    found = shortcuts.correct_p_values(table)
+    assert sorted(found.values()) == pytest.approx(np.minimum(holm, 1))
+    assert sorted(found, key=found.get) == sorted(alone, key=alone.get)
+
+
+def test_copies_and_the_other_splits_count_for_nothing():
+    generator = np.random.default_rng(3)
+    table = looks(generator, border=0.7)
+    copies = pd.concat([table] * 5, ignore_index=True)
+    learnt = looks(generator, split="train", lungs_removed=9)
+    assert shortcuts.correct_p_values(pd.concat([copies, learnt])) == pytest.approx(
+        shortcuts.correct_p_values(table)
+    )
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_view_that_tells_is_named(view):
+    verdict = shortcuts.judge(looks(np.random.default_rng(4), **{view: 3}), figures())
+    assert verdict.views == [view]
+    assert verdict.text.startswith("A shortcut")
+    assert f"{view} (AUROC 0.900, p < 0.001)" in verdict.text
+    assert not any(other in verdict.text for other in VIEWS if other != view)
+
+
+def test_a_network_that_tells_the_wrong_way_round_has_found_nothing():
+    verdict = shortcuts.judge(looks(np.random.default_rng(4), border=-3), figures(0.1))
+    assert verdict.views == []
+
+
+def test_a_quiet_verdict_says_what_it_could_not_have_seen():
+    verdict = shortcuts.judge(looks(np.random.default_rng(5)), figures(0.5))
+    assert verdict.views == []
+    assert "15 cases of COVID and 45 others" in verdict.text
+    assert "an AUROC below 0.74 would have gone unseen" in verdict.text
+    assert round(verdict.smallest_seen, 2) == 0.74
+
+
+def test_the_smallest_auroc_seen_is_named_in_half_of_all_series():
+    needed = shortcuts.smallest_seen(40, 120)
+    shift = np.sqrt(2) * -shortcuts.norm.isf(needed)  # of normal scores with that AUROC
+    generator = np.random.default_rng(6)
+    named = [
+        shortcuts.correct_p_values(looks(generator, 40, 120, border=shift))["border"]
+        < shortcuts.FAMILY_ERROR
+        for _ in range(200)
+    ]
+    assert 0.35 < np.mean(named) < 0.65
+
+
+def test_a_test_split_of_one_class_is_refused():
+    table = looks(np.random.default_rng(0)).query("label == 1")
+    with refused("one class only", "more X-rays", "02_split_data"):
+        shortcuts.correct_p_values(table)
+
+
+def test_a_column_gives_its_commonest_value():
+    index = pd.DataFrame({"source": ["b", "a", "b", None], "width": [1, 2, 1, 2], "same": 0})
+    labels, commonest = shortcuts.column_labels(index, "source")
+    assert (labels.tolist(), commonest) == ([1, 0, 1, 0], "b")
+    assert shortcuts.column_labels(index, "width") == (pytest.approx([1, 0, 1, 0]), "1")
+    with refused("'age'", "none of that name", "source, width, same"):
+        shortcuts.column_labels(index, "age")
+    with refused("'same'", "all its values are equal", "Choose another"):
+        shortcuts.column_labels(index, "same")
+
+
+def test_a_view_that_tells_the_class_is_learnt_and_kept(tmp_path, capsys):
+    generator = np.random.default_rng(0)
+    labels = np.tile([0, 1], 60)
+    view = generator.integers(0, 60, (120, 24, 24)).astype("uint8")
+    view[labels == 1, :6, :6] += 120
+    names = np.repeat(["train", "validation", "test"], [80, 20, 20])
+    split = pd.DataFrame({"split": names})
+    settings = DetectionSettings(24, (4, 4, 4), epochs=6, batch_size=8, learning_rate=3e-3)
+    found = shortcuts.train_view(view, labels, split, settings, 1, tmp_path / "border")
+    again = shortcuts.train_view(view, labels, split, settings, 1, tmp_path / "border")
+    np.testing.assert_array_equal(found, again)
+    test = names == "test"
+    assert found[test & (labels == 1)].min() > found[test & (labels == 0)].max()
+    assert (tmp_path / "border/model.keras").is_file()
+    assert capsys.readouterr().out == "", "thirty lines of epochs a view would hide the story"
+
+
+def test_a_view_is_learnt_batch_by_batch_as_its_whole_array_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.train.inference.PIXELS_A_BATCH", 8 * 24 * 24)
+    monkeypatch.setattr("helpers.train.fingerprints.BLOCK", 8)
+    generator = np.random.default_rng(0)
+    xrays = generator.integers(0, 256, (60, 24, 24), dtype=np.uint8)
+    masks = generator.integers(0, 2, xrays.shape, dtype=np.uint8)
+    split = pd.DataFrame({"split": np.repeat(["train", "validation", "test"], 20)})
+    settings = DetectionSettings(24, (4, 4, 4), epochs=1, batch_size=8, learning_rate=3e-3)
+    watched, given = Watched(xrays), (np.tile([0, 1], 30), split, settings, 1)
+    found = shortcuts.train_view(View("border", watched, masks), *given, tmp_path / "a")
+    whole = make_view("border", xrays, masks)
+    np.testing.assert_array_equal(found, shortcuts.train_view(whole, *given, tmp_path / "b"))
+    assert watched.most < 16

@@ -1,0 +1,185 @@
+import json
+
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.data.images import resize_mask
+from helpers.evaluate.detection import detection_metrics
+from helpers.evaluate.grad_cam import energy_in_lungs
+from helpers.evaluate.intervals import estimate_share
+from helpers.evaluate.metrics_file import write_metrics
+from helpers.predict.novelty import learn_likeness, write_likeness
+from helpers.predict.one_xray import describe_heat, describe_probability, look_for_heat, read_by
+from helpers.predict.prediction import predict_files
+from helpers.train.inference import write_table
+from helpers.train.models import build_detector
+from helpers.train.recipes import DetectionSettings
+from tests.support.builders import refused
+
+BRIGHT, DARK = 200, 40
+
+
+def chest(number: int) -> np.ndarray:
+    """Two bright boxes for lungs, (80, 90)."""
+    image = np.full((80, 90), DARK, np.uint8)
+    bottom = 30 + number % 30
+    image[10:bottom, 10:35] = image[10:bottom, 52:78] = BRIGHT
+    return image
+
+
+def png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run whose segmenter takes bright for lung, with a detector that knows nothing."""
+    keras.utils.set_random_seed(3)
+    seer = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Activation("linear")])
+    detector = build_detector(DetectionSettings(24, (2, 2, 2), 1, 4, 1e-2))
+    for part, network in (("segmentation", seer), ("detection", detector)):
+        (tmp_path / "run" / part).mkdir(parents=True)
+        network.save(tmp_path / "run" / part / "model.keras")
+    small = [cv2.resize(chest(number), (32, 32)) for number in range(40)]
+    known = learn_likeness(np.stack(small), pd.Series(range(40)))
+    write_likeness(tmp_path / "run" / "segmentation", known)
+    return tmp_path / "run"
+
+
+def write_tested(run, probabilities: list[float], labels: list[int], split: str, groups=None):
+    """Write what the detector's test came to, and 20 of the validation split half of them wrong."""
+    tested = pd.DataFrame({"probability": probabilities, "label": labels, "split": split})
+    other = pd.DataFrame({"probability": [0.2, 0.8] * 10, "label": [0, 1, 1, 0] * 5})
+    table = pd.concat([tested, other.assign(split="validation")], ignore_index=True)
+    table["class"] = np.where(table["label"] == 1, "COVID", "Normal")
+    table["file"] = [f"{number}.png" for number in table.index]
+    group = table["file"] if groups is None else [*groups, *table["file"][len(groups) :]]
+    table.assign(group=group)[["file", "group"]].to_csv(run / "split.csv", index=False)
+    write_table(run / "detection" / "predictions.csv", table)
+    metrics = detection_metrics(table, pd.Series(table.index, table.index))
+    write_metrics(run / "detection", metrics)
+
+
+def test_a_reading_is_what_predict_says_and_leaves_nothing(run, tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(work))
+    before = sorted(run.rglob("*"))
+    reading = read_by(run, png(chest(9)))
+    assert reading.reason == ""
+    np.testing.assert_array_equal(reading.image, chest(9))
+    true = chest(9) == BRIGHT
+    assert ((reading.mask == 1) & true).sum() / ((reading.mask == 1) | true).sum() > 0.85
+    assert reading.lung_fraction == pytest.approx(reading.mask.mean(), abs=1e-6)
+    assert 0 <= reading.covid_probability <= 1
+    assert sorted(run.rglob("*")) == before
+    assert not list(work.iterdir())
+    file = tmp_path / "a.png"
+    file.write_bytes(png(chest(9)))
+    networks = [keras.models.load_model(run / part / "model.keras") for part in PARTS]
+    row = predict_files(networks, [file], tmp_path / "out").iloc[0]
+    assert row["covid_probability"] == reading.covid_probability
+
+
+PARTS = ("segmentation", "detection")
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (255 - chest(9), "not a chest X-ray"),
+        (chest(9)[:60], "less than 64 pixels"),
+        (np.full((90, 90), 7, np.uint8), "not a chest X-ray"),
+    ],
+)
+def test_what_is_refused_has_its_reason(run, image, reason):
+    assert read_by(run, png(image)).reason.startswith(reason)
+
+
+def test_a_file_that_cannot_be_decoded_is_refused_without_its_name(run):
+    with refused("xray: ", "cannot be decoded", "Restore it"):
+        read_by(run, b"no image")
+
+
+def test_a_probability_is_what_it_meant_for_the_test_xrays(run):
+    write_tested(run, [0.85, 0.88, 0.81, 0.85, 0.15], [1, 1, 1, 0, 0], "test")
+    said = describe_probability(run, 0.86)
+    # Half of the validation split is wrong: the hottest temperature brings all near 0.5.
+    assert said.startswith("The network says 0.86; at the temperature 10.00, fitted on the run's")
+    assert "that is 0.55. (On its test split that did not help: " in said
+    assert "Of the 4 test X-rays that got 0.5 to 0.6, 3 were COVID: a share of 0.75 [" in said
+    assert said.endswith("Of all 5 test X-rays, 60% were.")
+
+
+def test_the_xrays_of_one_patient_count_as_one(run):
+    labels = [1, 1, 1, 1, 0]
+    write_tested(run, [0.85] * 4 + [0.15], labels, "test", groups=["a"] * 4 + ["b"])
+    one = estimate_share(pd.Series([True]), pd.Series(["a"]))
+    assert f"4 were COVID: a share of {one.text(2)}" in describe_probability(run, 0.86)
+
+
+def test_a_temperature_that_did_not_help_is_said_so(run):
+    write_tested(run, [0.99] * 3 + [0.01] * 3, [1] * 3 + [0] * 3, "test")
+    said = describe_probability(run, 0.9)
+    assert "(On its test split that did not help: the calibration error was 0.010 without" in said
+    write_tested(run, [0.99, 0.99, 0.01, 0.01], [1, 0, 1, 0], "test")
+    assert "did not help" not in describe_probability(run, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "before", "after", "doubted"),
+    [
+        (1.0, 0.032, 0.032, False),
+        (1.004, 0.0316, 0.0399, False),
+        (1.3, 0.03151, 0.03249, False),
+        (0.8, 0.0324, 0.0326, True),
+        (1.3, 0.05, 0.04, False),
+        (1.006, 0.03, 0.04, True),
+    ],
+)
+def test_a_temperature_is_doubted_only_where_a_reader_sees_a_difference(
+    run, temperature, before, after, doubted
+):
+    write_tested(run, [0.8, 0.9, 0.1, 0.2], [1, 1, 0, 0], "test")
+    path = run / "detection" / "metrics.json"
+    figures = json.loads(path.read_text())
+    names = ("temperature", "calibration_error", "calibration_error_scaled")
+    for name, value in zip(names, (temperature, before, after), strict=True):
+        figures[name]["value"] = value
+    path.write_text(json.dumps(figures))
+    said = describe_probability(run, 0.9)
+    assert ("did not help" in said) == doubted
+    if doubted:
+        assert f"was {before:.3f} without it, {after:.3f} with it.)" in said
+
+
+def test_no_heat_has_no_share():
+    assert (
+        describe_heat(0.25, 0.5)
+        == "of the heat, 25% lies in the lungs; of the picture, 50% is lung"
+    )
+    said = describe_heat(np.nan, 0.5)
+    assert said == "nothing spoke for COVID, so there is no heat; of the picture, 50% is lung"
+
+
+def test_a_probability_that_no_test_xray_had(run):
+    write_tested(run, [0.85, 0.88], [1, 0], "test")
+    assert describe_probability(run, 0.01).endswith(
+        "No test X-ray of the run got 0.3 to 0.4: nothing is known."
+    )
+
+
+def test_a_detector_that_was_not_tested(run):
+    with refused("detection/metrics.json", "not found", "run 03_detect_covid first"):
+        describe_probability(run, 0.5)
+
+
+def test_the_heat_and_its_share_in_the_lungs(run):
+    reading = read_by(run, png(chest(9)))
+    heat, share = look_for_heat(run, reading)
+    assert heat.shape == (24, 24)
+    mask = resize_mask(reading.mask, (24, 24))
+    np.testing.assert_equal(share, energy_in_lungs(heat[None], mask[None]).item())

@@ -1,0 +1,384 @@
+import cv2
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+
+from helpers.data.images import read_mask, read_xray, resize_image
+from helpers.predict import prediction
+from helpers.predict.inputs import find_xrays
+from helpers.predict.novelty import learn_likeness, write_likeness
+from helpers.predict.prediction import BATCH, COLUMNS, load_networks, predict_files
+from helpers.run.command import main
+from helpers.storage.folders import find_trained
+from helpers.train.inference import predict
+from helpers.train.models import build_detector, build_unet
+from helpers.train.recipes import DetectionSettings, SegmentationSettings
+from tests.support.builders import refused, write_image
+
+SETTINGS = SegmentationSettings(32, filters=(2,), epochs=1, batch_size=4, learning_rate=1e-2)
+BRIGHT, DARK = 200, 40
+
+
+def chest(number: int) -> np.ndarray:
+    """Return an X-ray whose lungs are its two bright boxes; size and share go by the number."""
+    height, width = 64 + number % 7, 66 + number % 5
+    image = np.full((height, width), DARK, np.uint8)
+    bottom = 20 + number % 35
+    image[8:bottom, 8:24] = image[8:bottom, 36:52] = BRIGHT
+    return image
+
+
+@pytest.fixture(scope="module")
+def seer():
+    """A segmenter that takes grey values for probabilities: bright is lung."""
+    return keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Activation("linear")])
+
+
+@pytest.fixture(scope="module")
+def detector():
+    keras.utils.set_random_seed(3)
+    return build_detector(DetectionSettings(24, (2, 2, 2), 1, 4, 1e-2))
+
+
+@pytest.fixture
+def xrays(tmp_path):
+    """More X-rays than two batches, of several sizes."""
+    for number in range(2 * BATCH + 5):
+        write_image(tmp_path / "in" / f"x{number:02}.png", chest(number))
+    return tmp_path / "in"
+
+
+def run_of(folder, *networks):
+    for part, network in zip(("segmentation", "detection"), networks, strict=False):
+        (folder / part).mkdir(parents=True)
+        network.save(folder / part / "model.keras")
+    return folder
+
+
+def test_every_mask_is_that_of_its_own_xray_at_its_own_size(seer, xrays, tmp_path):
+    table = predict_files([seer], find_xrays([str(xrays)]), tmp_path / "out")
+    assert list(table["file"]) == sorted(path.as_posix() for path in xrays.iterdir())
+    for number, row in enumerate(table.itertuples()):
+        stored = cv2.imread(str(tmp_path / f"out/masks/x{number:02}.png"), cv2.IMREAD_UNCHANGED)
+        true = chest(number) == BRIGHT
+        assert stored.shape == true.shape
+        assert set(np.unique(stored)) == {0, 255}
+        assert ((stored > 0) & true).sum() / ((stored > 0) | true).sum() > 0.8
+        assert row.lung_fraction == round((stored > 0).mean(), 6)
+
+
+def test_overlays_show_the_outline_in_orange(seer, tmp_path):
+    file = write_image(tmp_path / "a.png", chest(20))
+    predict_files([seer], [file], tmp_path / "out")
+    blue, green, red = cv2.split(cv2.imread(str(tmp_path / "out/overlays/a.jpg")).astype(int))
+    edge = (12, 8)
+    assert red[edge] > green[edge] + 40 > blue[edge] + 80
+    assert abs(red[20, 15] - BRIGHT) < 40, "the X-ray shows inside"
+    assert red.shape == chest(20).shape
+
+
+def test_the_table_on_disk(seer, detector, xrays, tmp_path):
+    files = find_xrays([str(xrays)])
+    table = predict_files([seer, detector], files, tmp_path / "out")
+    stored = pd.read_csv(tmp_path / "out/predictions.csv", keep_default_na=False)
+    assert list(stored.columns) == COLUMNS
+    pd.testing.assert_frame_equal(stored, table)
+    for file, said in zip(files, table["covid_probability"], strict=True):
+        alone = predict(detector, resize_image(read_xray(file), (24, 24))[None])
+        assert said == pytest.approx(alone.item(), abs=2e-6)
+    assert table["covid_probability"].nunique() > 5
+
+
+def test_the_table_keeps_the_rows_of_masks_that_stay(seer, xrays, tmp_path):
+    first, second = find_xrays([str(xrays)])[:2]
+    out = tmp_path / "out"
+    predict_files([seer], [first], out)
+    row = (out / "predictions.csv").read_text().splitlines()[1]
+    predict_files([seer], [second], out)
+    predict_files([seer], [second], out)
+    header, *rows = (out / "predictions.csv").read_text().splitlines()
+    assert header == ",".join(COLUMNS)
+    assert rows[0] == row and rows[1].startswith(f"{second.as_posix()},") and len(rows) == 2
+    assert sorted(path.stem for path in (out / "masks").iterdir()) == [first.stem, second.stem]
+    (out / "predictions.csv").write_bytes(b"\xff\xfe of another program")
+    predict_files([seer], [first], out)
+    assert (out / "predictions.csv").read_text().splitlines()[1:] == [row]
+
+
+def test_the_probability_is_empty_without_a_detector(seer, tmp_path):
+    file = write_image(tmp_path / "a.png", chest(20))
+    predict_files([seer], [file], tmp_path)
+    row = (tmp_path / "predictions.csv").read_text().splitlines()[1]
+    share = (read_mask(tmp_path / "masks/a.png")).mean().round(6)
+    assert row == f"{file.as_posix()},,{share},True,"
+
+
+def test_what_can_hardly_be_lungs_is_not_accepted_but_drawn(seer, tmp_path):
+    one_box = chest(20)
+    one_box[:, 30:] = DARK
+    wide = np.zeros((1, 65501))  # too wide for an overlay
+    images = {
+        "full": np.full((80, 80), 250),
+        "none": np.zeros((80, 80)),
+        "one": one_box,
+        "wide": wide,
+    }
+    files = [
+        write_image(tmp_path / f"{n}.png", image.astype(np.uint8)) for n, image in images.items()
+    ]
+    table = predict_files([seer], [*files, write_image(tmp_path / "ok.png", chest(25))], tmp_path)
+    assert list(table["reason"]) == [
+        "larger than 65% of the X-ray",
+        "no lung was found",
+        "not two regions",
+        "less than 64 pixels a side",
+        "",
+    ]
+    assert list(table["accepted"]) == [False] * 4 + [True]
+    assert len(list((tmp_path / "masks").iterdir())) == 5
+
+
+def test_what_is_unlike_the_training_is_not_accepted_but_drawn(seer, tmp_path):
+    known = learn_likeness(
+        np.stack([resize_image(chest(number), (32, 32)) for number in range(40)]),
+        pd.Series(range(40)),
+    )
+    pictures = {"chest": chest(20), "negative": 255 - chest(20), "small": chest(20)[:60]}
+    files = [write_image(tmp_path / f"{name}.png", image) for name, image in pictures.items()]
+    table = predict_files([seer], files, tmp_path, known)
+    assert list(table["reason"]) == [
+        "",
+        "not a chest X-ray, or none as the networks learnt from",
+        "less than 64 pixels a side",
+    ]
+    assert list(table["accepted"]) == [True, False, False]
+    assert table["lung_fraction"].notna().all()
+    assert len(list((tmp_path / "masks").iterdir())) == 3
+    assert predict_files([seer], files, tmp_path)["reason"][1] == "larger than 65% of the X-ray"
+
+
+def test_a_file_that_cannot_be_decoded_is_named_and_the_others_go_on(
+    seer, detector, xrays, tmp_path, capsys
+):
+    bad = xrays / "x03.png"
+    predict_files([seer], [bad], tmp_path / "out")
+    bad.write_bytes(b"")
+    table = predict_files([seer, detector], find_xrays([str(xrays)]), tmp_path / "out")
+    assert capsys.readouterr().err == (
+        f"covid-lungs: {bad.as_posix()}: the file is empty. Restore it from the archive, "
+        "or leave it out.\n"
+    )
+    row = table.iloc[3]
+    assert (row["accepted"], row["reason"]) == (False, "the file is empty")
+    assert row[["covid_probability", "lung_fraction"]].isna().all()
+    stems = {path.stem for path in xrays.iterdir()} - {"x03"}
+    for part in ("masks", "overlays"):
+        assert {path.stem for path in (tmp_path / "out" / part).iterdir()} == stems
+    assert table.drop(index=3)["lung_fraction"].notna().all()
+
+
+def test_only_a_few_batches_are_in_memory(seer, tmp_path, monkeypatch):
+    file = write_image(tmp_path / "a.png", chest(0))
+    files = [tmp_path / f"{number}.png" for number in range(12 * BATCH)]
+    for copy in files:
+        copy.write_bytes(file.read_bytes())
+    read, write, held, most = prediction._read, prediction._write, [0], [0]
+
+    def count_read(*arguments):
+        held[0] += 1
+        most[0] = max(held[0], most[0])
+        return read(*arguments)
+
+    def count_write(*arguments):
+        held[0] -= 1
+        return write(*arguments)
+
+    monkeypatch.setattr(prediction, "_read", count_read)
+    monkeypatch.setattr(prediction, "_write", count_write)
+    predict_files([seer], files, tmp_path / "out")
+    assert BATCH < most[0] <= prediction.THREADS * BATCH
+
+
+def test_a_full_disk_leaves_whole_files_only(seer, tmp_path, monkeypatch):
+    file = write_image(tmp_path / "a.png", chest(0))
+    predict_files([seer], [file], tmp_path / "out")
+    before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    write_image(file, chest(9))
+
+    def fill(path, content):
+        with path.open("wb") as opened:
+            opened.write(bytes(content)[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", fill)
+    with refused("out/masks/a.png", "cannot be written (No space left on device)", "Make room"):
+        predict_files([seer], [file], tmp_path / "out")
+    after = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
+    assert after == before
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_an_output_folder_that_cannot_be_made(seer, tmp_path):
+    file = write_image(tmp_path / "a.png", chest(0))
+    with refused("a.png", "cannot be written", "another folder with --out"):
+        predict_files([seer], [file], file)
+
+
+def test_xrays_are_never_overwritten(seer, tmp_path):
+    file = write_image(tmp_path / "masks" / "a.png", chest(0))
+    before = file.read_bytes()
+    with refused("masks/a.png", "would be written into its folder", "--out"):
+        predict_files([seer], [file], tmp_path)
+    assert file.read_bytes() == before
+
+
+def test_folders_give_their_images_sorted_without_hidden_ones(tmp_path):
+    names = ["b/2.PNG", "b/1.jpg", "a.tif", ".hidden.png", ".cache/3.png", "notes.txt"]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    found = find_xrays([str(tmp_path / "b/2.PNG"), str(tmp_path)])
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
+        "b/2.PNG",
+        "a.tif",
+        "b/1.jpg",
+    ]
+
+
+def test_a_file_keeps_the_path_that_was_given(tmp_path, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "a.png").touch()
+    monkeypatch.chdir(tmp_path)
+    assert [path.as_posix() for path in find_xrays(["in"])] == ["in/a.png"]
+
+
+def test_a_link_of_another_name_is_an_xray_of_its_own(tmp_path):
+    (tmp_path / "a.png").touch()
+    (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
+    assert len(find_xrays([str(tmp_path), str(tmp_path / "a.png")])) == 2
+
+
+@pytest.mark.parametrize("names", [("a.png", "b/a.jpg"), ("a.png", "b/A.png")])
+def test_two_xrays_of_one_stem_are_refused(names, tmp_path):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    with refused(names[1], f"{tmp_path.as_posix()}/a.png", "Rename one"):
+        find_xrays([str(tmp_path)])
+
+
+def test_names_and_paths_that_are_refused(tmp_path):
+    with refused("no/such", "No such file", "Give X-rays"):
+        find_xrays(["no/such"])
+    with refused(str(tmp_path), "no X-ray is in this folder", ".png"):
+        find_xrays([str(tmp_path)])
+    (tmp_path / "line\nbreak.png").touch()
+    with refused("line\\nbreak.png", "no table can hold", "Rename it"):
+        find_xrays([str(tmp_path)])
+
+
+def test_a_misspelt_run_is_refused_with_those_there_and_makes_nothing(seer, runs):
+    with refused("'demoo'", "no such run", "Train with `covid-lungs run` first"):
+        find_trained("demoo")
+    assert not runs.exists()
+    run_of(runs / "demo", seer)
+    (runs / "untrained").mkdir()
+    with refused("'demoo'", "no such run", "Choose from demo, or"):
+        find_trained("demoo")
+    with refused("untrained/segmentation/model.keras", "not found", "run 04_segment_lungs"):
+        find_trained("untrained")
+    assert {path.name for path in runs.iterdir()} == {"demo", "untrained"}
+    assert find_trained("demo") == find_trained(f"{runs}/demo/") == runs / "demo"
+
+
+def test_a_file_that_is_no_network(seer, tmp_path):
+    folder = run_of(tmp_path / "run", seer)
+    model = folder / "segmentation/model.keras"
+    model.write_bytes(model.read_bytes()[:500])
+    with refused(
+        "run/segmentation/model.keras",
+        "cannot be read as a network (it is cut off",
+        "Train it again",
+    ):
+        load_networks(folder)
+
+
+def test_the_command_draws_into_the_run_s_folder(runs, detector, xrays, capsys):
+    run_of(runs / "a", build_unet(SETTINGS), detector)
+    assert main(["predict", "--run", "a", str(xrays)]) == 0
+    said = capsys.readouterr()
+    assert said.out.startswith("masks: 37, of them not accepted: ")
+    assert "files that could not be decoded: 0\n" in said.out
+    assert f"Made in {runs}/a/predictions: masks/*.png" in said.out
+    assert said.out.endswith("Not a medical device.\n")
+    assert said.err == ""
+    made = {path.name for path in (runs / "a/predictions").iterdir()}
+    assert made == {"masks", "overlays", "predictions.csv"}
+    table = pd.read_csv(runs / "a/predictions/predictions.csv")
+    assert table["covid_probability"].between(0, 1).all()
+
+
+def test_few_xrays_are_told_of_one_by_one(runs, detector, xrays, capsys):
+    run_of(runs / "a", build_unet(SETTINGS), detector)
+    files = [str(path) for path in sorted(xrays.iterdir())[:2]]
+    assert main(["predict", "--run", "a", *files]) == 0
+    lines = capsys.readouterr().out.splitlines()[:2]
+    table = pd.read_csv(runs / "a/predictions/predictions.csv", keep_default_na=False)
+    for line, row in zip(lines, table.to_dict("records"), strict=True):
+        start = f"{row['file']}: COVID probability {row['covid_probability']:.3f}, lungs "
+        assert line.startswith(f"{start}{row['lung_fraction']:.1%} of the picture")
+        assert line.endswith("of the picture" if row["accepted"] else row["reason"])
+
+
+def test_a_run_without_a_detector_names_no_probability(runs, seer, xrays, capsys):
+    run_of(runs / "a", seer)
+    (xrays / "x05.png").write_text("no image")
+    files = [str(xrays / name) for name in ("x05.png", "x06.png")]
+    assert main(["predict", "--run", "a", *files]) == 1
+    first, second = capsys.readouterr().out.splitlines()[:2]
+    assert first.startswith(f"{files[1]}: lungs ")
+    assert second.startswith("masks: 1, ")
+
+
+def test_the_command_says_whether_strangers_can_be_told(runs, seer, xrays, capsys):
+    folder = run_of(runs / "a", seer)
+    main(["predict", "--run", "a", str(xrays)])
+    assert (
+        "since the run has no likeness.npz: run 04_segment_lungs again" in capsys.readouterr().out
+    )
+    small = np.stack([resize_image(255 - chest(number), (32, 32)) for number in range(20)])
+    write_likeness(folder / "segmentation", learn_likeness(small, pd.Series(range(20))))
+    main(["predict", "--run", "a", str(xrays)])
+    said = capsys.readouterr().out
+    assert "masks: 37, of them not accepted: 37\n" in said
+    assert "likeness" not in said
+
+
+def test_the_command_returns_1_if_a_file_was_refused(runs, seer, xrays, tmp_path, capsys):
+    run_of(runs / "a", seer)
+    (xrays / "x05.png").write_text("no image")
+    out = tmp_path / "out"
+    assert main(["predict", "--run", "a", "--out", str(out), str(xrays)]) == 1
+    said = capsys.readouterr()
+    assert "files that could not be decoded: 1\n" in said.out
+    assert len(said.err.splitlines()) == 1
+    assert len(list((out / "masks").iterdir())) == 36
+    assert not (runs / "a/predictions").exists()
+
+
+@pytest.mark.parametrize(
+    ("run", "path", "fault"),
+    [("b", "in", "run 'b': no such run"), ("a", "nowhere", "'nowhere': cannot be read")],
+)
+def test_bad_arguments_give_one_line_and_nothing_is_written(
+    run, path, fault, runs, seer, xrays, monkeypatch, capsys
+):
+    run_of(runs / "a", seer)
+    monkeypatch.chdir(xrays.parent)
+    assert main(["predict", "--run", run, path]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith(f"covid-lungs: {fault}")
+    assert len(said.err.splitlines()) == 1
+    assert not (runs / "a/predictions").exists()

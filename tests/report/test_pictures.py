@@ -1,0 +1,128 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.data.images import draw_outlines, read_mask, read_xray
+from helpers.report import pictures, plots
+from helpers.split.index import build_index
+
+pytestmark = pytest.mark.usefixtures("figures")
+
+
+@pytest.fixture
+def rows(data_set) -> pd.DataFrame:
+    """Two X-rays of COVID and a normal one."""
+    return build_index(data_set)[0].iloc[[0, 1, 6]]
+
+
+def shown(figure) -> list[np.ndarray]:
+    """Return the images in a figure, row by row."""
+    return [np.asarray(image.get_array()) for axis in figure.axes for image in axis.images]
+
+
+@settings(max_examples=30, deadline=None)
+@given(per_class=st.integers(1, 4), seed=st.integers(0, 2**31 - 1))
+def test_examples_are_chosen_by_the_seed_and_class_by_class(per_class, seed):
+    names = ["A", "B", "A", "B", "B", "A", "B", "C"]
+    table = pd.DataFrame({"class": names, "file": list("hgfedcba")})
+    chosen = pictures.pick_examples(table, per_class, seed)
+    expected = {name: min(per_class, names.count(name)) for name in "ABC"}
+    assert chosen["class"].value_counts().to_dict() == expected
+    assert list(chosen["class"]) == sorted(chosen["class"])
+    assert chosen.index.is_unique
+    pd.testing.assert_frame_equal(chosen, pictures.pick_examples(table, per_class, seed))
+
+
+def test_another_seed_chooses_others():
+    table = pd.DataFrame({"class": "A", "file": [str(number) for number in range(50)]})
+    assert len({pictures.pick_examples(table, 1, seed)["file"].item() for seed in range(9)}) > 5
+
+
+def test_xray_mask_and_outline_stand_in_a_column(data_set, rows):
+    found = shown(pictures.draw_masks(data_set, rows))
+    files = zip(rows["file"], rows["mask"], strict=True)
+    for column, (file, mask) in enumerate(files):
+        xray, lungs = read_xray(data_set.root / file), read_mask(data_set.root / mask)
+        np.testing.assert_array_equal(found[column], xray)
+        np.testing.assert_array_equal(found[3 + column], lungs * 255)
+        assert found[6 + column].shape == (*xray.shape, 3)
+
+
+def test_a_grid_with_a_gap_holds_every_xray_under_its_caption(data_set, rows):
+    figure = pictures.draw_xrays(data_set, rows, ["one", "two", "three"], columns=2)
+    assert [axis.get_title() for axis in figure.axes] == ["one", "two", "three", ""]
+    assert len(shown(figure)) == 3
+
+
+def test_the_two_xrays_of_a_pair_stand_one_above_the_other(data_set, rows):
+    one, two, three = rows["file"]
+    figure = pictures.draw_pairs(data_set, [(one, two), (three, one)], ["copied", "copy"])
+    for found, file in zip(shown(figure), (one, three, two, one), strict=True):
+        np.testing.assert_array_equal(found, read_xray(data_set.root / file))
+    titles = [axis.get_title() for axis in figure.axes]
+    assert titles == ["COVID-1", "Normal-3", "COVID-2", "COVID-1"]
+    assert [axis.get_ylabel() for axis in figure.axes] == ["copied", "", "copy", ""]
+
+
+def test_predictions_are_thresholded_at_the_mask_s_size(data_set, rows):
+    masks = [read_mask(data_set.root / file) for file in rows["mask"]]
+    guesses = np.stack([mask * np.float32(0.6) for mask in masks])
+    found = shown(pictures.draw_predictions(data_set, rows, guesses, ["a", "b", "c"]))
+    for column, mask in enumerate(masks):
+        np.testing.assert_array_equal(found[3 + column], mask * 255)
+        np.testing.assert_array_equal(found[6 + column], mask * 255)
+
+
+def test_heat_lies_on_its_xray_under_the_lungs_outline(data_set, rows):
+    heat = np.zeros((3, 8, 8), np.float32)
+    heat[1, :, 4:] = 1
+    figure = pictures.draw_heat(data_set, rows, heat, ["a", "b", "c"])
+    found = shown(figure)
+    for column, row in enumerate(rows.itertuples()):
+        xray, lungs = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
+        np.testing.assert_array_equal(found[column], xray)
+        outline = (draw_outlines(xray, (lungs, pictures.TRUE_COLOUR)) != xray[..., None]).any(-1)
+        assert (found[3 + column][outline] == pictures.TRUE_COLOUR).all()
+        found[3 + column] = np.where(outline[..., None], 0, found[3 + column]).astype(int)
+    dark, half = found[3], found[4]
+    assert (np.ptp(dark, axis=-1) <= 4).all(), "without heat an X-ray stays grey"
+    assert np.ptp(half[:, 24:], axis=-1).max() > 40, "yellow where the heat is"
+    assert np.ptp(half[:, :12], axis=-1).max() <= 4, "and nowhere else"
+    assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c", "", "", ""]
+
+
+def test_each_view_has_a_column_and_each_xray_a_row():
+    views = {
+        "whole": np.full((3, 8, 8), 9),
+        "lungs_only": np.arange(3)[:, None, None] * np.ones((8, 8)),
+    }
+    figure = pictures.draw_views(views, ["a", "b", "c"])
+    assert [int(image[0, 0]) for image in shown(figure)] == [9, 0, 9, 1, 9, 2]
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["whole", "lungs only"]
+    assert [axis.get_ylabel() for axis in figure.axes[::2]] == ["a", "b", "c"]
+
+
+def test_edge_filters_answer_to_their_own_edges(data_set, rows):
+    _, vertical, horizontal = shown(pictures.draw_filters(data_set, rows.iloc[0]))
+    assert not np.array_equal(vertical, horizontal)
+    assert vertical.min() >= 0 and vertical.max() <= 255
+
+
+def test_a_probability_is_enlarged_to_its_xray(data_set, rows):
+    figure = pictures.draw_probability(data_set, rows.iloc[0], np.full((4, 4), 0.25, np.float32))
+    xray, _, enlarged = shown(figure)[:3]
+    assert enlarged.shape == xray.shape
+    assert (enlarged == 0.25).all()
+
+
+def test_pictures_are_equal_byte_for_byte(data_set, rows, tmp_path):
+    for place in ("first", "second"):
+        figure = pictures.draw_masks(data_set, rows)
+        (tmp_path / place).mkdir()
+        plots.finish(figure, tmp_path / place, "masks", data_set)
+        plt.close(figure)
+    first, second = (tmp_path / place / "figures/masks.png" for place in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()

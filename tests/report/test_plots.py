@@ -1,0 +1,260 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from helpers.data.sources import DataSet
+from helpers.evaluate.detection import detection_metrics
+from helpers.evaluate.intervals import Estimate
+from helpers.report import plots
+from helpers.split.splits import read_split
+from tests.support.builders import make_run
+
+pytestmark = pytest.mark.usefixtures("figures", "runs")
+HISTORY = pd.DataFrame(
+    {
+        "epoch": [1, 2, 3],
+        "accuracy": [0.5, 0.7, 0.9],
+        "loss": [0.7, 0.5, 0.3],
+        "val_accuracy": [0.5, 0.8, 0.7],
+        "val_loss": [0.7, 0.4, 0.6],
+    }
+)
+PREDICTIONS = pd.DataFrame(
+    {
+        "file": list("abcdefgh"),
+        "class": ["COVID", "COVID", "Normal", "Normal", "Normal", "Normal", "COVID", "Normal"],
+        "split": ["test"] * 5 + ["train", "validation", "validation"],
+        "label": [1, 1, 0, 0, 0, 0, 1, 0],
+        "probability": [0.9, 0.3, 0.8, 0.1, 0.2, 0.99, 0.85, 0.82],
+    }
+)
+GROUPS = PREDICTIONS["file"]
+METRICS = detection_metrics(PREDICTIONS, GROUPS)
+SCORES = pd.DataFrame({"class": ["COVID", "Normal", "Normal"], "dice": [0.8, 0.9, 0.7]})
+SOURCES = pd.DataFrame(
+    {"COVID": [1200, 0, 7], "Normal": [0, 34, 0]}, index=["a.org", "b.edu", "unknown"]
+)
+VIEWS = {
+    "auroc_whole": Estimate(0.98, 8, 0.9, 0.995),
+    "auroc_mask_shape": Estimate(1.0, 8),
+    "auroc_border": Estimate(None, 0),
+}
+FIGURES = {
+    "counts": lambda: plots.draw_counts({"COVID": 1200, "Normal": 34}),
+    "sources": lambda: plots.draw_sources(SOURCES),
+    "history": lambda: plots.draw_history(HISTORY, {"accuracy": "accuracy", "loss": "log loss"}),
+    "detection": lambda: plots.draw_detection(PREDICTIONS, METRICS),
+    "confusion": lambda: plots.draw_confusion(PREDICTIONS, 0.835),
+    "reliability": lambda: plots.draw_reliability(PREDICTIONS, GROUPS, METRICS),
+    "probabilities": lambda: plots.draw_probabilities(PREDICTIONS),
+    "views": lambda: plots.draw_views(VIEWS, ["whole", "mask_shape"]),
+    "transfer": lambda: plots.draw_transfer(BOTH, "tiny"),
+    "scores": lambda: plots.draw_scores(SCORES),
+}
+BOTH = {
+    "IoU": (Estimate(0.96, 40, 0.95, 0.97), Estimate(0.91, 90, 0.9, 0.92)),
+    "auroc": (Estimate(0.98, 40, 0.9, 0.99), Estimate(None, 0)),
+}
+SYNTHETIC, REAL = (DataSet("tiny", None, synthetic) for synthetic in (True, False))
+
+
+def texts(artist) -> list[str]:
+    """Return every word in a figure."""
+    return [text.get_text() for text in artist.findobj(plt.Text) if text.get_text()]
+
+
+def test_own_and_external_figures_stand_one_above_the_other():
+    figure = plots.draw_transfer(BOTH, "another clinic")
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["auroc", "IoU"]
+    places = {
+        text: next(t.xy[1] for t in axis.texts if t.get_text() == text)
+        for text in ("0.960", "0.910", "0.980")
+    }
+    assert places["0.960"] > places["0.910"], "the own figure is above"
+    assert places["0.980"] < places["0.910"], "IoU comes first"
+    assert {"own test split", "another clinic"} <= set(texts(figure))
+
+
+def test_each_view_has_its_figure_and_its_interval():
+    figure = plots.draw_views(VIEWS, ["whole", "mask_shape", "border"], "source = a.org")
+    axis = figure.axes[0]
+    assert [label.get_text() for label in axis.get_yticklabels()] == [
+        "border",
+        "mask shape",
+        "whole",
+    ]
+    assert {"0.980", "1.000", "guessing"} <= set(texts(axis))
+    assert "source = a.org" in axis.get_xlabel()
+    bars = [line.get_xdata() for line in axis.lines if len(line.get_xdata()) == 2]
+    assert [0.9, 0.995] in [list(bar) for bar in bars]
+    dots = {(float(line.get_xdata()[0]), int(line.get_ydata()[0])) for line in axis.lines[:-1]}
+    assert {(0.98, 2), (1.0, 1)} <= dots
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("data_set", [SYNTHETIC, REAL], ids=["synthetic", "real"])
+def test_every_figure_says_what_it_was_made_from(name, data_set, tmp_path):
+    figure = FIGURES[name]()
+    plots.finish(figure, tmp_path, name, data_set)
+    label = "synthetic X-rays" if data_set.synthetic else "X-rays: tiny"
+    assert texts(figure).count(label) == 1
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_equal_figures_are_equal_byte_for_byte(name, tmp_path):
+    for place in ("first", "second"):
+        (tmp_path / place).mkdir()
+        plots.finish(FIGURES[name](), tmp_path / place, name, REAL)
+    first, second = (tmp_path / place / "figures" / f"{name}.png" for place in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
+    assert Image.open(first).info.keys() <= {"dpi"}, "neither date nor version"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_figure_is_cut_off_or_wider_than_a_notebook(name):
+    figure = FIGURES[name]()
+    figure.canvas.draw()
+    (left, bottom), (right, top) = figure.get_tightbbox().get_points()
+    width, height = figure.get_size_inches()
+    assert width <= 8
+    assert min(left, bottom) >= 0
+    assert right <= width
+    assert top <= height
+
+
+def test_the_label_changes_the_picture(tmp_path):
+    for data_set in (SYNTHETIC, REAL):
+        plots.finish(FIGURES["scores"](), tmp_path, data_set.label, data_set)
+    first, second = sorted((tmp_path / "figures").iterdir())
+    assert first.read_bytes() != second.read_bytes()
+    difference = np.array(Image.open(first)) != np.array(Image.open(second))
+    rows, columns = np.nonzero(difference.any(axis=-1))
+    height, width = difference.shape[:2]
+    assert rows.min() > 0.9 * height and columns.min() > 0.5 * width, "in the lower right corner"
+
+
+def test_counts_are_written_beside_their_bars():
+    figure = plots.draw_counts({"COVID": 1200, "Normal": 34})
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["Normal", "COVID"]
+    assert {"1,200", "34", "1,234 usable X-rays"} <= set(texts(figure))
+    assert [bar.get_width() for bar in figure.axes[0].patches] == [34, 1200]
+
+
+def test_every_source_and_class_has_its_count_in_a_cell_of_its_own():
+    axis = plots.draw_sources(SOURCES).axes[0]
+    cells = {tuple(map(int, text.get_position())): text.get_text() for text in axis.texts}
+    assert cells == {
+        (0, 0): "1,200",
+        (0, 1): "0",
+        (0, 2): "7",
+        (1, 0): "0",
+        (1, 1): "34",
+        (1, 2): "0",
+    }
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["COVID", "Normal"]
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["a.org", "b.edu", "unknown"]
+    (image,) = axis.images
+    np.testing.assert_array_equal(image.get_array(), [[1, 0], [0, 1], [1, 0]])
+
+
+def test_the_split_s_pieces_fill_every_class(data_set, runs):
+    make_run(runs / "a", data_set)
+    split = read_split(runs / "a", data_set)
+    figure = plots.draw_split(split)
+    bars = figure.axes[0].patches
+    assert len(bars) == 6
+    for row in {bar.get_y() for bar in bars}:
+        assert sum(bar.get_width() for bar in bars if bar.get_y() == row) == pytest.approx(1)
+    counts = pd.crosstab(split["class"], split["split"])
+    drawn = [text for text in texts(figure.axes[0]) if text.isdigit()]
+    assert sorted(drawn) == sorted(str(count) for count in counts.to_numpy().flat)
+
+
+def test_learning_curves_mark_the_kept_epoch():
+    figure = plots.draw_history(HISTORY, {"accuracy": "accuracy", "loss": "log loss"})
+    for axis, name in zip(figure.axes, ("accuracy", "loss"), strict=True):
+        training, validation, kept = axis.lines
+        assert list(training.get_ydata()) == list(HISTORY[name])
+        assert list(validation.get_ydata()) == list(HISTORY[f"val_{name}"])
+        assert list(kept.get_xdata()) == [2, 2], "of the lowest validation loss"
+
+
+def points(axis) -> dict[str, tuple[float, float]]:
+    """Return the places of the marked thresholds by their marker."""
+    lines = [line for line in axis.lines if line.get_marker() in "oD"]
+    return {line.get_marker(): (*line.get_xdata(), *line.get_ydata()) for line in lines}
+
+
+def test_the_curves_are_those_of_the_test_split_with_both_thresholds_marked():
+    left, right = plots.draw_detection(PREDICTIONS, METRICS).axes
+    # Of the six pairs of ill and healthy only 0.3 below 0.8 is ranked wrongly.
+    assert left.get_title() == f"ROC: area {METRICS['auroc'].text(3)}"
+    assert left.get_title().startswith("ROC: area 0.833 [")
+    assert right.get_title() == f"precision-recall: area {METRICS['average_precision'].text(3)}"
+    # Above 0.5 one of two ill and one of three healthy, above 0.835 one of two and none.
+    assert points(left) == {"o": pytest.approx((1 / 3, 1 / 2)), "D": (0, 1 / 2)}
+    assert points(right) == {"o": (1 / 2, 1 / 2), "D": (1 / 2, 1)}
+    assert "chosen on validation: 0.835" in texts(left)
+
+
+def test_the_area_below_each_curve_is_the_one_written_above():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"label": rng.integers(0, 2, 60), "split": ["test"] * 50 + ["train"] * 10})
+    table["probability"] = (0.3 * table["label"] + rng.random(60)).round(1) / 2
+    figures = detection_metrics(table, table.index.to_series().astype(str))
+    for axis, name in zip(
+        plots.draw_detection(table, figures).axes, ("auroc", "average_precision"), strict=True
+    ):
+        curve = axis.lines[1]
+        x, y = curve.get_data()
+        steps = curve.get_drawstyle() == "steps-post"
+        area = np.sum(-np.diff(x) * y[:-1]) if steps else np.trapezoid(y, x)
+        assert area == pytest.approx(figures[name].value, abs=1e-9)
+
+
+def test_each_class_has_its_counts_and_shares_at_both_thresholds():
+    for axis, expected in zip(
+        plots.draw_confusion(PREDICTIONS, 0.835).axes,
+        (
+            ["1 (50.0%)", "1 (50.0%)", "1 (33.3%)", "2 (66.7%)"],
+            ["1 (50.0%)", "1 (50.0%)", "0 (0.0%)", "3 (100.0%)"],
+        ),
+        strict=True,
+    ):
+        # Row by row: the classes COVID and Normal, called COVID or not.
+        places = [(0, 0), (1, 0), (0, 1), (1, 1)]
+        cells = {text.get_position(): text.get_text() for text in axis.texts}
+        assert cells == dict(zip(places, expected, strict=True))
+        assert [label.get_text() for label in axis.get_xticklabels()] == ["COVID", "not COVID"]
+    left, right = plots.draw_confusion(PREDICTIONS, 0.835).axes
+    assert [label.get_text() for label in left.get_yticklabels()] == ["COVID", "Normal"]
+    assert right.get_title() == "COVID if above 0.835, as chosen"
+
+
+def test_each_bin_of_the_reliability_diagram_has_its_number_of_xrays():
+    figures = METRICS | {"temperature": METRICS["temperature"]._replace(value=2.0)}
+    left, right = plots.draw_reliability(PREDICTIONS, GROUPS, figures).axes
+    before, after = ([round(text.xy[0], 3) for text in axis.texts] for axis in (left, right))
+    assert before == [0.1, 0.2, 0.3, 0.8, 0.9]
+    assert after == [0.25, 0.364, 0.667, 0.75], "the odds' square roots; two share a bin"
+    assert [text.xy[1] for text in left.texts] == [0, 0, 1, 0, 1]
+    assert [text.get_text() for text in left.texts] == ["1"] * 5
+    assert [text.get_text() for text in right.texts] == ["1", "2", "1", "1"]
+    error, chance = (
+        METRICS[name].value for name in ("calibration_error", "calibration_error_by_chance")
+    )
+    assert left.get_title() == f"as the network says\nerror {error:.3f}, by chance {chance:.3f}"
+    assert right.get_title().startswith("at temperature 2.00\n")
+
+
+def test_every_test_xray_is_a_dot_in_its_class_s_row():
+    axis = plots.draw_probabilities(PREDICTIONS).axes[0]
+    dots = [line.get_xdata() for line in axis.lines if line.get_marker() == "o"]
+    assert [sorted(values) for values in dots] == [[0.1, 0.2, 0.8], [0.3, 0.9]]
+    medians = [line.get_xdata()[0] for line in axis.lines[1:4:2]]
+    assert medians == pytest.approx([0.2, 0.6])
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["Normal", "COVID"]

@@ -1,0 +1,244 @@
+import os
+import shutil
+from pathlib import Path
+from time import time
+
+from filelock import FileLock
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from helpers.data.archives import UNPACKED
+from helpers.data.arrays import prepare_images, prepare_masks
+from helpers.data.sources import find_data
+from helpers.data.synthetic import SYNTHETIC_MARKER
+from helpers.run.cache import clear_cache, describe_cache, describe_cleared, find_entries
+from helpers.split.index import build_index
+from helpers.storage.files import LEFT_BEHIND
+from helpers.storage.folders import make_partial
+from helpers.storage.locks import hold_run
+from tests.support.builders import make_data_set, refused
+
+HASH, LONG = "0123456789ab", "0123456789abcdef"
+OURS = {
+    f"data/demo-{HASH}/{SYNTHETIC_MARKER}": "demo X-rays",
+    f"data/my X-rays-{HASH}/{UNPACKED}": "unpacked archives",
+    f"audits/{LONG}-{LONG}/pairs.csv": "audits",
+    f"arrays/pixels-{LONG}-128-{LONG}.npy": "resized X-rays and masks",
+    f"arrays/mask_pixels-{LONG}-64-{LONG}.npy": "resized X-rays and masks",
+    f"arrays/pixels-{LONG}-128.npy": "resized X-rays and masks",
+    f"data/my X-rays-{HASH}.partial/COVID/images/a.png": "begun and not finished",
+    f"data/b-{HASH}.copy": "begun and not finished",
+    f"data/c-{HASH}.lock": "begun and not finished",
+    "arrays/.partial-abcdefgh/pixels.npy": "begun and not finished",
+    "audits/.partial-abcdefgh/pairs.csv": "begun and not finished",
+    "data/.partial-abcdefgh/COVID/images/a.png": "begun and not finished",
+}
+FOREIGN = (
+    "notes.txt",
+    f"mine-{HASH}",
+    "data/mine/a.png",
+    "data/patients-202401151230/a.png",
+    "data/demo-202401151230/a.png",
+    f"data/{HASH}",
+    f"data/mine-{HASH}.zip",
+    f"data/mine-{HASH[:-1]}",
+    f"audits/{LONG}",
+    "audits/mine.csv",
+    "arrays/pixels.npy",
+    f"arrays/pixels-{LONG}-128.npz",
+    f"other/pixels-{LONG}-128.npy",
+)
+
+
+def write(root: Path, name: str, size: int = 1000) -> Path:
+    """Write a file of that size, older than what may be alive."""
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(bytes(size))
+    old = time() - 2 * LEFT_BEHIND
+    for part in (path, path.parent, *path.relative_to(root).parents[:-1]):
+        os.utime(root / part, (old, old))
+    return path
+
+
+def files(root: Path) -> set[str]:
+    return {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_cache_that_is_not_there_holds_nothing(cache):
+    assert describe_cache() == f"{cache}: 0.0 MB"
+    assert clear_cache() == ([], {})
+    assert not cache.exists()
+
+
+def test_every_kind_is_named_with_its_number_and_size(cache):
+    for name in OURS:
+        write(cache, name, 2_000_000)
+    write(cache, "data/mine/a.png", 10_000_000)
+    kinds, found = list(OURS.values()), {}
+    first, *rows, last = describe_cache().splitlines()
+    assert first == f"{cache}: {2 * len(OURS):.1f} MB"
+    assert last.endswith("`covid-lungs cache --clear` empties it.")
+    for row in rows:
+        number, rest = row.split(maxsplit=1)
+        kind, *size = rest.rsplit(maxsplit=2)
+        found[kind] = (int(number), *size)
+    assert found.pop("not of this project, left alone") == (1, "10.0", "MB")
+    assert found == {
+        kind: (kinds.count(kind), f"{2 * kinds.count(kind):.1f}", "MB") for kind in kinds
+    }
+
+
+def test_large_caches_are_told_in_gigabytes(cache):
+    path = write(cache, f"arrays/pixels-{LONG}-512-{LONG}.npy")
+    os.truncate(path, 11_096_000_000)  # a hole: it takes no room
+    assert describe_cache().startswith(f"{cache}: 11.10 GB\n")
+
+
+def test_all_of_ours_goes_and_all_else_stays(cache):
+    for name in (*OURS, *FOREIGN):
+        write(cache, name)
+    removed, stayed = clear_cache()
+    assert files(cache) == set(FOREIGN)
+    assert stayed == {}
+    assert len(removed) == len(OURS)
+    said = describe_cleared(removed, stayed)
+    assert said.startswith(f"{cache}: 0.0 MB removed\n")
+    assert "      2  audits" not in said
+    assert "      6  begun and not finished" in said
+    assert [entry.kind for entry in find_entries()] == ["not of this project, left alone"] * 10
+
+
+def test_what_the_project_itself_puts_there_is_known_goes_and_comes_again(cache, tmp_path):
+    made = make_data_set(tmp_path / "made")
+    archive = shutil.make_archive(str(tmp_path / "x.rays"), "zip", made.root.parent, "made")
+
+    def fill() -> None:
+        data_set = find_data(archive)
+        index, _ = build_index(data_set)
+        for prepare in (prepare_images, prepare_masks):
+            assert prepare(data_set, index, 16).shape == (9, 16, 16)
+
+    for _ in range(2):
+        fill()
+        kinds = [entry.kind for entry in find_entries()]
+        assert sorted(kinds) == [
+            "audits",
+            *["resized X-rays and masks"] * 2,
+            "unpacked archives",
+        ]
+        clear_cache()
+        assert files(cache) == set()
+
+
+def test_the_demo_s_xrays_are_known(cache, monkeypatch):
+    def draw(folder: Path) -> None:
+        (make_data_set(folder).root / SYNTHETIC_MARKER).touch()
+
+    monkeypatch.setattr("helpers.data.synthetic.write_data_set", draw)
+    find_data("demo")
+    assert [entry.kind for entry in find_entries()] == ["demo X-rays"]
+
+
+def test_no_link_is_followed(cache, tmp_path):
+    elsewhere = [write(tmp_path, f"elsewhere/{name}/a.png") for name in ("a", "b", "c")]
+    inside = write(cache, f"data/mine-{HASH}/{UNPACKED}")
+    (inside.parent / "link").symlink_to(elsewhere[0].parent)
+    (inside.parent / "a.png").symlink_to(elsewhere[0])
+    (cache / f"data/linked-{HASH}").symlink_to(elsewhere[1].parent)
+    (cache / "audits").symlink_to(elsewhere[2].parent.parent)
+    assert {entry.path.name: entry.kind[:3] for entry in find_entries()} == {
+        "audits": "not",
+        f"linked-{HASH}": "not",
+        f"mine-{HASH}": "unp",
+    }
+    clear_cache()
+    assert all(path.is_file() for path in elsewhere)
+    assert not inside.parent.exists()
+    assert (cache / f"data/linked-{HASH}").is_symlink()
+    assert (cache / "audits").is_symlink()
+
+
+def test_what_another_process_unpacks_stays(cache):
+    for name in (
+        f"data/a-{HASH}.partial/x.png",
+        f"data/a-{HASH}.copy",
+        f"data/b-{HASH}/{UNPACKED}",
+    ):
+        write(cache, name)
+    with FileLock(cache / f"data/a-{HASH}.lock"):
+        removed, stayed = clear_cache()
+        assert [entry.path.name for entry in removed] == [f"b-{HASH}"]
+        assert set(stayed.values()) == {"another process unpacks it"}
+        assert {f"data/a-{HASH}.partial/x.png", f"data/a-{HASH}.copy"} <= files(cache)
+        said = describe_cleared(removed, stayed)
+        assert f"data/a-{HASH}.copy stays: another process unpacks it." in said
+    clear_cache()
+    assert files(cache) == set()
+
+
+def test_what_is_being_written_just_now_stays(cache):
+    partial = make_partial(cache / "arrays" / "pixels.npy")
+    (partial / "pixels.npy").touch()
+    removed, stayed = clear_cache()
+    assert removed == []
+    assert stayed == {partial: "it changed within the last 60 minutes"}
+    assert partial.is_dir()
+
+
+def test_what_a_run_may_need_stays(cache, runs):
+    path = write(cache, f"arrays/pixels-{LONG}-128-{LONG}.npy")
+    (runs / "a").mkdir(parents=True)
+    (runs / "b").mkdir()
+    with hold_run(runs / "a"), refused("runs/a", "a run is under way", "Let it end or stop it"):
+        clear_cache()
+    assert path.is_file()
+    clear_cache()
+    assert not path.exists()
+
+
+def test_what_cannot_be_removed_is_named_and_the_rest_goes(cache, monkeypatch):
+    for name in OURS:
+        write(cache, name)
+
+    def fail(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shutil, "rmtree", fail)
+    _, stayed = clear_cache()
+    assert set(stayed.values()) == {"it cannot be removed (Permission denied)"}
+    assert len(stayed) == 7
+    monkeypatch.undo()
+    monkeypatch.setenv("COVID_LUNGS_CACHE", str(cache))
+    assert not (cache / f"data/demo-{HASH}").exists(), "hidden, so that nobody reads half of it"
+    assert {entry.kind for entry in find_entries()} == {"begun and not finished"}
+    clear_cache()
+    assert files(cache) == set()
+
+
+def test_a_cache_that_cannot_be_listed_is_named(cache):
+    cache.mkdir()
+    (cache / "arrays").touch()
+    with refused("cache/arrays", "cannot be listed", "COVID_LUNGS_CACHE"):
+        describe_cache()
+
+
+NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@example(folder="data", name=f"a-{HASH}\n")
+@example(folder="data", name=f"-{HASH}")
+@example(folder="arrays", name=f"pixels-{LONG}-128-{LONG}.npy.old")
+@example(folder="audits", name=f"{LONG}-{LONG}0")
+@given(
+    folder=st.sampled_from(["data", "audits", "arrays"]),
+    name=NAMES.filter(lambda name: name.strip(".") and len(name.encode()) < 200),
+)
+def test_a_name_without_one_of_our_hashes_is_never_removed(cache, folder, name):
+    path = write(cache, f"{folder}/{name}")
+    clear_cache()
+    assert path.is_file()
+    path.unlink()

@@ -1,0 +1,118 @@
+"""The whole chain, small: what a run leaves, that equal runs are equal, and real X-rays."""
+
+import json
+import random
+import time
+
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from helpers.evaluate.metrics_file import MADE, describe_run
+from helpers.evaluate.segmentation import SCORES
+from helpers.evaluate.views import VIEWS
+from helpers.run.chain import Request, run_chain
+from helpers.run.command import main
+from helpers.storage.folders import runs_root
+from tests.benchmarks.campaign_kills import Moment, find_unequal, run_disturbed
+from tests.support.builders import QUICK
+
+
+def test_run_leaves_every_file_of_the_contract(quick_run):
+    for pattern in MADE:
+        external = pattern.startswith("external/")  # none was named
+        assert bool(list(quick_run.glob(pattern))) != external, pattern
+    executed = sorted(path.stem[:2] for path in quick_run.glob("notebooks/*.ipynb"))
+    assert executed == ["01", "02", "03", "04", "05", "06"]
+
+
+def test_tables_have_the_columns_of_the_contract(quick_run):
+    columns = {
+        "split.csv": ["file", "class", "group", "split", "hash"],
+        "detection/predictions.csv": ["file", "class", "split", "label", "probability"],
+        "segmentation/scores.csv": ["file", "class", *SCORES],
+    }
+    for name, expected in columns.items():
+        assert list(pd.read_csv(quick_run / name).columns) == expected
+
+
+def test_metrics_are_those_of_the_tables(quick_run):
+    scores = pd.read_csv(quick_run / "segmentation" / "scores.csv")
+    metrics = json.loads((quick_run / "segmentation" / "metrics.json").read_text())
+    for name in ("iou", "dice", "dice_loss"):
+        assert metrics[name]["value"] == pytest.approx(scores[name].mean(), abs=1e-6)
+        assert metrics[name]["n"] == len(scores)
+    predictions = pd.read_csv(quick_run / "detection" / "predictions.csv")
+    test = predictions[predictions["split"] == "test"]
+    right = (test["probability"] > 0.5) == (test["label"] == 1)
+    metrics = json.loads((quick_run / "detection" / "metrics.json").read_text())
+    assert metrics["accuracy"]["value"] == pytest.approx(right.mean(), abs=1e-6)
+
+
+def test_the_verdict_is_that_of_the_views(quick_run):
+    predictions = pd.read_csv(quick_run / "shortcuts" / "predictions.csv")
+    metrics = json.loads((quick_run / "shortcuts" / "metrics.json").read_text())
+    test = predictions[predictions["split"] == "test"]
+    assert list(metrics) == [f"auroc_{name}" for name in VIEWS]
+    for name in VIEWS:
+        area = roc_auc_score(test["label"], test[name])
+        assert metrics[f"auroc_{name}"]["value"] == pytest.approx(area, abs=1e-6)
+    verdict = json.loads((quick_run / "shortcuts" / "verdict.json").read_text())
+    assert verdict["shortcut"] == bool(verdict["views"])
+    assert set(verdict["views"]) <= set(verdict["p_values"]) < set(VIEWS)
+    assert verdict["text"].startswith("A shortcut" if verdict["shortcut"] else "No sign")
+
+
+def test_scores_are_of_the_test_split_only(quick_run):
+    split = pd.read_csv(quick_run / "split.csv")
+    scores = pd.read_csv(quick_run / "segmentation" / "scores.csv")
+    assert set(scores["file"]) == set(split.loc[split["split"] == "test", "file"])
+
+
+def test_a_run_killed_again_and_again_gives_equal_files(quick_run):
+    killed = runs_root() / "killed"
+    names = ("03_detect_covid", "04_segment_lungs", "06_audit_shortcuts")
+    moments = [Moment(name, random.uniform(0, 8)) for name in names]
+    assert run_disturbed(killed, QUICK, moments)
+    assert find_unequal(quick_run, killed) == []
+
+
+def test_a_second_run_runs_nothing_and_ends_with_the_same_figures(quick_run, capsys):
+    before = {path: path.stat().st_mtime_ns for path in quick_run.rglob("*")}
+    begun = time.monotonic()
+    assert main(["run", "--run", "quick", *QUICK]) == 0
+    assert time.monotonic() - begun < 5
+    assert {path: path.stat().st_mtime_ns for path in quick_run.rglob("*")} == before
+    steps, figures = capsys.readouterr().out.split("\n\n", 1)
+    assert [line.split(": ")[1] for line in steps.splitlines()] == [
+        "up to date, not run again (--force runs it in any case)"
+    ] * 6
+    assert "\n" + figures == describe_run(quick_run) + "\n"
+
+
+def test_another_seed_gives_another_split_and_other_weights(quick_run):
+    assert main(["run", "--run", "seeded", "--only", "01", "--only", "02", "-p", "seed", "8"]) == 0
+    seeded = runs_root() / "seeded"
+    assert (seeded / "index.csv").read_bytes() == (quick_run / "index.csv").read_bytes()
+    assert (seeded / "split.csv").read_bytes() != (quick_run / "split.csv").read_bytes()
+
+
+def test_a_failing_cell_ends_the_run_with_notebook_error_and_remedy(capsys):
+    assert main(["run", "--run", "unmade", "--from", "02"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("covid-lungs: 02_split_data stopped at cell ")
+    folder = runs_root() / "unmade"
+    assert f"{folder}/index.csv not found: run 01_get_data first" in message
+    assert f"{folder}/notebooks/02_split_data.ipynb" in message
+
+
+def test_real_tuberculosis_data_are_segmented_and_detection_says_why_not(real_data, capsys):
+    archive = str(real_data / "shenzhen.zip")
+    given = {"epochs": "1", "image_size": "32"}
+    folder = run_chain(Request(data=archive, run="shenzhen", given=given))
+    said = capsys.readouterr().out
+    assert "03_detect_covid: skipped" in said
+    assert "06_audit_shortcuts: skipped" in said
+    assert len(pd.read_csv(folder / "index.csv")) == 566
+    assert (folder / "segmentation" / "metrics.json").is_file()
+    assert not (folder / "detection" / "metrics.json").exists()

@@ -1,0 +1,147 @@
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.split.leaks import (
+    careless_split,
+    describe_divided,
+    find_leaks,
+    leak_table,
+    shared_groups,
+)
+from helpers.split.splits import assign_splits
+
+SPLIT = pd.DataFrame(
+    [
+        ("A/1", "A", "train", "p"),
+        ("A/2", "A", "train", ""),
+        ("A/3", "A", "test", "p"),
+        ("A/4", "A", "test", ""),
+        ("A/5", "A", "validation", "p"),
+        ("B/1", "B", "test", "q"),
+        ("B/2", "B", "train", "q"),
+        ("B/0", "B", "train", "q"),
+        ("B/3", "B", "validation", "r"),
+        ("B/4", "B", "test", "r"),
+        ("C/1", "C", "test", "s"),
+    ],
+    columns=["file", "class", "split", "patient"],
+)
+
+
+def table_of(copies: list[int]) -> pd.DataFrame:
+    """Return an index of one class with X-rays of so many copies each."""
+    rows = [
+        (f"{group:02}-{copy}", f"{group:02}-0")
+        for group, n in enumerate(copies)
+        for copy in range(n)
+    ]
+    table = pd.DataFrame(rows, columns=["file", "copy_of"])
+    return table.assign(pixels=table["copy_of"], mask_pixels="m", **{"class": "A"})
+
+
+def test_a_class_may_be_called_all():
+    split = SPLIT.replace({"class": {"A": "all"}})
+    table = leak_table({"careless": split}, split["patient"])
+    assert list(table.index) == ["B", "C", "all", "all"]
+    assert table["careless"].tolist()[2:] == ["1 of 2 (50.0%)", "2 of 5 (40.0%)"]
+
+
+def test_leaks_are_test_xrays_with_a_relative_in_training():
+    """A/3 by its patient, B/1 too; no name is no patient, and validation trains nothing."""
+    leaks = find_leaks(SPLIT, SPLIT["patient"])
+    assert list(leaks.columns) == ["file", "class", "leaked_from"]
+    assert leaks.to_numpy().tolist() == [["A/3", "A", "A/1"], ["B/1", "B", "B/0"]]
+
+
+def test_groups_are_matched_by_row_label():
+    mixed = SPLIT["patient"].sample(frac=1, random_state=3)
+    pd.testing.assert_frame_equal(find_leaks(SPLIT, mixed), find_leaks(SPLIT, SPLIT["patient"]))
+    assert shared_groups(SPLIT, mixed) == shared_groups(SPLIT, SPLIT["patient"])
+
+
+def test_the_table_counts_leaks_by_class_and_in_all():
+    whole = SPLIT.assign(split=SPLIT["split"].replace("train", "validation"))
+    table = leak_table({"careless": SPLIT, "ours": whole}, SPLIT["patient"])
+    assert list(table.index) == ["A", "B", "C", "all"]
+    assert list(table["careless"]) == [
+        "1 of 2 (50.0%)",
+        "1 of 2 (50.0%)",
+        "0 of 1 (0.0%)",
+        "2 of 5 (40.0%)",
+    ]
+    assert list(table["ours"]) == [
+        "0 of 2 (0.0%)",
+        "0 of 2 (0.0%)",
+        "0 of 1 (0.0%)",
+        "0 of 5 (0.0%)",
+    ]
+
+
+def test_shared_groups_are_counted_among_those_with_a_name():
+    """p, q and r are in two splits or more, s in one."""
+    assert shared_groups(SPLIT, SPLIT["patient"]) == (3, 4)
+    assert shared_groups(SPLIT, pd.Series("", index=SPLIT.index)) == (0, 0)
+
+
+def test_a_careless_split_meets_the_fractions_to_an_xray():
+    split = careless_split(table_of([5] * 20), seed=7)
+    assert split["split"].value_counts().to_dict() == {"train": 80, "validation": 10, "test": 10}
+    assert list(split["group"]) == list(split["file"])
+
+
+def test_a_careless_split_knows_no_patients():
+    index = table_of([1] * 20).assign(patient="p")
+    assert list(careless_split(index, seed=7)["group"]) == list(index["file"])
+
+
+def test_divided_copies_and_patients_are_counted_and_three_are_named():
+    copies = ["A/1", "A/1", "A/3", "A/4", "A/5", "B/1", "B/2", "B/2", "B/3", "B/3", "C/1"]
+    index = SPLIT[["file", "patient"]].assign(copy_of=copies)
+    groups = pd.Series([*[""] * 3, "g", *[""] * 6, "g"])  # both are in the test split
+    assert describe_divided(SPLIT, index, groups).splitlines() == [
+        "Copies in more than one split: 1",
+        "  B/3 (validation), B/4 (test)",
+        "Patients or groups in more than one split: 3",
+        "  A/1 (train), A/3 (test), A/5 (validation)",
+        "  B/1 (test), B/2 (train)",
+        "  B/3 (validation), B/4 (test)",
+    ]
+    groups = pd.Series(["", "h", "", "h", *[""] * 7])
+    assert "Patients or groups in more than one split: 4" in describe_divided(SPLIT, index, groups)
+    assert len(describe_divided(SPLIT, index, groups).splitlines()) == 6, "of four, three are named"
+
+
+def test_without_patients_none_is_divided():
+    index = SPLIT[["file"]].assign(copy_of=SPLIT["file"])
+    assert describe_divided(SPLIT, index).splitlines() == [
+        "Copies in more than one split: 0",
+        "Patients or groups in more than one split: 0",
+    ]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    copies=st.lists(st.integers(1, 4), min_size=3, max_size=30),
+    seed=st.integers(0, 1000),
+)
+def test_what_stays_together_does_not_leak(copies, seed):
+    index = table_of(copies)
+    split = assign_splits(index, seed)
+    assert find_leaks(split, split["group"]).empty
+    assert shared_groups(split, index["copy_of"]) == (0, len(copies))
+    careless = careless_split(index, seed)
+    leaks = find_leaks(careless, index["copy_of"])
+    shared, _ = shared_groups(careless, index["copy_of"])
+    assert leaks["leaked_from"].nunique() <= shared, "who leaks has a relative in another split"
+    where = careless.set_index("file")["split"]
+    assert (where[leaks["file"]] == "test").all()
+    assert (where[leaks["leaked_from"]] == "train").all()
+    assert (leaks["file"].str[:2] == leaks["leaked_from"].str[:2]).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_careless_split_of_many_copies_leaks(seed):
+    index = table_of([2] * 100)
+    assert len(find_leaks(careless_split(index, seed), index["copy_of"])) > 10

@@ -1,0 +1,113 @@
+"""A data set's own split, which is kept as it is."""
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.split.groups import merge_groups
+from helpers.split.index import build_index, read_index, write_index
+from helpers.split.leaks import shared_groups
+from helpers.split.splits import assign_splits, check_way, keep_published, read_split, write_split
+from helpers.storage.errors import CovidLungsError
+from tests.support.builders import make_data_set, refused
+from tests.support.indexes import table_of
+
+seeds = st.integers(0, 2**31 - 1)
+
+
+def published(splits: list[str], classes: str = "A") -> pd.DataFrame:
+    """Return an index of X-rays of each class with the splits given, one after the other."""
+    rows = [(name, split) for name in classes for split in splits]
+    table = table_of([(f"{row:03}", name, str(row)) for row, (name, _) in enumerate(rows)])
+    return table.assign(published_split=[split for _, split in rows], patient="")
+
+
+@st.composite
+def published_tables(draw) -> pd.DataFrame:
+    """Indexes of two classes in training and test, with patients, perhaps on both sides."""
+    parts = draw(st.lists(st.sampled_from(["train", "train", "train", "test"]), max_size=60))
+    table = published([*["train"] * 8, "test", *parts], "AB")
+    names = [f"{name}{row // 3}" for row, name in enumerate(table["class"])]
+    chosen = draw(st.lists(st.booleans(), min_size=len(table), max_size=len(table)))
+    return table.assign(
+        patient=[name if one else "" for name, one in zip(names, chosen, strict=True)]
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(table=published_tables(), seed=seeds, shuffle=st.integers(0, 1000))
+def test_validation_is_drawn_by_group_from_the_training_part(table, seed, shuffle):
+    split = keep_published(table, seed)
+    assert list(split.columns) == ["file", "class", "group", "split", "hash"]
+    assert list(split["group"]) == list(merge_groups(table))
+    test = table["published_split"] == "test"
+    assert (split["split"] == "test").equals(test)
+    training = split[~test]
+    assert shared_groups(training, training["group"])[0] == 0, "no patient learns and validates"
+    for _, members in training.groupby("class"):
+        largest = members["group"].value_counts().max()
+        count = (members["split"] == "validation").sum()
+        assert count and abs(count - len(members) / 9) <= largest
+    mixed = keep_published(table.sample(frac=1, random_state=shuffle), seed)
+    pd.testing.assert_frame_equal(mixed.sort_index(), split)
+
+
+def test_a_whole_published_split_is_kept_to_the_row():
+    table = published(["test", "train", "validation", "train", "validation"], "AB")
+    split = keep_published(table, 7)
+    assert list(split["split"]) == list(table["published_split"])
+    assert list(keep_published(table, 8)["split"]) == list(table["published_split"])
+
+
+def test_a_group_that_the_published_split_divides_keeps_one_name():
+    table = published(["train", "validation", "test"]).assign(patient=["p", "", "p"])
+    split = keep_published(table, 7)
+    assert list(split["group"]) == ["000", "001", "000"]
+    assert list(split["split"]) == ["train", "validation", "test"]
+    groups = pd.Series(["", "g", "g"])
+    assert list(keep_published(table, 7, groups)["group"]) == ["000"] * 3
+
+
+def test_hashes_and_file_are_those_of_any_split(tmp_path, runs):
+    data_set = make_data_set(tmp_path / "tiny")
+    folder = runs / "a"
+    folder.mkdir(parents=True)
+    write_index(folder, *build_index(data_set))
+    index = read_index(folder, data_set)
+    drawn = assign_splits(index, 3)
+    kept = keep_published(index.assign(published_split=drawn["split"]), 7)
+    pd.testing.assert_frame_equal(kept, drawn)
+    write_split(folder, kept)
+    assert list(read_split(folder, data_set)["split"]) == list(drawn["split"])
+
+
+REFUSALS = {
+    "none": ([""] * 4, "brings no split of its own"),
+    "some without": (["train", "", "test", ""], "leaves out 2 X-rays"),
+    "other words": (["train", "Test", "test"], "leaves out 1 X-rays"),
+    "no test": (["train", "train", "validation"], "has no split 'test'"),
+    "no training": (["validation", "test"], "has no split 'train'"),
+    "one to train": (["train", "test"], "A has no X-ray in the split"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_what_is_no_whole_split_is_refused(name):
+    splits, fault = REFUSALS[name]
+    with refused("split 'published'", fault, "Leave out --split"):
+        keep_published(published(splits), 7)
+
+
+def test_a_class_that_a_published_split_lacks_is_named():
+    table = published(["train", "train", "test"], "AB")
+    table.loc[5, "published_split"] = "train"
+    with refused("split 'published'", "B has no X-ray in the split 'test'", "Leave out --split"):
+        keep_published(table, 7)
+
+
+def test_ways_to_split():
+    check_way("drawn")
+    check_way("published")
+    with pytest.raises(CovidLungsError, match="split 'Drawn': choose drawn or published"):
+        check_way("Drawn")

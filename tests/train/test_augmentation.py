@@ -1,0 +1,89 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.ndimage import center_of_mass
+
+from helpers.train.augmentation import STRENGTHS, Strength, augment
+
+STILL = Strength(turn=0, stretch=0, shift=0, gamma=0, exposure=0, blur=0, opacity=0)
+SIZE = 64
+
+
+def disc(row: float, column: float, radius: float) -> np.ndarray:
+    """Return a mask with a disc."""
+    rows, columns = np.indices((SIZE, SIZE))
+    return (np.hypot(rows - row, columns - column) < radius).astype(np.uint8)
+
+
+MASK = disc(25, 40, 14)
+IMAGE = 40 + 100 * MASK + np.indices((SIZE, SIZE)).sum(axis=0).astype(np.uint8) // 4
+
+
+def changed(strength: Strength, seed: int, image=IMAGE, mask=MASK):
+    return augment(image, mask, strength, np.random.default_rng(seed))
+
+
+def test_without_strength_an_xray_is_at_most_mirrored():
+    seen = set()
+    for seed in range(20):
+        image, mask = changed(STILL, seed)
+        flipped = not np.array_equal(image, IMAGE)
+        seen.add(flipped)
+        np.testing.assert_array_equal(image, IMAGE[:, ::-1] if flipped else IMAGE)
+        np.testing.assert_array_equal(mask, MASK[:, ::-1] if flipped else MASK)
+    assert seen == {True, False}
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), name=st.sampled_from(sorted(STRENGTHS)))
+def test_every_change_keeps_shape_and_kind(seed, name):
+    image, mask = changed(STRENGTHS[name], seed)
+    assert image.shape == mask.shape == (SIZE, SIZE)
+    assert image.dtype == mask.dtype == np.uint8
+    assert set(np.unique(mask)) <= {0, 1}
+    again = changed(STRENGTHS[name], seed)
+    np.testing.assert_array_equal(image, again[0])
+    np.testing.assert_array_equal(mask, again[1])
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_the_mask_moves_with_its_xray(seed):
+    moves = STRENGTHS["strong"]._replace(gamma=0, exposure=0, blur=0, opacity=0)
+    image, mask = changed(moves, seed, image=255 * disc(32, 36, 12), mask=disc(32, 36, 12))
+    assert ((image > 127) != mask).mean() < 0.02
+    assert center_of_mass(mask) == pytest.approx(center_of_mass(image > 127), abs=0.5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_motions_stay_within_their_limits(seed):
+    strength = STILL._replace(turn=15, stretch=0.2, shift=0.08)
+    middle = disc(31.5, 31.5, 10)
+    _, mask = changed(strength, seed, mask=middle)
+    row, column = center_of_mass(mask)
+    assert abs(row - 31.5) < 0.08 * SIZE + 0.5
+    assert abs(column - 31.5) < 0.08 * SIZE + 0.5
+    assert np.exp(-0.4) * 0.95 < mask.sum() / middle.sum() < np.exp(0.4) * 1.05
+
+
+@pytest.mark.parametrize("kind", ["gamma", "exposure", "blur", "opacity"])
+def test_each_kind_changes_grey_values_and_no_mask(kind):
+    strength = STILL._replace(**{kind: 1})
+    images = []
+    for seed in range(4):
+        image, mask = changed(strength, seed)
+        assert np.array_equal(mask, MASK) or np.array_equal(mask, MASK[:, ::-1])
+        assert not np.array_equal(image, IMAGE)
+        assert not np.array_equal(image, IMAGE[:, ::-1])
+        images.append(image.tobytes())
+    assert len(set(images)) == 4
+
+
+def test_opacities_only_brighten_what_is_dark():
+    for seed in range(10):
+        dark = np.full((SIZE, SIZE), 30, np.uint8)
+        covered, _ = changed(STILL._replace(opacity=1), seed, image=dark)
+        assert covered.min() >= 29  # rounded down
+        assert covered.max() > 50

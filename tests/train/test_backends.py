@@ -1,0 +1,78 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+STEPS = """
+import json, sys
+import numpy as np
+from dataclasses import replace
+from helpers.train.batches import Batches
+from helpers.train.models import build_unet
+from helpers.train.recipes import SegmentationSettings
+from helpers.train.training import compile_segmenter, make_reproducible
+
+settings = SegmentationSettings(
+    32, (4, 8), epochs=1, batch_size=4, learning_rate=1e-3,
+    patch=2, standardised=True, cross_entropy=True, schedule="cosine",
+)
+generator = np.random.default_rng(0)
+masks = np.kron(generator.integers(0, 2, (12, 4, 4)), np.ones((8, 8))).astype("uint8")
+xrays = (100 * masks + generator.integers(0, 100, masks.shape)).astype("uint8")
+make_reproducible(0)
+model = build_unet(settings)
+# Both backends begin with the same weights, whatever their generators draw.
+model.set_weights([
+    generator.normal(0, 0.1, weight.shape) if weight.ndim > 1 else weight
+    for weight in model.get_weights()
+])
+batches = Batches(xrays, masks, np.arange(12), 4, shuffle_seed=0)
+compile_segmenter(model, settings, len(batches))
+losses = [float(model.train_on_batch(*batches[step % 3])[0]) for step in range(6)]
+print(json.dumps(losses))
+"""
+
+THREADS = """
+import json
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from helpers.train.inference import predict
+from helpers.train.models import build_detector
+from helpers.train.recipes import DetectionSettings
+
+model = build_detector(DetectionSettings(24, (2, 2, 2), epochs=1, batch_size=4, learning_rate=1e-3))
+xrays = np.random.default_rng(0).integers(0, 256, (16, 24, 24), dtype="uint8")
+alone = predict(model, xrays)
+with ThreadPoolExecutor(8) as pool:
+    answers = list(pool.map(lambda _: predict(model, xrays), range(500)))
+print(json.dumps([float(np.abs(answer - alone).max()) for answer in answers]))
+"""
+
+
+def run_on(backend: str, program: str) -> list[float]:
+    """Return the numbers that a program prints on a backend, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_training_loses_the_same_on_both_backends():
+    with_tensorflow, with_jax = run_on("tensorflow", STEPS), run_on("jax", STEPS)
+    assert with_tensorflow == pytest.approx(with_jax, abs=1e-4)
+    assert with_tensorflow[-1] < with_tensorflow[0], "something was learnt"
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_several_threads_may_ask_one_network(backend):
+    differences = run_on(backend, THREADS)
+    assert len(differences) == 500
+    assert max(differences) == 0

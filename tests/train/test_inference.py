@@ -1,0 +1,61 @@
+import keras
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.train.batches import scale
+from helpers.train.inference import fit_batch, predict, predict_each, write_table
+from tests.support.builders import Watched
+
+
+class Half(keras.layers.Layer):
+    """A network that answers with half of the grey value."""
+
+    def call(self, xrays):
+        return xrays / 2
+
+
+HALVES = keras.Sequential([keras.Input((4, 4, 1)), Half()])
+
+
+@pytest.mark.parametrize("count", [1, 5, 6])
+def test_predictions_come_in_the_order_of_the_xrays(count, monkeypatch):
+    monkeypatch.setattr("helpers.train.inference.PIXELS_A_BATCH", 3 * 4 * 4)
+    xrays = np.random.default_rng(0).integers(0, 256, (count, 4, 4), dtype=np.uint8)
+    found = predict(HALVES, xrays)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, xrays / 510, atol=1e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(rows=st.lists(st.integers(0, 11), max_size=20), size=st.integers(1, 5))
+def test_chosen_rows_are_predicted_one_after_another_in_whole_batches(rows, size):
+    xrays = np.random.default_rng(0).integers(0, 256, (12, 4, 4), dtype=np.uint8)
+    watched = Watched(xrays)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("helpers.train.inference.PIXELS_A_BATCH", size * 4 * 4)
+        answers = list(predict_each(HALVES, watched, np.array(rows, int)))
+        assert fit_batch(xrays) == size
+        expected = predict(HALVES, xrays[np.array(rows, int)])
+    assert [answer.tobytes() for answer in answers] == [one.tobytes() for one in expected]
+    assert watched.most == min(len(rows), size)
+
+
+def test_no_batch_is_predicted_before_it_is_needed(monkeypatch):
+    monkeypatch.setattr("helpers.train.inference.PIXELS_A_BATCH", 2 * 4 * 4)
+    asked = []
+    monkeypatch.setattr(
+        "helpers.train.inference.scale", lambda part: asked.append(len(part)) or scale(part)
+    )
+    answers = predict_each(HALVES, np.zeros((9, 4, 4), np.uint8))
+    for count in range(1, 10):
+        next(answers)
+        assert sum(asked) == min(9, 2 * -(-count // 2))
+
+
+def test_a_table_is_written_with_the_same_bytes_everywhere(tmp_path):
+    table = pd.DataFrame({"file": ["a"], "class": ["COVID"], "dice": [0.4]})
+    path = write_table(tmp_path / "scores.csv", table)
+    assert path.read_bytes() == b"file,class,dice\na,COVID,0.4\n"

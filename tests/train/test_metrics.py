@@ -1,0 +1,143 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from keras import ops
+
+from helpers.train import metrics
+
+# A batch of four in one shape, so that TensorFlow prepares its operations once.
+SHAPE = (4, 3, 3, 1)
+masks = arrays(np.uint8, SHAPE, elements=st.integers(0, 1))
+probabilities = arrays(np.float32, SHAPE, elements=st.floats(0, 1, width=32))
+few = settings(max_examples=60, deadline=None)
+
+
+def nine(*rows: str) -> np.ndarray:
+    """Return a mask of nine pixels as a batch of one; # is lung."""
+    return np.array([[pixel == "#" for pixel in row] for row in rows], np.uint8)[None, ..., None]
+
+
+def values(result) -> np.ndarray:
+    return ops.convert_to_numpy(result)
+
+
+def reference(true: np.ndarray, predicted: np.ndarray) -> tuple[float, float]:
+    """Return IoU and Dice of one image from sets of pixels, in plain Python."""
+    first = {place for place, value in np.ndenumerate(true) if value}
+    second = {place for place, value in np.ndenumerate(predicted) if value}
+    if not first and not second:
+        return 1.0, 1.0
+    shared = len(first & second)
+    return shared / len(first | second), 2 * shared / (len(first) + len(second))
+
+
+SQUARE = nine("##.", "##.", "...")
+SHIFTED = nine(".##", ".##", "...")
+CORNER = nine("...", "...", "..#")
+FULL = nine("###", "###", "###")
+EMPTY = nine("...", "...", "...")
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "iou", "dice"),
+    [
+        (SQUARE, SQUARE, 1, 1),
+        (SQUARE, SHIFTED, 2 / 6, 4 / 8),
+        (SQUARE, FULL, 4 / 9, 8 / 13),
+        (FULL, CORNER, 1 / 9, 2 / 10),
+        (SQUARE, CORNER, 0, 0),
+        (EMPTY, EMPTY, 1, 1),
+        (EMPTY, CORNER, 0, 0),
+        (CORNER, EMPTY, 0, 0),
+    ],
+)
+def test_hand_made_masks(true, predicted, iou, dice):
+    assert values(metrics.iou(true, predicted)) == pytest.approx([iou], abs=1e-6)
+    assert values(metrics.dice(true, predicted)) == pytest.approx([dice], abs=1e-6)
+
+
+def test_counts_of_hand_made_masks():
+    both = np.concatenate([SQUARE, FULL]), np.concatenate([SHIFTED, CORNER])
+    counts = [values(count).tolist() for count in metrics.count_overlap(*both)]
+    assert counts == [[2, 1], [2, 0], [2, 8]]
+
+
+@few
+@given(true=masks, predicted=masks)
+def test_scores_agree_with_sets_of_pixels(true, predicted):
+    expected = [reference(*pair) for pair in zip(true, predicted, strict=True)]
+    found = np.stack([values(metrics.iou(true, predicted)), values(metrics.dice(true, predicted))])
+    np.testing.assert_allclose(found.T, expected, atol=1e-6)
+
+
+@few
+@given(true=masks, predicted=masks)
+def test_scores_are_symmetric_and_bound_to_each_other(true, predicted):
+    iou, dice = values(metrics.iou(true, predicted)), values(metrics.dice(true, predicted))
+    np.testing.assert_array_equal(iou, values(metrics.iou(predicted, true)))
+    np.testing.assert_array_equal(dice, values(metrics.dice(predicted, true)))
+    np.testing.assert_allclose(dice, 2 * iou / (1 + iou), atol=1e-6)
+    assert ((iou >= 0) & (iou <= dice) & (dice <= 1)).all()
+
+
+@few
+@given(true=masks, guess=probabilities)
+def test_soft_dice_agrees_with_plain_python(true, guess):
+    found = values(metrics.soft_dice(true, guess))
+    for score, pixels, chances in zip(found, true, guess, strict=True):
+        shared = math.fsum(p * float(q) for p, q in zip(pixels.flat, chances.flat, strict=True))
+        total = int(pixels.sum()) + math.fsum(float(q) for q in chances.flat)
+        assert score == pytest.approx((2 * shared + 1) / (total + 1), abs=1e-6)
+
+
+@few
+@given(true=masks, guess=probabilities)
+def test_dice_loss_is_the_rest_of_soft_dice(true, guess):
+    loss = values(metrics.dice_loss(true, guess))
+    np.testing.assert_allclose(loss, 1 - values(metrics.soft_dice(true, guess)), atol=1e-6)
+    assert ((loss >= 0) & (loss < 1)).all()
+
+
+@few
+@given(true=masks)
+def test_the_right_mask_loses_nothing(true):
+    np.testing.assert_allclose(values(metrics.dice_loss(true, true)), 0, atol=1e-6)
+
+
+@few
+@given(true=masks, guess=probabilities)
+def test_thresholded_scores_see_only_what_is_above_one_half(true, guess):
+    cut = np.where(guess > 0.5, 1, 0)
+    np.testing.assert_array_equal(values(metrics.threshold(guess)), cut)
+    pairs = [(metrics.thresholded_iou, metrics.iou), (metrics.thresholded_dice, metrics.dice)]
+    for thresholded, score in pairs:
+        np.testing.assert_array_equal(values(thresholded(true, guess)), values(score(true, cut)))
+
+
+def test_one_half_is_not_lung():
+    half = np.array([0.5, np.nextafter(np.float32(0.5), np.float32(1))], np.float32)
+    assert values(metrics.threshold(half)).tolist() == [0, 1]
+
+
+def test_left_and_right_lung_of_many_pixels_do_not_overflow():
+    mask = np.ones((1, 512, 512, 1), np.uint8)
+    tp, fp, fn = (float(count[0]) for count in metrics.count_overlap(mask, mask))
+    assert (tp, fp, fn) == (512 * 512, 0, 0)
+
+
+@few
+@given(true=masks, guess=probabilities)
+def test_dice_and_cross_entropy_by_hand(true, guess):
+    guess = np.clip(guess, 0.001, 0.999)  # near 0 and 1 Keras cuts the logarithm off
+    found = values(metrics.dice_and_cross_entropy(true, guess))
+    assert found.shape == (4,)
+    for one, other, value in zip(true, guess, found, strict=True):
+        pixels = zip(one.ravel().tolist(), other.ravel().tolist(), strict=True)
+        crossed = [-math.log(p if t else 1 - p) for t, p in pixels]
+        shared, total = float((one * other).sum()), float(one.sum() + other.sum())
+        expected = 1 - (2 * shared + 1) / (total + 1) + sum(crossed) / len(crossed)
+        assert value == pytest.approx(expected, abs=1e-4)

@@ -1,0 +1,229 @@
+import io
+import json
+import random
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from helpers.storage.errors import CovidLungsError
+from helpers.train.models import build_detector, build_unet, look_twice
+from helpers.train.recipes import RECIPES
+from helpers.train.trained import PARTS, load_model, replace_model
+from tests.support.builders import refused
+
+
+def write_network(path: Path, *added) -> Path:
+    """Write a network of one convolution and what is added to it."""
+    keras.utils.set_random_seed(3)
+    layers = [keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3), *added]
+    keras.Sequential(layers).save(path)
+    return path
+
+
+def rewrite(path: Path, **members: bytes) -> None:
+    """Replace parts of a .keras file, by their names without the ending."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, old in content.items():
+            archive.writestr(name, members.get(name.partition(".")[0], old))
+
+
+def describe(path: Path) -> str:
+    with zipfile.ZipFile(path) as archive:
+        return archive.read("config.json").decode()
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def zip_within_zip(path: Path) -> None:
+    inner = io.BytesIO(path.read_bytes())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.keras", inner.getvalue())
+
+
+def other_weights(path: Path) -> None:
+    """Put weights of another network beside the description."""
+    other = path.with_name("other.keras")
+    keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(5, 5)]).save(other)
+    with zipfile.ZipFile(other) as archive:
+        rewrite(path, model=archive.read("model.weights.h5"))
+
+
+FOREIGN = {
+    "cut off": (cut_off, "it is cut off, or something else"),
+    "empty": (lambda path: path.write_bytes(b""), "it is cut off, or something else"),
+    "of text": (lambda path: path.write_text("network"), "it is cut off, or something else"),
+    "missing": (Path.unlink, "there is no such file"),
+    "a zip in a zip": (zip_within_zip, "it is an archive of something else"),
+    "without description": (lambda path: rewrite(path, config=b"{}"), "it is damaged, or made by"),
+    "of no JSON": (lambda path: rewrite(path, config=b"{"), "it is damaged, or made by"),
+    "too long": (lambda path: rewrite(path, config=b" " * 2**25), "its description is too long"),
+    "without weights": (lambda path: rewrite(path, model=b""), "it is damaged, or made by"),
+    "of two": (other_weights, "it is damaged, or made by"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_a_file_that_is_no_whole_network_is_refused(kind, tmp_path):
+    path = write_network(tmp_path / "model.keras")
+    change, fault = FOREIGN[kind]
+    change(path)
+    with refused(str(path), fault, "Train it again, or restore it"):
+        load_model(path)
+
+
+def test_a_folder_is_refused(tmp_path):
+    (tmp_path / "model.keras").mkdir()
+    (tmp_path / "model.keras/config.json").write_text("{}")
+    with refused("model.keras", "there is no such file", "Train it again"):
+        load_model(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model.KERAS", "model.pkl", "model"])
+def test_other_formats_are_refused(name, tmp_path):
+    path = write_network(tmp_path / "model.keras").rename(tmp_path / name)
+    with refused(name, "only .keras files are", "Train it again"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("unsafe", [False, True])
+def test_a_lambda_layer_is_refused_and_never_run(unsafe, tmp_path, monkeypatch):
+    code = f"__import__('pathlib').Path({str(tmp_path / 'harmed')!r}).touch() or x"
+    harmful = keras.layers.Lambda(eval(f"lambda x: {code}"))
+    path = write_network(tmp_path / "model.keras", harmful)
+    (tmp_path / "harmed").unlink()  # it ran when it was built here
+    if unsafe:  # as another part of the process may have asked for
+        monkeypatch.setattr("keras.src.saving.serialization_lib.in_safe_mode", lambda: False)
+    with refused("model.keras", "it holds 'Lambda'", "Train it again"):
+        load_model(path)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_a_lambda_layer_cannot_hide(tmp_path):
+    path = write_network(tmp_path / "model.keras", keras.layers.Lambda(keras.ops.relu))
+    rewrite(path, config=describe(path).replace('"Lambda"', '"\\u004cambda"').encode())
+    assert "Lambda" not in describe(path)
+    with refused("model.keras", "it holds 'Lambda'", "Train it again"):
+        load_model(path)
+
+
+def describe_object(name: str, module: str | None = "keras.layers", **more) -> dict:
+    """Return how Keras describes an object in a file."""
+    return {"module": module, "class_name": name, "config": {}, "registered_name": None, **more}
+
+
+STRANGERS = {
+    "TFSMLayer": describe_object("TFSMLayer", config={"filepath": "harmful"}),
+    "TorchModuleWrapper": describe_object("TorchModuleWrapper", config={"module": "harmful"}),
+    "GaussianNoise": describe_object("GaussianNoise", config={"stddev": 0.1}),
+    "Mine": describe_object("Mine", "builtins", registered_name="mine>Mine"),
+    "Conv2D": describe_object("Conv2D", "mine.layers"),
+    "ReLU": describe_object("ReLU", registered_name="mine>ReLU"),
+    "function": describe_object("function", "os", config="system", registered_name="system"),
+    "__lambda__": describe_object("__lambda__", None, config={"value": "harmful"}),
+    "__typespec__": {"class_name": "__typespec__", "spec_name": "x", "config": []},
+    "None": {"module": "os", "config": "system"},
+    "popen": {"class_name": "popen", "config": {}},
+    "a\nb": describe_object("a\nb" * 99),
+}
+PLACES = (
+    "activation",
+    "kernel_initializer",
+    "kernel_regularizer",
+    "bias_constraint",
+    "dtype",
+    "name",
+    "a name that Keras does not know",
+)
+
+
+@pytest.mark.parametrize("name", STRANGERS)
+@pytest.mark.parametrize("place", [None, *PLACES])
+def test_what_no_recipe_s_network_has_is_refused_wherever_it_stands(
+    name, place, tmp_path, monkeypatch
+):
+    path = write_network(tmp_path / "model.keras", keras.layers.ReLU())
+    config = json.loads(describe(path))
+    layers = config["config"]["layers"]
+    if place is None:
+        layers[2] = STRANGERS[name]
+    else:
+        layers[1]["config"][place] = [{"deeper": STRANGERS[name]}]
+    rewrite(path, config=json.dumps(config).encode())
+    monkeypatch.setattr(keras.models, "load_model", None)  # nothing gets that far
+    with refused("model.keras", f"it holds {name!r}"[:-1], "Train it again"):
+        load_model(path)
+
+
+def test_a_compiled_network_s_optimizer_is_refused(tmp_path):
+    path = tmp_path / "model.keras"
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(2, 3)])
+    model.compile("adam", "mse")
+    model.save(path)
+    with refused("model.keras", "it holds ", "Train it again"):
+        load_model(path)
+
+
+def shrink(settings):
+    """Return settings of a network with fewer filters of the same kinds of layers."""
+    return replace(settings, filters=tuple(2 for _ in settings.filters))
+
+
+def build_networks():
+    """Yield every kind of network that a recipe trains or makes of a trained one."""
+    for recipe in RECIPES.values():
+        yield build_detector(shrink(recipe.detection))
+        yield build_detector(shrink(recipe.shortcuts))
+        yield build_unet(shrink(recipe.segmentation))
+        if recipe.segmentation.look_twice:
+            yield look_twice(build_unet(shrink(recipe.segmentation)))
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
+def test_the_networks_of_every_recipe_are_read_and_their_parts_are_all_that_is(policy, tmp_path):
+    usual, seen = keras.config.dtype_policy(), set()
+    keras.config.set_dtype_policy(policy)
+    try:
+        for model in build_networks():
+            replace_model(model, tmp_path)
+            found = load_model(tmp_path / "model.keras")
+            assert found.count_params() == model.count_params()
+            seen |= {*objects(json.loads(describe(tmp_path / "model.keras")))}
+    finally:
+        keras.config.set_dtype_policy(usual)
+    seen.add(("keras", "Sequential"))  # as the original detector is until it is kept
+    assert seen == {(module, name) for module, names in PARTS.items() for name in names}
+
+
+def objects(part):
+    """Yield module and name of every object in a network's description."""
+    if isinstance(part, dict):
+        if "class_name" in part:
+            yield part.get("module"), part["class_name"]
+        part = list(part.values())
+    if isinstance(part, list):
+        for inner in part:
+            yield from objects(inner)
+
+
+def test_a_damaged_network_is_refused_or_the_same(tmp_path):
+    path, draw = write_network(tmp_path / "model.keras"), random.Random(0)
+    whole, weights = path.read_bytes(), load_model(path).get_weights()
+    refusals = 0
+    for place in draw.sample(range(len(whole)), 60):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 255]) + whole[place + 1 :])
+        try:
+            found = load_model(path).get_weights()
+        except CovidLungsError:
+            refusals += 1
+            continue
+        for one, other in zip(found, weights, strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert refusals > 30
