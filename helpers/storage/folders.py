@@ -99,7 +99,7 @@ def find_trained(run: str) -> Path:
         if run and folder.is_dir():
             require(folder / SEGMENTER, "04_segment_lungs")
             return folder
-    trained = sorted(path.parents[2].name for path in runs_root().glob(f"*/{SEGMENTER}"))
+    trained = sorted(path.parents[1].name for path in runs_root().glob(f"*/{SEGMENTER}"))
     choice = (
         f"Choose from {', '.join(trained)}" if trained else "Train with `covid-lungs run` first"
     )

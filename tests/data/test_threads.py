@@ -68,17 +68,17 @@ def test_reading_waits_for_a_slow_consumer():
 
 
 @settings(max_examples=40, deadline=None)
-@given(count=st.integers(0, 200), threads=st.integers(1, 4))
-def test_items_without_a_length_are_taken_as_they_are_needed(count, threads):
+@given(count=st.integers(0, 200), workers=st.integers(1, 4))
+def test_items_without_a_length_are_taken_as_they_are_needed(count, workers):
     taken = []
     items = (taken.append(item) or item for item in range(count))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "THREADS", threads)
+        patch.setattr(threads, "THREADS", workers)
         patch.setattr(threads, "BATCH", 3)
         done = []
         for result in read_all(lambda item: item * 10, items, "reading", count):
             done.append(result)
-            assert len(taken) <= len(done) + 3 * (threads + 1)
+            assert len(taken) <= len(done) + 3 * (workers + 1)
     assert done == [item * 10 for item in range(count)]
 
 

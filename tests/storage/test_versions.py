@@ -15,7 +15,7 @@ PACKAGE = {
     "part/other": "",
 }
 
-LONELY = {"leaks.py": "02", "grad_cam.py": "03", "likeness.py": "04", "scores.py": "05"}
+LONELY = {"leaks.py": "02", "grad_cam.py": "03", "novelty.py": "04", "segmentation.py": "05"}
 
 
 @pytest.fixture
@@ -78,11 +78,11 @@ def test_the_libraries_that_code_imports_itself_and_through_others(
 @pytest.fixture
 def installed(monkeypatch):
     """The versions of what is installed, which a test may change."""
-    versions = {"opencv-python": "5.0", "opencv-python-headless": "5.0", "numpy": "2.1"}
+    found = {"opencv-python": "5.0", "opencv-python-headless": "5.0", "numpy": "2.1"}
     providers = {"cv2": ["opencv-python", "opencv-python-headless"], "numpy": ["numpy"]}
     monkeypatch.setattr(versions, "_providers", lambda: providers)
-    monkeypatch.setattr(versions.metadata, "version", versions.get)
-    return versions
+    monkeypatch.setattr(versions.metadata, "version", found.get)
+    return found
 
 
 def test_a_version_is_that_of_the_code_and_of_the_libraries_below_it(package, installed):
@@ -109,8 +109,8 @@ def test_modules_of_others_have_one_version(package, installed):
 def test_each_notebook_uses_what_draws_the_demo_and_nothing_of_the_chain():
     for notebook in find_notebooks([], None):
         used = {path.stem for path in used_helpers("\n".join(read_code(notebook)))}
-        assert {"data_sets", "xrays", "skeleton", "folders"} <= used, notebook.name
-        assert not {"chain", "command", "executing", "freshness"} & used, notebook.name
+        assert {"sources", "xrays", "skeleton", "folders"} <= used, notebook.name
+        assert not {"chain", "command", "papermill_runner", "up_to_date"} & used, notebook.name
 
 
 def test_what_only_one_notebook_uses_is_of_no_other():
