@@ -1,8 +1,8 @@
 """Execute the notebooks by the demo recipe and store them as the repository shows them.
 
-`uv run python -m maintenance.remake_notebooks` runs the series from the start in a temporary
-folder, keeps the outputs that a reader wants, drops what differs from run to run (times, paths,
-progress, start-up notes), and copies the README's pictures to `figures/`.
+`uv run --group dev python -m maintenance.remake_notebooks` runs the series from the start in a
+temporary folder, keeps the outputs that a reader wants, drops what differs from run to run (times,
+paths, progress, start-up notes), and copies the pictures of our texts to `figures/`.
 """
 
 import os

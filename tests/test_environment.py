@@ -52,6 +52,10 @@ def test_what_is_optional_is_there_for_the_tests(extra):
     assert optional == {name: RANGES[name] for name in optional}
 
 
+def test_a_run_installs_none_of_the_developers_packages():
+    assert PROJECT["tool"]["uv"]["default-groups"] == []
+
+
 def test_no_package_is_listed_twice():
     assert len(PIP_ENTRIES) == len(set(PIP_ENTRIES)) == len(PINS) + 1
 

@@ -1,6 +1,6 @@
 """Whether a chain that is killed again and again comes to the same as one that is not.
 
-`uv run python -m tests.benchmarks.campaign_kills --kills 50`
+`uv run --group dev python -m tests.benchmarks.campaign_kills --kills 50`
 
 The demo chain runs once undisturbed. Then it runs anew and is killed by SIGKILL at moments drawn at
 random from all that the undisturbed run took, each time started again by the same command, until it

@@ -2,10 +2,10 @@
 
 `uv run python -m tests.benchmarks.difference --data SOURCE --run NAME`
 
-The plain network (`benchmark_segmentation.PLAIN`) learns on the run's training split for as many
-epochs as are asked for, keeps its epoch of the lowest validation loss, and has its masks cleaned
-as ours are. Every test X-ray gives a pair of scores; the mean difference has a 95 % interval,
-resampled by group.
+The plain network (`PLAIN` of `tests.benchmarks.segmentation`) learns on the run's training split
+for as many epochs as are asked for, keeps its epoch of the lowest validation loss, and has its
+masks cleaned as ours are. Every test X-ray gives a pair of scores; the mean difference has a 95 %
+interval, resampled by group.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """How much memory arrays, training, prediction and scoring take, by the number of X-rays.
 
-`uv run python -m tests.benchmarks.memory` draws synthetic pairs and prints seconds and memory of
-each step, with what the most pairs take of what the fewest take; with `--chain FOLDER`, of each
-notebook of the chain on the database's 21,165 pairs, by the recipe `demo` with one epoch. FOLDER
-is drawn where it does not exist: 2 GB, a quarter of an hour; the run takes an hour or two.
+`uv run --group dev python -m tests.benchmarks.memory` draws synthetic pairs and prints seconds and
+memory of each step, with what the most pairs take of what the fewest take; with `--chain FOLDER`,
+of each notebook of the chain on the database's 21,165 pairs, by the recipe `demo` with one epoch.
+FOLDER is drawn where it does not exist: 2 GB, a quarter of an hour; the run takes an hour or two.
 
 Memory is the highest anonymous one of any process (RssAnon of Linux, 1 GB is 1e9 bytes): what no
 file holds, so that the system can only swap it out.

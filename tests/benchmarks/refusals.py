@@ -1,6 +1,6 @@
 """How many pictures that are no chest X-rays a run does not accept, and how many X-rays.
 
-`uv run python -m tests.benchmarks.refusals --run RUN --data SOURCE --seed 0`
+`uv run --group dev python -m tests.benchmarks.refusals --run RUN --data SOURCE --seed 0`
 RUN has its networks, and was trained on SOURCE. The pictures are those of
 `tests/support/strangers.py`.
 """

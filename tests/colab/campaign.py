@@ -1,6 +1,6 @@
 """The notebooks in Colab's versions: each on a machine of its own, with nothing but Drive shared.
 
-`uv run pytest -rs tests/colab/campaign.py`
+`uv run --group dev pytest -rs tests/colab/campaign.py`
 
 `colab/requirements.txt` names the versions, `colab/google` stands in for the package that only
 Colab's runtime has. A machine is a folder with a home, a disk and an environment that the bootstrap
