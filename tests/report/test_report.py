@@ -11,8 +11,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.report.captions import CAPTIONS, caption
-from helpers.report.report import duration, frame_report, number, pointer, write_report
+from helpers.evaluate.intervals import Estimate
+from helpers.report.report import (
+    CAPTIONS,
+    PUBLISHED,
+    caption,
+    duration,
+    frame_report,
+    number,
+    pointer,
+    published_html,
+    write_report,
+)
 from tests.support.builders import refused, write_image
 
 CLASSES = ["COVID", "Lung_Opacity", "Normal"]
@@ -429,7 +439,7 @@ def test_readers_who_cannot_see_it_are_told(run):
 
 
 def test_every_figure_of_the_demo_has_a_caption():
-    assert all(title and alternative for title, alternative in CAPTIONS.values())
+    assert all(text for name in CAPTIONS for text in caption(name))
     assert caption("07_new_one") == ("new one", "Picture of this run: new one")
 
 
@@ -439,11 +449,19 @@ def test_figures_stand_in_their_order_and_lessons_are_left_out(run):
     (run / "figures" / "01_broken.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
     (run / "figures" / "01_text.png").write_text("<script>")
     titles = [element["text"] for element in read_page(write_report(run)).all("figcaption")]
-    curves, detection = CAPTIONS["03_curves"][0], CAPTIONS["03_detection"][0]
-    assert titles == [
-        *(CAPTIONS["01_counts"][0], detection, curves, "another", CAPTIONS["05_worst"][0]),
-        *("new thing", "loose"),
-    ]
+    shown = ("01_counts", "03_detection", "03_curves", "03_another", "05_worst", "99_new_thing")
+    assert titles == [*(caption(name)[0] for name in shown), "loose"]
+
+
+def test_a_run_stands_above_the_published_scores():
+    scores = {"iou": Estimate(0.91234, 57, 0.9, 0.92), "dice": Estimate(0.95, 57)}
+    header, ours, *others = re.findall("<tr.*?</tr>", published_html("drawn", scores), re.DOTALL)
+    assert re.findall(">([^<\n]+)<", header)[:2] == ["work", "X-rays"]
+    ours = re.findall(">([^<\n]+)<", ours)
+    assert ours == ["this run", "57, drawn", "0.912", "0.950", "one split, one seed"]
+    assert len(others) == len(PUBLISHED)
+    for row, other in zip(others, PUBLISHED, strict=True):
+        assert all(text in row for text in other.values())
 
 
 def test_large_pictures_are_kept_as_jpeg(run):
