@@ -277,16 +277,6 @@ def test_groups_that_a_published_split_divides_are_counted(run):
     assert "are all in one split" not in (run / "report.html").read_text()
 
 
-def test_the_report_follows_its_files(run):
-    before = write_report(run).read_text()
-    metrics = json.loads((run / "detection" / "metrics.json").read_text())
-    metrics["accuracy"]["value"] = 0.1234
-    write_json(run / "detection" / "metrics.json", metrics)
-    after = write_report(run).read_text()
-    assert "0.123" not in before
-    assert "0.123" in after
-
-
 def test_a_frame_holds_the_whole_report_and_runs_nothing_of_it(run):
     text = write_report(run).read_text()
     (frame,) = [e for e in Page(frame_report(run)).elements if e["tag"] == "iframe"]
@@ -473,24 +463,18 @@ def test_large_pictures_are_kept_as_jpeg(run):
     assert len(large["attributes"]["src"]) < size
 
 
-def test_hostile_names_are_shown_as_text(runs, tmp_path):
-    expected = read_page(write_report(make_finished(tmp_path / "plain", CLASSES, "x"))).structure
-    for place, name in enumerate(HOSTILE):
-        run = make_finished(runs / str(place), [f"{name}-{i}" for i in range(2)] + ["COVID"], name)
-        page = read_page(write_report(run))
-        assert page.structure == expected
-        assert page.all("h1")[0]["text"].strip() == name
-        assert any(head["text"] == f"{name}-0" for head in page.all("th"))
-
-
-@settings(max_examples=30, deadline=None)
-@given(name=st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30))
-def test_no_name_changes_the_page_s_structure(tmp_path_factory, name):
+@settings(max_examples=40, deadline=None)
+@given(
+    name=st.sampled_from(HOSTILE)
+    | st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=30)
+)
+def test_every_name_is_shown_as_text(tmp_path_factory, name):
     folder = tmp_path_factory.mktemp("named")
-    classes = [f"{name}1", f"{name}2", "COVID"]
-    page = read_page(write_report(make_finished(folder / "a", classes, name)))
-    plain = read_page(write_report(make_finished(folder / "b", CLASSES, "x")))
+    page = read_page(write_report(make_finished(folder / "a", [f"{name}1", "COVID"], name)))
+    plain = read_page(write_report(make_finished(folder / "b", ["a", "COVID"], "x")))
     assert page.structure == plain.structure
+    assert page.all("h1")[0]["text"].strip() == name.strip()
+    assert any(head["text"] == f"{name}1" for head in page.all("th"))
 
 
 @pytest.mark.parametrize("name", ["01_<img src=x onerror=alert(1)>", '" onload="alert(1)', "'&lt;"])
