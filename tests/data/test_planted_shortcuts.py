@@ -62,17 +62,6 @@ def planted(request: pytest.FixtureRequest, tmp_path_factory) -> tuple[str, dict
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=seeds, kind=kinds)
-def test_an_xray_is_planted_on_a_copy_of_it(seed, kind):
-    image = film(seed)
-    before = image.copy()
-    shown = SHORTCUTS[kind](image)
-    assert (shown.shape, shown.dtype) == (image.shape, np.uint8)
-    np.testing.assert_array_equal(image, before)
-    assert (shown != image).any()
-
-
-@settings(max_examples=20, deadline=None)
 @given(seed=seeds)
 def test_the_marker_is_in_its_corner_and_nowhere_else(seed):
     image = film(seed)
@@ -137,16 +126,6 @@ def test_exactly_the_share_of_each_class_agrees(kind, count, agreement, seed, cl
     assert plan == plan_shortcuts(kind, class_name, count, agreement, seed)
 
 
-@given(count=st.sampled_from([20, 100, 300]), agreement=st.sampled_from([0.5, 0.75, 0.95, 1.0]))
-def test_the_correlation_of_balanced_classes_is_twice_the_agreement_less_one(count, agreement):
-    shows, label = [], []
-    for class_name in ("COVID", "Normal"):
-        plan = plan_shortcuts("marker", class_name, count, agreement, 1)
-        shows += [number in plan for number in range(1, count + 1)]
-        label += count * [class_name == "COVID"]
-    assert np.corrcoef(shows, label)[0, 1] == pytest.approx(2 * agreement - 1)
-
-
 def test_which_xrays_disagree_is_drawn_from_the_seed():
     plans = [frozenset(plan_shortcuts("marker", "Normal", 100, 0.9, seed)) for seed in range(20)]
     assert len(set(plans)) == 20
@@ -156,6 +135,8 @@ def test_which_xrays_disagree_is_drawn_from_the_seed():
 
 def test_each_xray_shows_what_was_planned_and_copies_what_their_originals_show(clean, planted):
     kind, files = planted
+    assert files.keys() == clean.keys()
+    assert all("/images/" in path for path in files if files[path] != clean[path])
     for class_name, count in COUNTS.items():
         own = image_seed(class_name, SEED, 0)
         copied = plan_copies(count, COPIES, own)
@@ -171,13 +152,6 @@ def test_each_xray_shows_what_was_planned_and_copies_what_their_originals_show(c
                 expected = change(expected, mask, changes)[0]
             found = read_xray(files[f"{class_name}/images/{class_name}-{number}.png"])
             np.testing.assert_array_equal(found, expected)
-
-
-def test_masks_and_texts_are_those_of_a_data_set_without_shortcuts(clean, planted):
-    _, files = planted
-    assert files.keys() == clean.keys()
-    changed = {path for path in files if files[path] != clean[path]}
-    assert changed and all("/images/" in path for path in changed)
 
 
 def test_an_unknown_shortcut_is_named_with_the_known_ones(tmp_path):

@@ -66,63 +66,33 @@ def lung_outline(build: Build, side: int) -> np.ndarray:
 
 def mediastinum_outline(build: Build) -> np.ndarray:
     """Return the polygon (N, 2) of the shadow of heart, aorta and great vessels."""
-    top, low = build.apex, build.base
-    step = build.height / 100
-    right = [
-        (-build.vessel_width - 6, top - 60),
-        (-build.vessel_width, top + 10 * step),
-        (-build.vessel_width - 3, top + 38 * step),
-        (-build.atrium * 0.85, top + 58 * step),
-        (-build.atrium, top + 75 * step),
-        (-build.atrium * 0.9, low),
-    ]
-    left = [
-        (build.vessel_width + 6, top - 60),
-        (build.vessel_width - 2, top + 14 * step),
-        (build.knob, top + 28 * step),
-        (build.knob - 6, top + 37 * step),
-        (build.knob, top + 45 * step),
-        (0.62 * build.heart, top + 60 * step),
-        (0.92 * build.heart, top + 76 * step),
-        (build.heart, top + 88 * step),
-        (0.9 * build.heart, low + 10),
-    ]
-    return np.vstack([canvas.smooth_path(right), canvas.smooth_path(left)[::-1]])
+    top, low, percent = build.apex, build.base, build.height / 100
+    vessels, atrium, knob, heart = build.vessel_width, build.atrium, build.knob, build.heart
+    x = [vessels + 6, vessels, vessels + 3, atrium * 0.85, atrium, atrium * 0.9]
+    y = [top - 60, *(top + percent * np.array([10, 38, 58, 75])), low]
+    right = canvas.smooth_path(x, y) * (-1, 1)
+    x = [vessels + 6, vessels - 2, knob, knob - 6, knob]
+    x += [0.62 * heart, 0.92 * heart, heart, 0.9 * heart]
+    y = [top - 60, *(top + percent * np.array([14, 28, 37, 45, 60, 76, 88])), low + 10]
+    return np.vstack([right, canvas.smooth_path(x, y)[::-1]])
 
 
 def trunk_outline(build: Build) -> np.ndarray:
     """Return the polygon (N, 2) of the trunk with the neck."""
-    skin = build.half_width + build.wall
-    neck, shoulder = 0.3 * build.half_width, build.shoulder
-    flank = [
-        (neck, -420),
-        (neck + 4, shoulder - 75),
-        (neck + 55, shoulder - 32),
-        (skin - 5, shoulder + 5),
-        (skin + 42, shoulder + 55),
-        (skin + 22, shoulder + 140),
-        (skin - 2, shoulder + 250),
-        (skin - 8, build.base),
-        (skin - 4, 420),
-    ]
-    path = canvas.smooth_path(flank, 90)
+    neck, skin = 0.3 * build.half_width, build.half_width + build.wall
+    x = [neck, neck + 4, neck + 55, *(skin + np.array([-5, 42, 22, -2, -8, -4]))]
+    y = [-420, *(build.shoulder + np.array([-75, -32, 5, 55, 140, 250])), build.base, 420]
+    path = canvas.smooth_path(x, y, 90)
     return np.vstack([path, path[::-1] * (-1, 1)])
 
 
 def arm_outline(build: Build, side: int) -> np.ndarray:
     """Return the polygon (N, 2) of an arm."""
-    skin, shoulder = build.half_width + build.wall, build.shoulder
+    skin = build.half_width + build.wall
     elbow = skin + 20 + 130 * build.abduction
-    knots = [
-        (skin - 40, shoulder + 10),
-        (skin + 50, shoulder + 42),
-        (elbow + 80, shoulder + 250),
-        (elbow + 110, shoulder + 620),
-        (elbow + 20, shoulder + 620),
-        (elbow - 2, shoulder + 250),
-        (skin - 18, shoulder + 110),
-    ]
-    return canvas.smooth_path([(side * x, y) for x, y in knots], 80)
+    x = [skin - 40, skin + 50, elbow + 80, elbow + 110, elbow + 20, elbow - 2, skin - 18]
+    y = build.shoulder + np.array([10, 42, 250, 620, 620, 250, 110])
+    return canvas.smooth_path(x, y, 80) * (side, 1)
 
 
 def thickness(board: np.ndarray, rim: float, weight: float = 1) -> np.ndarray:
@@ -155,9 +125,8 @@ def draw_breasts(build: Build, rng: np.random.Generator) -> np.ndarray:
     shapes = []
     for side in SIDES:
         centre = (side * rng.uniform(0.58, 0.68) * build.half_width, drop)
-        shapes.append(
-            canvas.round_shape(centre, (rng.uniform(80, 110), rng.uniform(75, 105)), side * 0.4)
-        )
+        radii = (rng.uniform(80, 110), rng.uniform(75, 105))
+        shapes.append(canvas.round_shape(centre, radii, side * 0.4))
     return thickness(canvas.soften(canvas.fill_shapes(shapes), 3.0), 70, weight)
 
 
@@ -165,8 +134,8 @@ def draw_gas(build: Build, rng: np.random.Generator) -> np.ndarray:
     """Return the layer of the density that windpipe, stomach and bowel lack, being full of gas."""
     board = canvas.empty_board()
     fork = build.apex + 0.36 * build.height
-    right_bronchus = canvas.smooth_path([(-5, fork - 4), (-24, fork + 20), (-46, fork + 46)])
-    left_bronchus = canvas.smooth_path([(-5, fork - 4), (20, fork + 22), (50, fork + 38)])
+    right_bronchus = canvas.smooth_path([-5, -24, -46], [fork - 4, fork + 20, fork + 46])
+    left_bronchus = canvas.smooth_path([-5, 20, 50], [fork - 4, fork + 22, fork + 38])
     canvas.stroke_paths([right_bronchus, left_bronchus], 11, board, 0.28)
     canvas.stroke_paths([np.array([(0, -400), (-2, build.apex), (-5, fork)])], 21, board, 0.6)
     shapes = [gastric_bubble(build, rng)] if rng.random() < 0.55 else []
@@ -292,12 +261,11 @@ def draw_spine(build: Build, rng: np.random.Generator) -> np.ndarray:
         pitch = build.height / 9.3 * np.interp(y, [-300, build.apex, 200], [0.66, 0.86, 1.14])
         right = np.array([(half, -0.38 * pitch), (0.88 * half, 0), (half, 0.38 * pitch)])
         bodies.append(np.vstack([right, -right, right[:1]]) + np.array([x, y]))
-        pedicles += [
-            canvas.round_shape((x + s * 0.6 * half, y - 0.12 * pitch), (4, 6.5)) for s in SIDES
-        ]
-        processes.append(
-            canvas.round_shape((x + rng.normal(0, 1), y + 0.28 * pitch), (3, 0.3 * pitch))
-        )
+        for side in SIDES:
+            place = (x + side * 0.6 * half, y - 0.12 * pitch)
+            pedicles.append(canvas.round_shape(place, (4, 6.5)))
+        place = (x + rng.normal(0, 1), y + 0.28 * pitch)
+        processes.append(canvas.round_shape(place, (3, 0.3 * pitch)))
         y += pitch
     column = np.array([(middle(y), y) for y in np.linspace(-380, 380, 40)])
     front = canvas.stroke_paths([column], width * 0.95, canvas.empty_board(), 0.5)
@@ -314,15 +282,10 @@ def draw_clavicles(build: Build, rng: np.random.Generator) -> np.ndarray:
     for side in SIDES:
         medial = low + rng.normal(0, 4)
         lateral = build.shoulder + 24 + rng.normal(0, 5)
-        knots = [
-            (side * 26, medial),
-            (side * 75, 0.85 * medial + 0.15 * lateral + 2),
-            (side * 140, 0.35 * medial + 0.65 * lateral - 12),
-            (side * (build.half_width + 14), lateral),
-        ]
-        shapes.append(
-            ribbon(canvas.smooth_path(knots), np.interp(np.linspace(0, 1, 60), places, widths))
-        )
+        x = [26, 75, 140, build.half_width + 14]
+        bend = [0.85 * medial + 0.15 * lateral + 2, 0.35 * medial + 0.65 * lateral - 12]
+        path = canvas.smooth_path(x, [medial, *bend, lateral]) * (side, 1)
+        shapes.append(ribbon(path, np.interp(np.linspace(0, 1, len(path)), places, widths)))
     return canvas.soft_layer(draw_tubes(shapes, 3, 0.6), 1.4, 0.2)
 
 
@@ -332,14 +295,13 @@ def draw_shoulders(build: Build, rng: np.random.Generator) -> np.ndarray:
     for side in SIDES:
         x, y = build.half_width + build.wall * 0.6 + rng.normal(8, 4), build.shoulder + 62
         tuck = rng.uniform(-35, 15)
-        blade = [(x, y), (x - 18, y + 70), (x - 48 + tuck, y + 165), (x - 70 + tuck, y + 110)]
-        blade += [(x - 72 + tuck, y + 20), (x - 40, y - 14), (x, y)]
-        blades.append(canvas.smooth_path([(side * a, b) for a, b in blade]))
+        blade_x = [x, x - 18, x - 48 + tuck, x - 70 + tuck, x - 72 + tuck, x - 40, x]
+        blade_y = y + np.array([0, 70, 165, 110, 20, -14, 0])
+        blades.append(canvas.smooth_path(blade_x, blade_y) * (side, 1))
         blades.append(canvas.round_shape((side * (x + 6), y + 14), (9, 24)))
-        head = (x + 36, y + 12)
-        elbow = (head[0] + 20 + 140 * build.abduction, y + 640)
-        shaft = canvas.smooth_path([(side * (head[0] + 4), head[1]), (side * elbow[0], elbow[1])])
-        arms.append(ribbon(shaft, 30))
-        arms.append(canvas.round_shape((side * head[0], head[1]), (31, 33)))
+        head = x + 36
+        shaft = canvas.smooth_path([head + 4, head + 20 + 140 * build.abduction], [y + 12, y + 640])
+        arms.append(ribbon(shaft * (side, 1), 30))
+        arms.append(canvas.round_shape((side * head, y + 12), (31, 33)))
     board = draw_tubes(blades, 5, 0.3, 0.6)
     return canvas.soft_layer(draw_tubes(arms, 5, 0.6, board=board), 2.0, 0.18)

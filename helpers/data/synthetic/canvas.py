@@ -6,7 +6,7 @@ X-ray, so that edges come out smooth. A board is uint8 (SIZE, SIZE), for shapes;
 layer is float32 of the same shape, for densities.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import cos, sin
 
 import cv2
@@ -79,9 +79,9 @@ def draw_noise(rng: np.random.Generator, grain: float) -> np.ndarray:
     return cv2.resize(coarse, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC)
 
 
-def smooth_path(knots: list[tuple[float, float]], count: int = 60) -> np.ndarray:
-    """Return a smooth curve (count, 2) through knots (x, y): Catmull-Rom splines."""
-    points = np.asarray(knots, dtype=float)
+def smooth_path(x: Sequence[float], y: Sequence[float], count: int = 60) -> np.ndarray:
+    """Return a smooth curve (count, 2) through the points (x, y): Catmull-Rom splines."""
+    points = np.stack([x, y], axis=1).astype(float)
     padded = np.vstack([2 * points[0] - points[1], points, 2 * points[-1] - points[-2]])
     position = np.linspace(0, len(points) - 1, count)
     start = np.minimum(position.astype(int), len(points) - 2)

@@ -41,14 +41,10 @@ def write_data_set(
 ) -> None:
     """Write synthetic X-rays and masks in the layout of the COVID-19 Radiography Database.
 
-    Args:
-        folder: made where it does not exist; files of the same names are written over.
-        counts: number of X-rays of each class, copies included.
-        seed: equal seeds give equal PNG files.
-        copies: share of each class that are copies of others of it, as `plan_copies` plans them.
-        shortcut: one of SHORTCUTS, which originals show as `plan_shortcuts` plans it and copies
-            take over before they are changed; None plants nothing.
-        agreement: share of each class's originals whose shortcut agrees with their class.
+    Equal seeds give equal PNG files; files of the same names are written over. Of the `counts` of
+    X-rays by class, the share `copies` are copies, see `plan_copies`. Originals show a `shortcut`
+    of SHORTCUTS that agrees with their class in the share `agreement` of them, see
+    `plan_shortcuts`; copies show what their originals show.
 
     Raises:
         ValueError: for a class that is not in CLASS_NAMES, a shortcut that is not in SHORTCUTS,

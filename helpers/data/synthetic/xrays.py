@@ -124,9 +124,8 @@ def draw_lines(rng: np.random.Generator) -> np.ndarray:
             spot = rng.uniform((-220, -200), (220, 160))
             edge = (np.sign(spot[0]) * 380, rng.uniform(-300, 340))
             bend = (spot + edge) / 2 + rng.normal(0, 70, 2)
-            canvas.stroke_paths(
-                [canvas.smooth_path([tuple(spot), tuple(bend), edge])], 3, board, 0.5
-            )
+            wire = canvas.smooth_path(*np.transpose([spot, bend, edge]))
+            canvas.stroke_paths([wire], 3, board, 0.5)
             canvas.stroke_paths([np.array([spot, spot])], 16, board, 0.6)
             canvas.stroke_paths([np.array([spot, spot])], 7, board, 1)
     return canvas.soft_layer(board, 0.8, 0.3)
