@@ -514,6 +514,8 @@ def test_a_page_of_a_notebook_holds_its_texts_outputs_and_links(run):
     assert "as −log p, in 02" in text
     assert ".a {}" not in text
     assert page.all("td")[0]["text"] == "1"
+    assert [element["text"] for element in page.all("h2")] == ["Copies"]
+    assert "<" not in text.replace("said <b>", ""), "what the page may hold is no text"
 
 
 def read_page_of(run, name):
