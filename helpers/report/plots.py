@@ -236,7 +236,7 @@ def draw_transfer(figures: dict[str, tuple[Estimate, Estimate]], elsewhere: str)
     names = dict(zip((BLUE, ORANGE), ("own test split", elsewhere), strict=True))
     dots = [axis.plot([], [], "o-", color=colour, label=name)[0] for colour, name in names.items()]
     figure.legend(handles=dots, loc="outside upper center", ncols=2, frameon=False)
-    axis.set(ylim=(-0.6, len(figures) - 0.3), xlabel="figure, with 95 % interval")
+    axis.set(ylim=(-0.6, len(figures) - 0.3), xlabel="score, with 95 % interval")
     axis.set_yticks(range(len(figures)), list(reversed(figures)))
     return figure
 

@@ -87,6 +87,8 @@ def count_split(text: str) -> dict[str, dict]:
     `divided` counts the groups of X-rays in more than one split, as a published split may have.
     """
     table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
+    if table.empty:
+        raise ValueError("no rows")
     counts = pd.crosstab(table["class"], table["split"])
     counts = counts.reindex(columns=list(FRACTIONS), fill_value=0)
     splits_of_group = table[table["group"] != ""].groupby("group")["split"].nunique()
