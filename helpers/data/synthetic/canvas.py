@@ -45,7 +45,9 @@ def stroke_paths(
     paths: Iterable[np.ndarray], width: float, board: np.ndarray, level: float = 1
 ) -> np.ndarray:
     """Draw paths, each (N, 2), on a board, at a `level` from 0 to 1."""
-    pixels = [to_pixels(path) for path in paths]
+    # All paths of one array at once: vessels are thousands.
+    at_once = isinstance(paths, np.ndarray)
+    pixels = list(to_pixels(paths)) if at_once else [to_pixels(path) for path in paths]
     grey, thick = round(255 * level), max(1, round(width * PIXELS_PER_UNIT))
     cv2.polylines(board, pixels, False, grey, thick, cv2.LINE_AA, FRACTION_BITS)
     return board

@@ -18,10 +18,8 @@ def draw_findings(
         fill = draw_interstitial(build, lungs, rng)
     else:
         return np.zeros(lungs.shape, np.float32)
-    inside = np.maximum(
-        2 * canvas.soften(lungs.astype(np.float32), 2.5) - 1, 0
-    )  # fades at the border
-    return np.clip(fill, 0, 1) * inside
+    soft = canvas.soften(lungs.astype(np.float32), 2.5)
+    return np.clip(fill, 0, 1) * np.maximum(2 * soft - 1, 0)  # fades at the border
 
 
 def place_in_lung(lungs: np.ndarray, side: int, height: float, depth: float) -> tuple[float, float]:
@@ -40,7 +38,7 @@ def place_in_lung(lungs: np.ndarray, side: int, height: float, depth: float) -> 
 
 
 def draw_ground_glass(lungs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return COVID: hazy patches on both sides, along the chest wall, more toward the base."""
+    """Return the fill of COVID: hazy patches on both sides, along the chest wall, low down."""
     board = canvas.empty_board()
     for side in SIDES:
         for _ in range(rng.integers(3, 6)):
@@ -53,7 +51,7 @@ def draw_ground_glass(lungs: np.ndarray, rng: np.random.Generator) -> np.ndarray
 
 
 def draw_consolidations(lungs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return lung opacity: one to three dense areas, mostly on one side, some cut by a fissure."""
+    """Return the fill of lung opacity: dense areas, mostly on one side, some cut by a fissure."""
     first = rng.choice(SIDES)
     fill = np.zeros(lungs.shape, np.float32)
     for _ in range(rng.choice([1, 2, 3], p=[0.55, 0.33, 0.12])):
@@ -75,7 +73,7 @@ def draw_consolidations(lungs: np.ndarray, rng: np.random.Generator) -> np.ndarr
 
 
 def draw_interstitial(build: Build, lungs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return viral pneumonia: a net, streaks from the lung roots, nodules, on both sides."""
+    """Return the fill of viral pneumonia: net, streaks from the lung roots, nodules; both sides."""
     board, haze = canvas.empty_board(), canvas.empty_board()
     for side, root in zip(SIDES, hila(build), strict=True):
         angles = rng.uniform(-1.4, 1.4, (45, 1)) + (0 if side > 0 else np.pi)
