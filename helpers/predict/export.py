@@ -22,8 +22,8 @@ from helpers.predict.conversion import (
     open_converted,
 )
 from helpers.predict.prediction import load_networks
+from helpers.report.pages import render
 from helpers.report.provenance import describe_environment, find_source
-from helpers.report.templates import render
 from helpers.split.splits import read_split
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import make_folder, partial_folder, refusing

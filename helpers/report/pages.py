@@ -1,13 +1,12 @@
-"""Pages: executed notebooks as HTML that opens without a network."""
+"""Pages: HTML that opens without a network, from templates and from executed notebooks."""
 
 import re
+from functools import cache
 from pathlib import Path
 
-import bleach
 import nbformat
-from nbconvert import HTMLExporter
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from helpers.report.templates import render
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import write_whole
 from helpers.storage.folders import shown
@@ -16,61 +15,80 @@ FOREIGN_PICTURE = re.compile(r"!\[([^\]]*)\]\(\s*(?:https?:)?//[^)]*\)")  # in M
 STYLE_OF_A_TABLE = re.compile(r"<style\b.*?</style>", re.S | re.I)  # pandas puts it before one
 NOTEBOOK_LINK = re.compile(r'(href="[\w.-]+)\.ipynb((?:#[^"]*)?")')
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.M)
-# What Markdown and tables are made of; no pictures, which would be fetched.
-TAGS = {
+FORMULA = re.compile(r"\$([^$\n]{1,40})\$")  # within a line of text
+# Markdown and tables consist of these; pictures are not among them, as they would be fetched.
+TAGS = [
     *("h1", "h2", "h3", "h4", "h5", "h6", "p", "br", "hr", "blockquote", "pre", "div", "span"),
     *("a", "b", "code", "del", "em", "i", "strong", "sub", "sup"),
     *("ul", "ol", "li", "dl", "dt", "dd"),
     *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
-}
+]
 ATTRIBUTES = {
     "*": ["class", "id"],
     "a": ["href"],
     "td": ["colspan", "rowspan"],
     "th": ["colspan", "rowspan", "scope"],
 }
-PROTOCOLS = {"http", "https", "mailto"}
-FORMULA = re.compile(r"\$([^$\n]{1,40})\$")  # a formula within a line of text
+
+
+@cache
+def _environment() -> Environment:
+    """Return the environment of the templates, which escapes every value in a page."""
+    return Environment(
+        loader=PackageLoader("helpers.report"),
+        autoescape=select_autoescape(disabled_extensions=("md", "txt"), default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def render(name: str, **values: object) -> str:
+    """Return a template filled with values."""
+    return _environment().get_template(name).render(values)
 
 
 def write_pages(run_folder: Path) -> list[Path]:
     """Write every executed notebook of a run beside itself as .html, and return those files.
 
-    Pictures that lie on a server become their descriptions, links between notebooks lead to the
-    pages, and no script is left.
+    Pictures on a server become their descriptions, links between notebooks lead to the pages, and
+    scripts become text.
 
     Raises:
         CovidLungsError: a notebook cannot be read.
     """
+    from nbconvert import HTMLExporter  # here, since it takes a second to import
+    from nbconvert.preprocessors.sanitize import SanitizeHTML
+
     # "basic" is nbconvert's template without a head: its others fetch scripts from servers.
     exporter = HTMLExporter(template_name="basic", sanitize_html=True, exclude_anchor_links=True)
-    exporter.register_filter("clean_html", _clean)  # its own would escape headings and paragraphs
-    notebooks = sorted((run_folder / "notebooks").glob("*.ipynb"))
-    return [_write_page(path, exporter) for path in notebooks]
+    # The exporter's own filter would turn headings, paragraphs and tables' heads into text.
+    cleaner = SanitizeHTML(tags=TAGS, attributes=ATTRIBUTES)
+    exporter.register_filter("clean_html", cleaner.sanitize_html_tags)
+    pages = []
+    for path in sorted((run_folder / "notebooks").glob("*.ipynb")):
+        notebook = _read_notebook(path)
+        body, _ = exporter.from_notebook_node(notebook)
+        body = NOTEBOOK_LINK.sub(r"\1.html\2", body)
+        page = render("notebook.html", title=_title(notebook.cells) or path.stem, body=body)
+        pages.append(write_whole(path.with_suffix(".html"), page))
+    return pages
 
 
-def _write_page(path: Path, exporter: HTMLExporter) -> Path:
-    """Write one executed notebook as a page beside itself, and return the page's path."""
+def _read_notebook(path: Path) -> nbformat.NotebookNode:
+    """Return an executed notebook without what needs a network, its pictures described."""
     try:
         notebook = nbformat.read(path, as_version=4)
         _prepare(notebook.cells)
-    except Exception as error:  # nbformat has no error of its own for what is no notebook
+    except Exception as error:  # nbformat raises errors of many kinds
         raise CovidLungsError(
             f"{shown(path)} is no notebook that can be read: remove it, and run it again."
         ) from error
-    body, _ = exporter.from_notebook_node(notebook)
-    body = NOTEBOOK_LINK.sub(r"\1.html\2", body)
-    page = render("notebook.html", title=_title(notebook.cells) or path.stem, body=body)
-    return write_whole(path.with_suffix(".html"), page)
-
-
-def _clean(html: str) -> str:
-    """Return HTML with every tag and attribute that only text needs, all others as text."""
-    return bleach.clean(html, tags=TAGS, attributes=ATTRIBUTES, protocols=PROTOCOLS)
+    return notebook
 
 
 def _prepare(cells: list[nbformat.NotebookNode]) -> None:
-    """Take from the cells what would need a network, and give the pictures a description."""
+    """Remove from the cells what needs a network, and describe their pictures."""
     heading = "the notebook"
     for cell in cells:
         if cell.cell_type == "markdown":
@@ -86,7 +104,7 @@ def _prepare(cells: list[nbformat.NotebookNode]) -> None:
 
 
 def _plain_formula(found: re.Match) -> str:
-    """Return a formula as text in italics: what would typeset it is a script."""
+    """Return a formula as text in italics: only a script could typeset it."""
     return "*" + found[1].replace("\\", "").replace("*", "×").replace("-", "−") + "*"
 
 

@@ -1,4 +1,4 @@
-"""Plots: counts, splits, learning curves and scores as charts, and how a figure is finished."""
+"""Plots: counts, splits, learning curves and scores as charts; how a figure is finished."""
 
 from pathlib import Path
 
@@ -17,21 +17,21 @@ from helpers.split.splits import FRACTIONS
 from helpers.storage.files import make_folder, replacing
 from helpers.train.recipes import THRESHOLD
 
-# Okabe and Ito's colours, told apart by colour-blind readers too.
+# Okabe and Ito's colours, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
 MOST_SOURCES = 15  # rows of a picture that can be read
 SPLIT_COLOURS = dict(zip(FRACTIONS, (BLUE, ORANGE, GREEN), strict=True))
 
 
 def use_notebook_style() -> None:
-    """Let a notebook store its figures as JPEG: X-rays as PNG would take three times the room."""
+    """Store a notebook's figures as JPEG: X-rays as PNG would take three times the room."""
     from matplotlib_inline.backend_inline import set_matplotlib_formats  # a notebook has it
 
     set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80})
 
 
 def finish(figure: Figure, run_folder: Path, name: str, data_set: DataSet) -> None:
-    """Write on a figure what X-rays it was made from, and keep it as `figures/<name>.png`."""
+    """Write on a figure which X-rays it shows, and save it as `figures/<name>.png`."""
     sign(figure, data_set.label)
     path = run_folder / "figures" / f"{name}.png"
     make_folder(path.parent)
@@ -40,7 +40,7 @@ def finish(figure: Figure, run_folder: Path, name: str, data_set: DataSet) -> No
 
 
 def sign(figure: Figure, label: str) -> None:
-    """Write on a figure what X-rays it was made from."""
+    """Write on a figure which X-rays it shows."""
     figure.text(0.995, 0.005, label, ha="right", va="bottom", fontsize=9, color="#555555")
 
 
@@ -70,13 +70,18 @@ def draw_sources(counts: pd.DataFrame) -> Figure:
     """Draw how many X-rays of each source (a row) are of each class (a column), largest first."""
     counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index[:MOST_SOURCES]]
     figure, (axis,) = _new(height=1.6 + 0.45 * len(counts))
-    axis.imshow(counts > 0, cmap="Blues", vmin=0, vmax=3, aspect="auto")
-    for (row, column), count in np.ndenumerate(counts.to_numpy()):
-        axis.text(column, row, f"{count:,}", ha="center", va="center")
-    axis.set_xticks(range(counts.shape[1]), counts.columns)
-    axis.set_yticks(range(len(counts)), counts.index)
+    _draw_table(axis, counts > 0, 3, counts.map("{:,}".format))
     axis.set_title("X-rays by source and class")
     return figure
+
+
+def _draw_table(axis: Axes, shades: pd.DataFrame, darkest: float, texts: pd.DataFrame) -> None:
+    """Draw a table of texts, each cell as blue as its shade, from 0 to `darkest`."""
+    axis.imshow(shades, cmap="Blues", vmin=0, vmax=darkest, aspect="auto")
+    for (row, column), text in np.ndenumerate(texts.to_numpy()):
+        axis.text(column, row, text, ha="center", va="center")
+    axis.set_xticks(range(texts.shape[1]), texts.columns)
+    axis.set_yticks(range(len(texts)), texts.index)
 
 
 def draw_split(split: pd.DataFrame) -> Figure:
@@ -95,20 +100,13 @@ def draw_split(split: pd.DataFrame) -> Figure:
 
 
 def draw_history(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
-    """Draw learning curves, training against validation.
-
-    Args:
-        history: as `training.train` returns it.
-        titles: the columns to draw, each with the words above it.
-    """
+    """Draw learning curves of training and validation: the columns of `titles`, each titled."""
     figure, axes = _new(columns=len(titles))
     best = history.loc[history["val_loss"].idxmin(), "epoch"]
     for axis, (name, title) in zip(axes, titles.items(), strict=True):
-        for column, label, colour in (
-            (name, "training", BLUE),
-            (f"val_{name}", "validation", ORANGE),
-        ):
-            axis.plot(history["epoch"], history[column], "o-", ms=3, color=colour, label=label)
+        for prefix, label, colour in (("", "training", BLUE), ("val_", "validation", ORANGE)):
+            values = history[prefix + name]
+            axis.plot(history["epoch"], values, "o-", ms=3, color=colour, label=label)
         axis.axvline(best, color=GREY, linestyle=":", label="kept epoch")
         axis.set(xlabel="epoch", title=title)
         axis.xaxis.get_major_locator().set_params(integer=True)
@@ -119,9 +117,8 @@ def draw_history(history: pd.DataFrame, titles: dict[str, str]) -> Figure:
 def draw_detection(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> Figure:
     """Draw the test split's ROC and precision-recall curve, with 0.5 and the chosen threshold.
 
-    Args:
-        predictions: as `detection.detection_predictions` returns them.
-        figures: as `detection.detection_metrics` returns them.
+    `predictions` and `figures` are what `detection.detection_predictions` and
+    `detection.detection_metrics` return.
     """
     test = predictions[predictions["split"] == "test"]
     figure, (left, right) = _new(columns=2, height=4.6)
@@ -157,21 +154,18 @@ def _mark_thresholds(left: Axes, right: Axes, test: pd.DataFrame, chosen: float)
 
 
 def draw_confusion(predictions: pd.DataFrame, threshold: float) -> Figure:
-    """Draw what the test X-rays of each true class are called, at 0.5 and at a threshold."""
+    """Draw how many test X-rays of each class are called COVID, at 0.5 and at a threshold."""
     tables = [confusion_by_class(predictions, limit) for limit in (THRESHOLD, threshold)]
     figure, axes = _new(columns=2, height=1.7 + 0.5 * len(tables[0]))
     titles = f"COVID if above {THRESHOLD}", f"COVID if above {threshold:.3g}, as chosen"
     for axis, counts, title in zip(axes, tables, titles, strict=True):
         shares = counts.div(counts.sum(axis=1), axis=0)
-        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1.5, aspect="auto")
-        for (row, column), count in np.ndenumerate(counts.to_numpy()):
-            text = f"{count:,} ({shares.iloc[row, column]:.1%})"
-            axis.text(column, row, text, ha="center", va="center")
-        axis.set_xticks([0, 1], counts.columns)
-        axis.set(xlabel="the network says")
+        texts = counts.map("{:,}".format) + shares.map(" ({:.1%})".format)
+        _draw_table(axis, shares, 1.5, texts)
+        axis.set_xlabel("the network says")
         axis.set_title(title, fontsize=11)
-        axis.set_yticks(range(len(counts)), counts.index if axis is axes[0] else [])
     axes[0].set_ylabel("the label says")
+    axes[1].set_yticklabels([])
     return figure
 
 
@@ -180,10 +174,7 @@ def draw_reliability(
 ) -> Figure:
     """Draw the share of COVID among test X-rays of like probability, before and after scaling.
 
-    Args:
-        predictions: as `detection.detection_predictions` returns them.
-        groups: the group of each row, with the same index.
-        figures: as `detection.detection_metrics` returns them.
+    Arguments as for `draw_detection`; `groups` has the group of each row, by the same index.
     """
     test = predictions[predictions["split"] == "test"]
     figure, axes = _new(columns=2, height=4.9)
@@ -219,12 +210,9 @@ def draw_probabilities(predictions: pd.DataFrame) -> Figure:
 
 
 def draw_views(figures: dict[str, Estimate], names: list[str], what: str = "COVID") -> Figure:
-    """Draw how well something is told from each view: AUROCs with their intervals, a row a view.
+    """Draw the AUROCs `auroc_<view>` of the named views with their intervals, a row per view.
 
-    Args:
-        figures: AUROCs by name, `auroc_<view>`.
-        names: the views, from top to bottom.
-        what: what is told.
+    `what` is what the networks were trained to recognise.
     """
     figure, (axis,) = _new(height=1.2 + 0.42 * len(names))
     for place, name in enumerate(reversed(names)):
@@ -237,11 +225,9 @@ def draw_views(figures: dict[str, Estimate], names: list[str], what: str = "COVI
 
 
 def draw_transfer(figures: dict[str, tuple[Estimate, Estimate]], elsewhere: str) -> Figure:
-    """Draw figures on the own test split, blue, and on X-rays from elsewhere, orange below.
+    """Draw metrics on the own test split, blue, and on the data set `elsewhere`, orange below.
 
-    Args:
-        figures: both by the name of the figure, from top to bottom.
-        elsewhere: the name of the other data set.
+    `figures` holds both by the metric's name, from top to bottom.
     """
     figure, (axis,) = _new(height=1.2 + 0.7 * len(figures))
     for place, pair in enumerate(reversed(figures.values())):
@@ -250,13 +236,13 @@ def draw_transfer(figures: dict[str, tuple[Estimate, Estimate]], elsewhere: str)
     names = dict(zip((BLUE, ORANGE), ("own test split", elsewhere), strict=True))
     dots = [axis.plot([], [], "o-", color=colour, label=name)[0] for colour, name in names.items()]
     figure.legend(handles=dots, loc="outside upper center", ncols=2, frameon=False)
-    axis.set(ylim=(-0.6, len(figures) - 0.3), xlabel="figure, with 95 % interval")
+    axis.set(ylim=(-0.6, len(figures) - 0.3), xlabel="score, with 95 % interval")
     axis.set_yticks(range(len(figures)), list(reversed(figures)))
     return figure
 
 
 def _draw_estimate(axis: Axes, found: Estimate, place: float, colour: str) -> None:
-    """Draw a figure as a dot with its value, and its interval as a bar, at a height."""
+    """Draw a metric as a dot with its value, and its interval as a bar, at a height."""
     if found.value is None:
         return
     if found.low is not None:

@@ -1,9 +1,8 @@
 """Report: a run as one page, every number of which is read from the run folder."""
 
 import base64
-import csv
 import json
-from collections import Counter
+import tomllib
 from collections.abc import Iterable
 from functools import cache
 from html import escape
@@ -14,60 +13,29 @@ from urllib.parse import quote
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from helpers.data.layouts import POSITIVE_CLASS
+from helpers.evaluate.intervals import Estimate
 from helpers.evaluate.metrics_file import NOTEBOOKS
-from helpers.report.captions import LESSONS, caption, place
-from helpers.report.pages import write_pages
-from helpers.report.published import WORKS
-from helpers.report.templates import render
+from helpers.report.pages import render, write_pages
 from helpers.split.splits import FRACTIONS
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import write_whole
 from helpers.storage.folders import require, shown
+from helpers.storage.tables import as_html
 
-LABELS = {
-    "accuracy": "Accuracy",
-    "majority_accuracy": "Accuracy of always naming the larger class",
-    "auroc": "AUROC",
-    "average_precision": "Average precision",
-    "sensitivity": "Sensitivity",
-    "specificity": "Specificity",
-    "precision": "Precision",
-    "f1": "F1",
-    "threshold": "Threshold chosen on the validation split",
-    "sensitivity_at_threshold": "Sensitivity at that threshold",
-    "specificity_at_threshold": "Specificity at that threshold",
-    "calibration_error": "Calibration error",
-    "calibration_error_by_chance": "Calibration error by chance alone",
-    "temperature": "Temperature, fitted on the validation split",
-    "calibration_error_scaled": "Calibration error at that temperature",
-    "calibration_error_scaled_by_chance": "The same by chance alone",
-    "iou": "IoU",
-    "dice": "Dice coefficient",
-    "dice_loss": "Dice loss",
-    "hausdorff_95": "95 % Hausdorff distance (pixels)",
-    "average_surface_distance": "Average surface distance (pixels)",
-    "surface_dice": "Surface Dice",
-    "hausdorff_95_of_diagonal": "95 % Hausdorff distance (share of the diagonal)",
-    "average_surface_distance_of_diagonal": "Average surface distance (share of the diagonal)",
-    "dice_uncleaned": "Dice before cleaning",
-    "cleaning_gain": "Dice gained by cleaning",
-    "auroc_whole": "Whole X-ray",
-    "auroc_lungs_only": "Lungs only",
-    "auroc_lungs_removed": "Lungs removed",
-    "auroc_border": "Border only",
-    "auroc_mask_shape": "Shape of the masks",
-}
+WORDS = tomllib.loads((Path(__file__).parent / "templates" / "words.toml").read_text("utf-8"))
+LABELS, CAPTIONS, PUBLISHED = WORDS["metrics"], WORDS["figures"], WORDS["published"]
+LESSONS = {"03_filters", "04_augmentation"}  # figures that explain a method, not the run
 DIGITS = {"hausdorff_95": 2, "average_surface_distance": 2, "cleaning_gain": 4}  # else 3
 # Pictures larger than this are kept as JPEG: X-rays take a quarter of the room, and look alike.
 LARGEST_PNG, QUALITY = 80_000, 85
 OWN_BASE = '<base href="about:srcdoc">'  # of a page that a frame's attribute holds
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class Picture(NamedTuple):
-    """A figure to show: its title, alternative text, address, width and height in pixels."""
+    """A figure in the page: its title, alternative text, address, width and height in pixels."""
 
     title: str
     alternative: str
@@ -87,7 +55,7 @@ class Record:
         self._open = cache(self._read)
 
     def look(self, file: str, *keys: str | int) -> object:
-        """Return what a file holds under these keys, None where there is no such thing."""
+        """Return the value under these keys of a file, None where there is none."""
         found = self._open(file)
         for key in keys:
             try:
@@ -106,7 +74,7 @@ class Record:
             content = count_split(text) if file == "split.csv" else json.loads(text)
             if not isinstance(content, dict):
                 raise ValueError("no table of names")
-        except (ValueError, KeyError, csv.Error) as error:
+        except (ValueError, KeyError) as error:
             raise CovidLungsError(
                 f"{shown(path)} is damaged: remove it, and run the notebook that makes it again."
             ) from error
@@ -114,31 +82,28 @@ class Record:
 
 
 def count_split(text: str) -> dict[str, dict]:
-    """Return the X-rays that `split.csv` lists: `classes` of each class and split, and `all`.
+    """Return the X-rays that `split.csv` lists: `classes` by class and split, and `all` by split.
 
-    `divided` is how many groups of X-rays are in more than one split: a published one may do so.
+    `divided` counts the groups of X-rays in more than one split, as a published split may have.
     """
-    rows = list(csv.DictReader(StringIO(text, newline="")))
-    if not rows:
+    table = pd.read_csv(StringIO(text), dtype=str, keep_default_na=False)
+    if table.empty:
         raise ValueError("no rows")
-    both = Counter((row["class"], row["split"]) for row in rows)
-    placed = {(row["group"], row["split"]) for row in rows if row["group"]}
-    splits_of = Counter(group for group, _ in placed)
-    names = sorted({name for name, _ in both})
-    classes = {name: {split: both[name, split] for split in FRACTIONS} for name in names}
+    counts = pd.crosstab(table["class"], table["split"])
+    counts = counts.reindex(columns=list(FRACTIONS), fill_value=0)
+    splits_of_group = table[table["group"] != ""].groupby("group")["split"].nunique()
     return {
-        "classes": {name: row | {"all": sum(row.values())} for name, row in classes.items()},
-        "all": {split: sum(row[split] for row in classes.values()) for split in FRACTIONS}
-        | {"all": len(rows)},
-        "divided": sum(count > 1 for count in splits_of.values()),
+        "classes": counts.assign(all=counts.sum(axis=1)).T.to_dict(),
+        "all": counts.sum().to_dict() | {"all": len(table)},
+        "divided": int((splits_of_group > 1).sum()),
     }
 
 
 def write_report(run_folder: Path) -> Path:
     """Write `report.html` and a page for each executed notebook; return the report's path.
 
-    The report opens without a network and holds its pictures itself. What a run has not made is
-    left out, with the reason.
+    The report opens without a network and holds its pictures itself. It leaves out what the run
+    has not made, with the reason.
 
     Raises:
         CovidLungsError: notebook 01 has not run, or a file of the run is damaged.
@@ -153,7 +118,7 @@ def write_report(run_folder: Path) -> Path:
         pictures=_find_pictures(run_folder),
         pages={page.stem: f"notebooks/{quote(page.name)}" for page in pages},
         splits=list(FRACTIONS),
-        works=WORKS,
+        published=PUBLISHED,
         overall=overall,
         classes_of=classes_of,
         label=label,
@@ -196,7 +161,14 @@ def _why_missing(record: Record, part: str) -> str | None:
 def _find_pictures(run_folder: Path) -> dict[str, list[Picture]]:
     """Return the run's figures by the number of their notebook, `other` for those without."""
     found: dict[str, list[Picture]] = {}
-    for path in sorted((run_folder / "figures").glob("*.png"), key=lambda path: place(path.stem)):
+    known = list(CAPTIONS)
+
+    def place(path: Path) -> tuple[str, int, str]:
+        """Return where a figure stands among others: unknown ones last of their notebook."""
+        name = path.stem
+        return name[:2], known.index(name) if name in known else len(known), name
+
+    for path in sorted((run_folder / "figures").glob("*.png"), key=place):
         picture = None if path.stem in LESSONS else _embed(path)
         if picture is not None:
             number = path.name[:2]
@@ -208,7 +180,7 @@ def _embed(path: Path) -> Picture | None:
     """Return a figure as part of the page, None if it is no picture."""
     data, kind = path.read_bytes(), "png"
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if pixels is None or not data.startswith(PNG):
+    if pixels is None:
         return None
     if len(data) > LARGEST_PNG:
         _, content = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
@@ -218,23 +190,31 @@ def _embed(path: Path) -> Picture | None:
     return Picture(*caption(path.stem), address, width, height)
 
 
+def caption(name: str) -> tuple[str, str]:
+    """Return a figure's title and its alternative text, made from the name of an unknown one."""
+    if name in CAPTIONS:
+        return CAPTIONS[name]["title"], CAPTIONS[name]["alternative"]
+    title = name.partition("_")[2].replace("_", " ") or name
+    return title, f"Picture of this run: {title}"
+
+
 def overall(names: Iterable[str]) -> list[str]:
-    """Return the names of figures that are of all classes together."""
+    """Return the names of the metrics of all classes together."""
     return [name for name in names if "/" not in name]
 
 
 def classes_of(names: Iterable[str]) -> list[str]:
-    """Return the classes that figures such as `dice/COVID` are of."""
+    """Return the classes in names of metrics such as `dice/COVID`."""
     return list(dict.fromkeys(name.partition("/")[2] for name in names if "/" in name))
 
 
 def label(name: str) -> str:
-    """Return the words for a figure, its own name where there are none."""
+    """Return the words for a metric, its own name where there are none."""
     return LABELS.get(name, name.replace("_", " "))
 
 
 def digits(name: str) -> int:
-    """Return how many decimals a figure is shown with."""
+    """Return how many decimals of a metric to show."""
     return DIGITS.get(name.partition("/")[0].removesuffix("_drop"), 3)
 
 
@@ -260,10 +240,22 @@ def duration(seconds: float) -> str:
 
 
 def moment(text: str) -> str:
-    """Return a moment such as `2026-11-24T04:14:36+00:00` for people, to the minute."""
+    """Return a moment such as `2026-11-24T04:14:36+00:00` to the minute, for people."""
     return f"{text[:10]} {text[11:16]} UTC"
 
 
 def pointer(keys: list[str | int]) -> str:
     """Return keys as a JSON pointer (RFC 6901), which any name may stand in."""
     return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
+
+
+def published_html(label: str, scores: dict[str, Estimate]) -> str:
+    """Return published scores of lung masks below those of a run, as a table for a notebook.
+
+    `label` is that of the run's `DataSet`, `scores` are what `scores.mean_scores` returns.
+    """
+    table = pd.DataFrame(PUBLISHED)
+    overlap = (f"{scores[name].value:.3f}" for name in ("iou", "dice"))
+    ours = ("this run", f"{scores['dice'].n:,}, {label}", *overlap, "one split, one seed")
+    table = pd.concat([pd.DataFrame([ours], columns=table.columns), table])
+    return as_html(table.set_axis(["work", "X-rays", "IoU", "Dice", "comparable?"], axis=1))

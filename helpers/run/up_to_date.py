@@ -120,7 +120,7 @@ def describe_inputs(
 
 def describe_report(run_folder: Path) -> dict[str, object]:
     """Return what the report follows from, as `describe_inputs` does for a notebook."""
-    templates = [path for path in PACKAGE.rglob("*") if path.suffix in (".html", ".css")]
+    templates = [path for path in PACKAGE.rglob("*") if path.suffix in (".html", ".css", ".toml")]
     read = [path for pattern in REPORT_READS for path in run_folder.glob(pattern)]
     return {
         "code": code_version("helpers.report.report"),  # not imported here: that takes a second

@@ -14,13 +14,11 @@ from helpers.data.synthetic import (
     CLASS_NAMES,
     DEMO_COUNTS,
     SYNTHETIC_MARKER,
-    Changes,
     draw_xray,
     image_seed,
-    plan_copies,
     write_data_set,
 )
-from helpers.data.synthetic.copies import change, choose_changes
+from helpers.data.synthetic.data_set import Changes, change, choose_changes, plan_copies
 from helpers.data.synthetic.xrays import MASK_SIZE, XRAY_SIZE
 
 DISEASES = ("COVID", "Lung_Opacity", "Viral Pneumonia")
@@ -79,26 +77,21 @@ def cut_out(mask: np.ndarray, changes: Changes) -> np.ndarray:
     return cv2.resize(part, mask.shape[::-1], interpolation=cv2.INTER_AREA) > 127
 
 
-@pytest.mark.parametrize("class_name", CLASS_NAMES)
-def test_shapes_types_and_values(class_name: str) -> None:
-    image, mask = draw_xray(class_name, seed=1)
+@settings(max_examples=6, deadline=None)
+@given(seed=seeds, class_name=st.sampled_from(CLASS_NAMES))
+def test_equal_seeds_draw_equal_pixels(seed: int, class_name: str) -> None:
+    image, mask = draw_xray(class_name, seed)
     assert image.shape == (XRAY_SIZE, XRAY_SIZE) == (299, 299)
     assert mask.shape == (MASK_SIZE, MASK_SIZE) == (256, 256)
     assert image.dtype == mask.dtype == np.uint8
     assert set(np.unique(mask)) == {0, 255}
+    for first, again in zip((image, mask), draw_xray(class_name, seed), strict=True):
+        np.testing.assert_array_equal(first, again)
 
 
 def test_an_unknown_class_is_named_with_the_allowed_ones() -> None:
     with pytest.raises(ValueError, match=r"'Covid'.*COVID, Normal, Lung_Opacity, Viral Pneumonia"):
         draw_xray("Covid", seed=0)
-
-
-@settings(max_examples=6, deadline=None)
-@given(seed=seeds, class_name=st.sampled_from(CLASS_NAMES))
-def test_equal_seeds_draw_equal_pixels(seed: int, class_name: str) -> None:
-    first, second = draw_xray(class_name, seed), draw_xray(class_name, seed)
-    np.testing.assert_array_equal(first[0], second[0])
-    np.testing.assert_array_equal(first[1], second[1])
 
 
 def test_seeds_draw_different_bodies() -> None:
@@ -173,9 +166,6 @@ def test_the_data_set_has_the_layout_of_the_database(data_set: Path) -> None:
         assert list(table.columns) == ["FILE NAME", "FORMAT", "SIZE", "URL"]
         assert {f"{name}.png" for name in table["FILE NAME"]} == names
         assert set(table["URL"]) == {"synthetic"}
-
-
-def test_the_data_set_says_that_it_is_synthetic(data_set: Path) -> None:
     assert (data_set / SYNTHETIC_MARKER).exists()
     assert "None of them is of any patient" in (data_set / "README.md.txt").read_text()
 
@@ -188,15 +178,6 @@ def test_files_hold_grey_xrays_and_rgb_masks(data_set: Path) -> None:
     assert read_mask.shape == (MASK_SIZE, MASK_SIZE, 3)
     for channel in range(3):
         np.testing.assert_array_equal(read_mask[..., channel], mask)
-
-
-def test_equal_seeds_write_equal_files_and_others_do_not(data_set: Path, tmp_path: Path) -> None:
-    write_data_set(tmp_path / "again", {"COVID": 2}, seed=3)
-    write_data_set(tmp_path / "other", {"COVID": 2}, seed=4)
-    for path in sorted((tmp_path / "again").rglob("*.png")):
-        relative = path.relative_to(tmp_path / "again")
-        assert path.read_bytes() == (data_set / relative).read_bytes()
-        assert path.read_bytes() != (tmp_path / "other" / relative).read_bytes()
 
 
 def test_a_data_set_of_an_unknown_class_is_refused(tmp_path: Path) -> None:
@@ -214,61 +195,30 @@ def test_the_planned_copies_are_the_last_and_have_their_originals(
     assert len(plan) == max(0, min(round(count * share), count - 3))
     originals = range(1, count - len(plan) + 1)
     assert list(plan) == list(range(len(originals) + 1, count + 1))
-    assert {copy.original for copy in plan.values()} <= set(originals)
-    exact = [copy.changes is None for copy in plan.values()]
+    assert {original for original, _ in plan.values()} <= set(originals)
+    exact = [changes is None for _, changes in plan.values()]
     assert exact == [place % 2 == 0 for place in range(len(plan))]
     assert plan == plan_copies(count, share, seed)
 
 
-def test_the_demo_holds_five_percent_copies_of_both_kinds() -> None:
-    for class_name, count in DEMO_COUNTS.items():
-        plan = plan_copies(count, 0.05, image_seed(class_name, 0, 0))
-        assert len(plan) == count / 20
-        assert {copy.changes is None for copy in plan.values()} == {True, False}
-
-
-@given(seed=seeds)
-def test_changes_keep_within_their_bounds(seed: int) -> None:
-    changes = choose_changes(np.random.default_rng(seed))
-    assert 0.95 <= changes.side <= 1
-    assert min(changes.corner) >= 0
-    assert max(changes.corner) + changes.side <= 1
-    assert 0.5 <= changes.scale <= 2
-    assert 0.8 <= changes.contrast <= 1.2
-    assert 0.8 <= changes.brightness <= 1.2
-    assert 50 <= changes.quality <= 90
-
-
-@pytest.mark.parametrize("share", [-0.1, 5, float("nan")])
-def test_a_share_that_is_none_is_refused(tmp_path: Path, share: float) -> None:
-    with pytest.raises(ValueError, match="give a share from 0 to 1"):
-        write_data_set(tmp_path, SMALL_COUNTS, copies=share)
-    assert not any(tmp_path.iterdir())
-
-
-def test_copies_are_the_same_pixels_or_the_changed_ones(copied_set: Path) -> None:
+def test_copies_are_the_same_pixels_or_changed_alike_in_xray_and_mask(copied_set: Path) -> None:
     for class_name, count in COPIED_COUNTS.items():
         plan = plan_copies(count, 0.5, image_seed(class_name, 5, 0))
         assert len(plan) == count / 2
-        for number, copy in plan.items():
+        for number, (drawn, changes) in plan.items():
             image, mask = read_pair(copied_set, class_name, number)
-            original, original_mask = read_pair(copied_set, class_name, copy.original)
+            original, original_mask = read_pair(copied_set, class_name, drawn)
             assert image.shape == (XRAY_SIZE, XRAY_SIZE)
             assert mask.shape == (MASK_SIZE, MASK_SIZE, 3)
-            assert (image.tobytes() == original.tobytes()) == (copy.changes is None)
-            assert (mask.tobytes() == original_mask.tobytes()) == (copy.changes is None)
             assert set(np.unique(mask)) == {0, 255}
+            assert (image.tobytes() == original.tobytes()) == (changes is None)
             assert np.corrcoef(image.ravel(), original.ravel())[0, 1] > 0.9
-
-
-def test_the_masks_of_changed_copies_follow_the_crop(copied_set: Path) -> None:
-    for class_name, count in COPIED_COUNTS.items():
-        for number, copy in plan_copies(count, 0.5, image_seed(class_name, 5, 0)).items():
-            if copy.changes:
-                mask = read_pair(copied_set, class_name, number)[1][..., 0] > 0
-                original = read_pair(copied_set, class_name, copy.original)[1][..., 0]
-                assert overlap(mask, cut_out(original, copy.changes)) > 0.99
-                assert overlap(mask, original > 0) < 0.99
+            if changes is None:
+                np.testing.assert_array_equal(mask, original_mask)
+            else:
+                cropped = cut_out(original_mask[..., 0], changes)
+                assert overlap(mask[..., 0] > 0, cropped) > 0.99
+                assert overlap(mask > 0, original_mask > 0) < 0.99
 
 
 @settings(max_examples=40, deadline=None)
@@ -308,7 +258,7 @@ def test_five_in_a_hundred_are_copies_unless_told_otherwise(
         rng = np.random.default_rng(seed)
         return rng.integers(0, 256, (XRAY_SIZE, XRAY_SIZE), np.uint8), np.eye(256, dtype=np.uint8)
 
-    monkeypatch.setattr("helpers.data.synthetic.xrays.draw_xray", draw)
+    monkeypatch.setattr("helpers.data.synthetic.data_set.draw_xray", draw)
     write_data_set(tmp_path, {"Normal": 40})
     assert len(drawn) == 40
     assert len(set(drawn)) == 38
@@ -316,19 +266,30 @@ def test_five_in_a_hundred_are_copies_unless_told_otherwise(
     assert len(pixels) == 39, "one exact copy, one changed"
 
 
-def test_without_copies_all_are_originals(copied_set: Path, tmp_path: Path) -> None:
+def test_copies_leave_the_originals_as_they_are(copied_set: Path, tmp_path: Path) -> None:
     write_data_set(tmp_path, {"COVID": 5}, seed=5, copies=0)
-    pixels = {path.read_bytes() for path in tmp_path.glob("COVID/images/*")}
-    assert len(pixels) == 5
-    fifth, copy = (folder / "COVID/images/COVID-5.png" for folder in (tmp_path, copied_set))
-    assert fifth.read_bytes() != copy.read_bytes()
-    fourth, original = (folder / "COVID/images/COVID-4.png" for folder in (tmp_path, copied_set))
-    assert fourth.read_bytes() == original.read_bytes(), "copies leave the originals as they are"
+    pairs = [
+        [folder / f"COVID/images/COVID-{number}.png" for folder in (tmp_path, copied_set)]
+        for number in range(1, 6)
+    ]
+    same = [first.read_bytes() == second.read_bytes() for first, second in pairs]
+    assert same == [True, True, True, True, False], "the fifth is a copy in one of them"
+    assert len({first.read_bytes() for first, _ in pairs}) == 5
 
 
-def test_equal_seeds_write_equal_copies(copied_set: Path, tmp_path: Path) -> None:
-    write_data_set(tmp_path, {"COVID": COPIED_COUNTS["COVID"]}, seed=5, copies=0.5)
-    paths = sorted(tmp_path.rglob("*.png"))
+def test_equal_seeds_write_equal_files_and_others_do_not(copied_set: Path, tmp_path: Path) -> None:
+    write_data_set(tmp_path / "again", {"COVID": 8}, seed=5, copies=0.5)
+    write_data_set(tmp_path / "other", {"COVID": 8}, seed=4, copies=0.5)
+    paths = [path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*.png")]
     assert len(paths) == 16
     for path in paths:
-        assert path.read_bytes() == (copied_set / path.relative_to(tmp_path)).read_bytes()
+        assert (tmp_path / "again" / path).read_bytes() == (copied_set / path).read_bytes()
+        assert (tmp_path / "other" / path).read_bytes() != (copied_set / path).read_bytes()
+
+
+@pytest.mark.parametrize("share", [-0.1, 5, float("nan")])
+@pytest.mark.parametrize("name", ["copies", "agreement"])
+def test_a_share_that_is_none_is_refused(tmp_path: Path, name: str, share: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} .*: give a share from 0 to 1"):
+        write_data_set(tmp_path, SMALL_COUNTS, **{name: share})
+    assert not any(tmp_path.iterdir())

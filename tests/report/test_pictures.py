@@ -1,4 +1,3 @@
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -6,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.data.images import draw_outlines, read_mask, read_xray
-from helpers.report import pictures, plots
+from helpers.report import pictures
 from helpers.split.index import build_index
 
 pytestmark = pytest.mark.usefixtures("figures")
@@ -34,11 +33,8 @@ def test_examples_are_chosen_by_the_seed_and_class_by_class(per_class, seed):
     assert list(chosen["class"]) == sorted(chosen["class"])
     assert chosen.index.is_unique
     pd.testing.assert_frame_equal(chosen, pictures.pick_examples(table, per_class, seed))
-
-
-def test_another_seed_chooses_others():
-    table = pd.DataFrame({"class": "A", "file": [str(number) for number in range(50)]})
-    assert len({pictures.pick_examples(table, 1, seed)["file"].item() for seed in range(9)}) > 5
+    others = {tuple(pictures.pick_examples(table, 1, other)["file"]) for other in range(9)}
+    assert len(others) > 3
 
 
 def test_xray_mask_and_outline_stand_in_a_column(data_set, rows):
@@ -105,24 +101,8 @@ def test_each_view_has_a_column_and_each_xray_a_row():
     assert [axis.get_ylabel() for axis in figure.axes[::2]] == ["a", "b", "c"]
 
 
-def test_edge_filters_answer_to_their_own_edges(data_set, rows):
-    _, vertical, horizontal = shown(pictures.draw_filters(data_set, rows.iloc[0]))
-    assert not np.array_equal(vertical, horizontal)
-    assert vertical.min() >= 0 and vertical.max() <= 255
-
-
 def test_a_probability_is_enlarged_to_its_xray(data_set, rows):
     figure = pictures.draw_probability(data_set, rows.iloc[0], np.full((4, 4), 0.25, np.float32))
     xray, _, enlarged = shown(figure)[:3]
     assert enlarged.shape == xray.shape
     assert (enlarged == 0.25).all()
-
-
-def test_pictures_are_equal_byte_for_byte(data_set, rows, tmp_path):
-    for place in ("first", "second"):
-        figure = pictures.draw_masks(data_set, rows)
-        (tmp_path / place).mkdir()
-        plots.finish(figure, tmp_path / place, "masks", data_set)
-        plt.close(figure)
-    first, second = (tmp_path / place / "figures/masks.png" for place in ("first", "second"))
-    assert first.read_bytes() == second.read_bytes()

@@ -478,10 +478,11 @@ def test_what_is_up_to_date_needs_no_papermill(finished, notebooks):
 
 REPORT = chain._report
 TOUCHED = {
-    "its template": lambda package, run: extend(package / "report" / "templates" / "report.html"),
-    "its style": lambda package, run: extend(package / "report" / "templates" / "style.css"),
+    "its template": lambda package, run: extend(package / "report/templates/report.html"),
+    "its style": lambda package, run: extend(package / "report/templates/style.css"),
     "its code": lambda package, run: extend(package / "report/report.py"),
-    "what its code uses": lambda package, run: extend(package / "report/captions.py"),
+    "what its code uses": lambda package, run: extend(package / "report/pages.py"),
+    "its words": lambda package, run: extend(package / "report/templates/words.toml"),
     "a figure": lambda package, run: (run / "figures" / "04_new.png").touch(),
     "a part of the run": lambda package, run: (run / "split.csv").touch(),
     "a notebook's page": lambda package, run: (run / "notebooks" / "04_last.html").unlink(),
@@ -529,7 +530,7 @@ def test_the_report_is_written_anew_when_what_made_it_has_changed(part, reported
 def test_the_report_stays_when_other_things_change(reported, finished):
     package, written = reported
     extend(package / "report/plots.py")
-    extend(package / "report" / "templates" / "export.md")
+    extend(package / "report/templates/export.md")
     (finished / "detection" / "notes.txt").touch()
     (finished / "report.html").touch()
     run()

@@ -109,7 +109,7 @@ def test_modules_of_others_have_one_version(package, installed):
 def test_each_notebook_uses_what_draws_the_demo_and_nothing_of_the_chain():
     for notebook in find_notebooks([], None):
         used = {path.stem for path in used_helpers("\n".join(read_code(notebook)))}
-        assert {"sources", "xrays", "skeleton", "folders"} <= used, notebook.name
+        assert {"sources", "xrays", "anatomy", "folders"} <= used, notebook.name
         assert not {"chain", "command", "papermill_runner", "up_to_date"} & used, notebook.name
 
 

@@ -1,36 +1,23 @@
-"""Drawn chest X-rays with exact lung masks, and a demo data set of them.
+"""X-rays: a drawn chest on a film, with the exact mask of its lungs.
 
 No X-ray of a patient is behind these pictures. A picture sums up the densities of a drawn body,
-as rays do on their way through a real one, and turns the sum into grey levels. They serve to try
-the notebooks out within minutes; nothing about disease can be learned from them.
+as rays do on their way through a real one, and turns the sum into grey levels.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from pathlib import Path
+from math import cos, radians, sin
 
 import cv2
 import numpy as np
-import pandas as pd
 
-from helpers.data.synthetic import anatomy, disease, film, skeleton
-from helpers.data.synthetic.canvas import as_layer, draw_noise, empty_board, fill_shapes, soften
-from helpers.data.synthetic.copies import Copy, change, plan_copies
-from helpers.data.synthetic.traces import SHORTCUTS, plan_shortcuts
+from helpers.data.synthetic import anatomy, canvas
+from helpers.data.synthetic.disease import draw_findings
 
-DEMO_COUNTS = {"COVID": 160, "Normal": 120, "Lung_Opacity": 60, "Viral Pneumonia": 60}
-CLASS_NAMES = tuple(DEMO_COUNTS)
-SYNTHETIC_MARKER = "SYNTHETIC.txt"
+CLASS_NAMES = ("COVID", "Normal", "Lung_Opacity", "Viral Pneumonia")
 XRAY_SIZE = 299  # pixels, as in the COVID-19 Radiography Database
 MASK_SIZE = 256
-SEEDS_PER_DATA_SET = 10_000_000
-README = """These chest X-rays are synthetic: a program drew them. None of them is of any patient.
-
-They have the layout of the COVID-19 Radiography Database, so that the notebooks can be tried
-without a download. The lungs and the disease in them are drawn after textbook descriptions, and
-each mask is exactly the lung that was drawn. As in that database, some X-rays may be copies of
-others. Scores on them say nothing about real patients.
-"""
+FIELD_SIZE = 600  # canvas units that a film shows at scale 1
+FULL_DENSITY = 1.35  # what comes out white
+NOTES = ("AP", "PA", "PORTABLE", "SUPINE", "SITTING", "ERECT")
 
 
 def draw_xray(class_name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,12 +36,14 @@ def draw_xray(class_name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     check_class(class_name)
     rng = np.random.default_rng([seed, 0])
     finding_rng = np.random.default_rng([seed, 1 + CLASS_NAMES.index(class_name)])
-    build = anatomy.choose_build(rng)
-    pose = film.choose_pose(rng)
+    build = anatomy.Build(rng)
+    pose = Pose(rng)
     healthy, fillable, lungs = draw_chest(build, rng)
-    fill = disease.draw_findings(class_name, build, lungs, finding_rng)
-    image = develop(film.even_out(healthy, rng) + fill * fillable, pose, rng)
-    mask = film.apply_pose(lungs.astype(np.float32), pose, MASK_SIZE) > 0.5
+    fill = draw_findings(class_name, build, lungs, finding_rng)
+    # A scanner's software reduces large differences and keeps the detail.
+    evened = healthy - rng.uniform(0.0, 0.35) * (canvas.soften(healthy, 45) - 0.55)
+    image = develop(evened + fill * fillable, pose, rng)
+    mask = pose.apply(lungs.astype(np.float32), MASK_SIZE) > 0.5
     return image, mask.astype(np.uint8) * 255
 
 
@@ -62,6 +51,37 @@ def check_class(class_name: str) -> None:
     """Raise a ValueError that names the classes, for a class that is none of them."""
     if class_name not in CLASS_NAMES:
         raise ValueError(f"unknown class {class_name!r}: use one of {', '.join(CLASS_NAMES)}")
+
+
+class Pose:
+    """A random, plausible pose of the body before the film."""
+
+    def __init__(self, rng: np.random.Generator):
+        scale = rng.uniform(0.92, 1.16)
+        self.shift = (rng.normal(0, 7), rng.uniform(-35, 30))  # canvas units
+        self.scale = (scale * rng.uniform(0.96, 1.04), scale)  # of width and height
+        self.angle = radians(min(max(rng.normal(0, 2.2), -6), 6))
+        # Displacements in canvas units: no real body is built by rule.
+        self.wobble = rng.normal(0, 3.2, (2, 5, 5)).astype(np.float32)
+
+    def apply(self, layer: np.ndarray, size: int) -> np.ndarray:
+        """Return a canvas layer as the film sees it, float32 (size, size)."""
+        centre = ((np.arange(size, dtype=np.float32) + 0.5) / size - 0.5) * FIELD_SIZE
+        x, y = centre[None, :], centre[:, None]
+        cosine, sine = cos(self.angle), sin(self.angle)
+        across = (cosine * x + sine * y) / self.scale[0] - self.shift[0]
+        down = (cosine * y - sine * x) / self.scale[1] - self.shift[1]
+        right, low = (
+            cv2.resize(w, (size, size), interpolation=cv2.INTER_CUBIC) for w in self.wobble
+        )
+        middle = canvas.EXTENT / 2
+        return cv2.remap(
+            layer,
+            (across + right + middle) * canvas.PIXELS_PER_UNIT - 0.5,
+            (down + low + middle) * canvas.PIXELS_PER_UNIT - 0.5,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
 
 
 def draw_chest(
@@ -72,136 +92,82 @@ def draw_chest(
     Returns:
         Density layer; layer of the density that filled air adds; bool mask of the lung fields.
     """
-    outlines = [anatomy.lung_outline(build, side) for side in anatomy.SIDES]
-    air = fill_shapes(outlines, empty_board())
-    shadow = fill_shapes([anatomy.mediastinum_outline(build)], empty_board())
+    air = canvas.fill_shapes([anatomy.lung_outline(build, side) for side in anatomy.SIDES])
+    shadow = canvas.fill_shapes([anatomy.mediastinum_outline(build)])
     lungs = (air > 127) & (shadow < 128)
-    edge = as_layer(soften(air, 1.5))
-    silhouette = edge * as_layer(soften(shadow, 2.0))
+    edge = canvas.soft_layer(air, 1.5)
+    silhouette = edge * canvas.soft_layer(shadow, 2.0)
     missing = rng.uniform(0.56, 0.66) * edge * (0.62 + anatomy.thickness(air, 75, 0.38))
-    vessels = as_layer(anatomy.draw_vessels(build, rng), 0.2)
-    vessels += 0.017 * draw_noise(rng, 6)
-    vessels *= as_layer(air) * (1 - 0.6 * silhouette)
-    roots = [anatomy.round_shape(root, (17, 36)) for root in anatomy.hila(build)]
+    vessels = canvas.as_layer(anatomy.draw_vessels(build, rng), 0.2)
+    vessels += 0.017 * canvas.draw_noise(rng, 6)
+    vessels *= canvas.as_layer(air) * (1 - 0.6 * silhouette)
+    roots = [canvas.round_shape(root, (17, 36)) for root in anatomy.hila(build)]
     density = anatomy.draw_body(build, rng)
     density += anatomy.draw_breasts(build, rng)
     density -= anatomy.draw_gas(build, rng)
     density += silhouette * (0.2 + anatomy.thickness(shadow, 60, 0.24))
-    density += as_layer(soften(fill_shapes(roots, empty_board()), 8), 0.17)
-    density += skeleton.draw_spine(build, rng)
-    density += skeleton.draw_ribs(build, rng) * (0.4 + 0.6 * edge - 0.35 * silhouette)
-    density += skeleton.draw_clavicles(build, rng)
-    density += skeleton.draw_shoulders(build, rng)
-    density += film.draw_lines(rng)
+    density += canvas.soft_layer(canvas.fill_shapes(roots), 8, 0.17)
+    density += anatomy.draw_spine(build, rng)
+    density += anatomy.draw_ribs(build, rng) * (0.4 + 0.6 * edge - 0.35 * silhouette)
+    density += anatomy.draw_clavicles(build, rng)
+    density += anatomy.draw_shoulders(build, rng)
+    density += draw_lines(rng)
     density += vessels - missing
     return density, 0.85 * (missing - vessels), lungs
 
 
-def develop(density: np.ndarray, pose: film.Pose, rng: np.random.Generator) -> np.ndarray:
-    """The X-ray, uint8 (299, 299), of a density layer: posed, exposed, blurred, with grain."""
-    expose = film.choose_exposure(rng)
-    posed = film.apply_pose(soften(density, 0.8), pose, XRAY_SIZE)
-    grey = cv2.GaussianBlur(expose(posed), (0, 0), rng.uniform(0.2, 0.65))
-    grey = grey + film.draw_grain(rng, XRAY_SIZE)
-    grey = np.maximum(grey, film.draw_letters(rng, XRAY_SIZE))
+def draw_lines(rng: np.random.Generator) -> np.ndarray:
+    """Return the density layer of electrodes with their wires, on one X-ray of six."""
+    board = canvas.empty_board()
+    if rng.random() < 1 / 6:
+        for _ in range(rng.integers(1, 4)):
+            spot = rng.uniform((-220, -200), (220, 160))
+            edge = (np.sign(spot[0]) * 380, rng.uniform(-300, 340))
+            bend = (spot + edge) / 2 + rng.normal(0, 70, 2)
+            wire = canvas.smooth_path(*np.transpose([spot, bend, edge]))
+            canvas.stroke_paths([wire], 3, board, 0.5)
+            canvas.stroke_paths([np.array([spot, spot])], 16, board, 0.6)
+            canvas.stroke_paths([np.array([spot, spot])], 7, board, 1)
+    return canvas.soft_layer(board, 0.8, 0.3)
+
+
+def develop(density: np.ndarray, pose: Pose, rng: np.random.Generator) -> np.ndarray:
+    """Return the X-ray, uint8 (299, 299), of a density layer: posed, exposed, blurred, with grain.
+
+    The exposure does not look at the picture, so that a finding cannot change the grey outside it.
+    """
+    gain, gamma = rng.uniform(0.8, 1.3), rng.uniform(1.0, 1.3)
+    black, white = rng.uniform(0, 16), rng.uniform(228, 256)
+    if rng.random() < 0.12:  # the under- and overexposed ones
+        gamma *= 0.68 if rng.random() < 0.5 else 1.35
+    posed = np.maximum(pose.apply(canvas.soften(density, 0.8), XRAY_SIZE), 0)
+    opacity = (1 - np.exp(-gain * posed)) / (1 - np.exp(-gain * FULL_DENSITY))
+    grey = black + (white - black) * opacity**gamma
+    grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.2, 0.65)) + draw_grain(rng)
+    grey = np.maximum(grey, draw_letters(rng))
     return np.clip(np.round(grey), 0, 255).astype(np.uint8)
 
 
-def write_data_set(
-    folder: Path,
-    counts: dict[str, int] = DEMO_COUNTS,
-    seed: int = 0,
-    copies: float = 0.05,
-    shortcut: str | None = None,
-    agreement: float = 0.95,
-) -> None:
-    """Write synthetic X-rays and masks in the layout of the COVID-19 Radiography Database.
-
-    Args:
-        folder: made where it does not exist; files of the same names are written over.
-        counts: number of X-rays of each class, copies included.
-        seed: equal seeds give equal PNG files; no two originals of a data set share their own
-            seed.
-        copies: share of each class that are copies of others of it, as `plan_copies` plans them
-            with the `image_seed` of number 0; the real database holds copies too.
-        shortcut: one of SHORTCUTS, which originals show as `plan_shortcuts` plans it and copies
-            take over before they are changed; None plants nothing.
-        agreement: share of each class's originals whose shortcut agrees with their class.
-
-    Raises:
-        ValueError: for a class that is not in CLASS_NAMES, a shortcut that is not in SHORTCUTS,
-            or a share that is none.
-    """
-    plans = {}
-    for class_name, count in counts.items():
-        check_class(class_name)
-        class_seed = image_seed(class_name, seed, 0)
-        copied = plan_copies(count, copies, class_seed)
-        originals = count - len(copied)
-        planted = plan_shortcuts(shortcut, class_name, originals, agreement, class_seed)
-        plans[class_name] = copied, planted
-    for class_name, count in counts.items():
-        write_class(folder, class_name, count, seed, *plans[class_name])
-    (folder / "README.md.txt").write_text(README, encoding="utf-8")
-    (folder / SYNTHETIC_MARKER).write_text("Drawn by covid-lungs.\n", encoding="utf-8")
+def draw_grain(rng: np.random.Generator) -> np.ndarray:
+    """Return the grain of the film in grey levels, float32 (299, 299): noise with a short reach."""
+    amplitude, reach = rng.uniform(0.8, 3.6), rng.uniform(0.4, 0.75)
+    noise = rng.standard_normal((XRAY_SIZE, XRAY_SIZE), np.float32)
+    grain = cv2.GaussianBlur(noise, (0, 0), reach)
+    return amplitude * grain / grain.std()
 
 
-def write_class(
-    folder: Path,
-    class_name: str,
-    count: int,
-    seed: int,
-    copied: dict[int, Copy],
-    planted: dict[int, str],
-) -> None:
-    """Write the X-rays and masks of a class, as `write_pair` does, and its metadata."""
-    for kind in ("images", "masks"):
-        (folder / class_name / kind).mkdir(parents=True, exist_ok=True)
-    write = partial(write_pair, folder, class_name, seed, copied, planted)
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(write, range(1, count + 1)))
-    workbook = folder / f"{class_name}.metadata.xlsx"
-    metadata_table(class_name, count).to_excel(workbook, index=False)
-
-
-def write_pair(
-    folder: Path,
-    class_name: str,
-    seed: int,
-    copied: dict[int, Copy],
-    planted: dict[int, str],
-    number: int,
-) -> None:
-    """Write X-ray and mask `<class>-<number>.png`; the mask has three equal channels."""
-    copy = copied.get(number)
-    drawn = copy.original if copy else number
-    image, mask = draw_xray(class_name, image_seed(class_name, seed, drawn))
-    if drawn in planted:
-        image = SHORTCUTS[planted[drawn]](image)
-    if copy and copy.changes:
-        image, mask = change(image, mask, copy.changes)
-    name = f"{class_name}-{number}.png"
-    for kind, pixels in (("images", image), ("masks", cv2.merge([mask, mask, mask]))):
-        # OpenCV's own writer passes over a full disk in silence.
-        (folder / class_name / kind / name).write_bytes(cv2.imencode(".png", pixels)[1])
-
-
-def image_seed(class_name: str, seed: int, number: int) -> int:
-    """The seed of one X-ray of a data set: another one for every class, number and data set.
-
-    A copy is drawn with the seed of its original, so only originals have a seed of their own.
-    """
-    place = number * len(CLASS_NAMES) + CLASS_NAMES.index(class_name)
-    return seed * SEEDS_PER_DATA_SET + place
-
-
-def metadata_table(class_name: str, count: int) -> pd.DataFrame:
-    """The database's metadata columns for the X-rays 1 to count of a class."""
-    return pd.DataFrame(
-        {
-            "FILE NAME": [f"{class_name}-{number}" for number in range(1, count + 1)],
-            "FORMAT": "PNG",
-            "SIZE": f"{XRAY_SIZE}*{XRAY_SIZE}",
-            "URL": "synthetic",
-        }
-    )
+def draw_letters(rng: np.random.Generator) -> np.ndarray:
+    """Return the side marker and a note in grey levels, uint8 (299, 299), 0 elsewhere."""
+    board = np.zeros((XRAY_SIZE, XRAY_SIZE), np.uint8)
+    side = rng.choice(["R", "L"])
+    left = rng.uniform(0.02, 0.10) * XRAY_SIZE
+    x = round(left if side == "R" else XRAY_SIZE - left - 0.06 * XRAY_SIZE)
+    y = round(rng.uniform(0.07, 0.22) * XRAY_SIZE)
+    scale, level = rng.uniform(0.45, 0.8), rng.uniform(180, 255)
+    note, note_shown, side_shown = rng.choice(NOTES), rng.random() < 0.25, rng.random() < 0.85
+    if side_shown:
+        cv2.putText(board, side, (x, y), cv2.FONT_HERSHEY_DUPLEX, scale, level, 1, cv2.LINE_AA)
+    if note_shown:
+        below = (min(x, XRAY_SIZE - 60), y + 14)
+        cv2.putText(board, note, below, cv2.FONT_HERSHEY_SIMPLEX, 0.38, level, 1, cv2.LINE_AA)
+    return board
