@@ -56,17 +56,18 @@ def other_weights(path: Path) -> None:
         rewrite(path, model=archive.read("model.weights.h5"))
 
 
+DAMAGED = "it is damaged, or made by other software"
 FOREIGN = {
-    "cut off": (cut_off, "it is cut off, or something else"),
-    "empty": (lambda path: path.write_bytes(b""), "it is cut off, or something else"),
-    "of text": (lambda path: path.write_text("network"), "it is cut off, or something else"),
+    "cut off": (cut_off, DAMAGED),
+    "empty": (lambda path: path.write_bytes(b""), DAMAGED),
+    "of text": (lambda path: path.write_text("network"), DAMAGED),
     "missing": (Path.unlink, "there is no such file"),
-    "a zip in a zip": (zip_within_zip, "it is an archive of something else"),
-    "without description": (lambda path: rewrite(path, config=b"{}"), "it is damaged, or made by"),
-    "of no JSON": (lambda path: rewrite(path, config=b"{"), "it is damaged, or made by"),
+    "a zip in a zip": (zip_within_zip, DAMAGED),
+    "without description": (lambda path: rewrite(path, config=b"{}"), DAMAGED),
+    "of no JSON": (lambda path: rewrite(path, config=b"{"), DAMAGED),
     "too long": (lambda path: rewrite(path, config=b" " * 2**25), "its description is too long"),
-    "without weights": (lambda path: rewrite(path, model=b""), "it is damaged, or made by"),
-    "of two": (other_weights, "it is damaged, or made by"),
+    "without weights": (lambda path: rewrite(path, model=b""), DAMAGED),
+    "of two": (other_weights, DAMAGED),
 }
 
 
@@ -89,7 +90,7 @@ def test_a_folder_is_refused(tmp_path):
 @pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model.KERAS", "model.pkl", "model"])
 def test_other_formats_are_refused(name, tmp_path):
     path = write_network(tmp_path / "model.keras").rename(tmp_path / name)
-    with refused(name, "only .keras files are", "Train it again"):
+    with refused(name, "other files than .keras may hold code", "Train it again"):
         load_model(path)
 
 
