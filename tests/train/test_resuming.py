@@ -130,7 +130,8 @@ def test_a_training_stopped_while_it_is_kept_is_kept_by_the_next(
     moments = 0
     while True:
         folder = Path(shutil.copytree(all_but_finished, tmp_path / str(moments)))
-        (folder / "metrics.json").write_text("of an earlier network")
+        for name in FIGURES:
+            (folder / name).write_text("of an earlier network")
         with monkeypatch.context() as patch:
             stop_after(patch, steps, moments)
             try:
