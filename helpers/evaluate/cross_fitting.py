@@ -15,7 +15,7 @@ from helpers.data.sources import DataSet
 from helpers.evaluate.postprocessing import draw_lungs
 from helpers.storage.files import make_folder, refusing
 from helpers.storage.folders import cache_root
-from helpers.train import inference, models, precision, training
+from helpers.train import backend, inference, models, training
 from helpers.train.backend import keras
 from helpers.train.batches import Batches
 from helpers.train.recipes import SegmentationSettings
@@ -100,7 +100,7 @@ def _train_fold(
 ) -> keras.Model:
     """Return a U-Net trained on the rows of the X-rays that it may see."""
     training.make_reproducible(seed)
-    precision.use_fastest(settings, precision.look_at_machine())
+    backend.use_fastest(settings, backend.look_at_machine())
     learnt, checked = next(divide(split.iloc[seen], CHECKED, seed))
     learn = Batches(xrays, masks, seen[learnt], settings.batch_size, seed, settings.augmentation)
     check = Batches(xrays, masks, seen[checked], settings.batch_size)

@@ -1,26 +1,24 @@
 """Export: a run's networks as ONNX and LiteRT files, for programs without Keras."""
 
-from importlib.util import find_spec
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from inspect import getsource
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from helpers.data import depths
 from helpers.data.arrays import prepare_images
-from helpers.data.depths import find_depth, reduce_depth, to_grey
 from helpers.data.images import resize_image
 from helpers.data.sources import DataSet, find_data
 from helpers.evaluate import calibration, postprocessing
 from helpers.evaluate.metrics_file import read_metrics
-from helpers.predict.agreement import Network, agreement_table, compare, refuse_disagreement
-from helpers.predict.conversion import (
-    ENDINGS,
-    calculates_in_less,
-    convert,
-    in_float32,
-    open_converted,
-)
+from helpers.evaluate.postprocessing import draw_lungs
 from helpers.predict.prediction import load_networks
 from helpers.report.pages import render
 from helpers.report.provenance import describe_environment, find_source
@@ -29,44 +27,52 @@ from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import make_folder, partial_folder, refusing
 from helpers.storage.folders import shown
 from helpers.train import recipes
-from helpers.train.backend import keras
+from helpers.train.backend import keras, without_standard_error
 from helpers.train.batches import scale
 
 FOLDER = "export"  # in the run folder
 NETWORKS = ("segmenter", "detector")  # in the order of `load_networks`
+ENDINGS = {"ONNX": "onnx", "LiteRT": "tflite"}  # of the files of each format
 TEXTS = {"read_xray.py": "read_xray.txt", "README.md": "export.md"}  # files and their templates
-NEEDED = ("tf2onnx", "onnxruntime", "ai_edge_litert")
-# What the script that reads an X-ray consists of, so that it does just what the project does.
+HELP = (
+    "Use TensorFlow and the versions that the project names (`uv run --extra export covid-lungs "
+    "export`), or report this as an issue."
+)
+# The functions of read_xray.py, so that it does exactly what the project does.
 STEPS = (
-    find_depth,
-    reduce_depth,
-    to_grey,
+    depths.find_depth,
+    depths.reduce_depth,
+    depths.to_grey,
     resize_image,
     scale,
-    postprocessing.draw_lungs,
+    draw_lungs,
     postprocessing.clean_mask,
     postprocessing._count_pixels,
 )
+LARGEST_DIFFERENCE = 1e-4  # of two probabilities
+MOST_WRONG = 1e-4  # share of the pixels of all masks
+
+# Takes an X-ray, float32 (1, height, width, 1), and returns probabilities, float32 (1, ...).
+Network = Callable[[np.ndarray], np.ndarray]
 
 
 def export_run(run_folder: Path, source: str | None = None) -> pd.DataFrame:
     """Write a run's networks, and how to use them, into its folder `export`.
 
-    Nothing is written unless every file answers as Keras does on the run's test split; then all
-    of an earlier export is replaced.
+    Nothing is written unless every file agrees with Keras on the run's test split; then an earlier
+    export is replaced.
 
     Args:
         run_folder: of a run with a trained segmenter.
-        source: of the run's X-rays; None: as its files tell.
+        source: of the run's X-rays; None: where the run had them.
 
     Returns:
-        the rows of `agreement.compare` of each network, with its name as `network`.
+        the rows of `compare` of each network, with its name as `network`.
 
     Raises:
-        CovidLungsError: something needed is not installed, the X-rays are not found or not the
-            run's, a network cannot be converted or answers otherwise, or a file cannot be written.
+        CovidLungsError: the X-rays are not found or not the run's, a network cannot be converted
+            (as when a package is missing) or disagrees, or a file cannot be written.
     """
-    _require_what_is_needed()
     data_set = find_data(source or find_source(run_folder))
     split = read_split(run_folder, data_set)
     test = split[split["split"] == "test"]
@@ -79,34 +85,31 @@ def export_run(run_folder: Path, source: str | None = None) -> pd.DataFrame:
             files |= contents
             tables.append(table.assign(network=name))
     table = pd.concat(tables, ignore_index=True)
-    facts = _describe(data_set, networks, table, len(test)) | {"chosen": chosen}
+    facts = {
+        "code": describe_environment()["code"],
+        "data": data_set.label,
+        "sizes": {name: model.input_shape[1] for name, model in networks.items()},
+        "chosen": chosen,
+        "table": agreement_table(table),
+        "xrays": len(test),
+        "steps": "\n\n".join(getsource(step) for step in STEPS),
+        "THRESHOLD": recipes.THRESHOLD,
+        "LUNGS": postprocessing.LUNGS,
+        "SPECK_SHARE": postprocessing.SPECK_SHARE,
+        "LEAST": calibration.LEAST,
+        "DEPTHS": depths.DEPTHS,
+        "BEYOND": depths.BEYOND,
+    }
     files |= {name: f"{render(template, **facts)}\n".encode() for name, template in TEXTS.items()}
     _write(make_folder(run_folder / FOLDER), files)
     return table
 
 
-def _require_what_is_needed() -> None:
-    """Stop if a package is not installed, or Keras works on another backend than TensorFlow."""
-    missing = [name.replace("_", "-") for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise CovidLungsError(
-            f"export: {', '.join(missing)} must be installed for it. In a checkout, "
-            "`uv run --extra export covid-lungs export` does that; elsewhere, "
-            f"`pip install {' '.join(missing)}`."
-        )
-    backend = keras.backend.backend()
-    if backend != "tensorflow":
-        raise CovidLungsError(
-            f"KERAS_BACKEND is {backend!r}: LiteRT files can be made with TensorFlow only. Unset "
-            "it; networks trained with another backend can be exported, too."
-        )
-
-
 def _read_chosen(run_folder: Path) -> dict[str, float]:
-    """Return what was chosen on the validation split: the detector's threshold and temperature."""
+    """Return the detector's threshold and temperature, chosen on the validation split."""
     try:
-        figures = read_metrics(run_folder / "detection")
-        return {name: float(figures[name]["value"]) for name in ("threshold", "temperature")}
+        metrics = read_metrics(run_folder / "detection")
+        return {name: float(metrics[name]["value"]) for name in ("threshold", "temperature")}
     except (ValueError, KeyError, TypeError) as error:
         raise CovidLungsError(
             f"{shown(run_folder)}/detection/metrics.json is damaged: run 03_detect_covid again."
@@ -117,43 +120,193 @@ def _export(
     name: str, model: keras.Model, data_set: DataSet, test: pd.DataFrame
 ) -> tuple[dict[str, bytes], pd.DataFrame]:
     """Return a network as files, by their names, and how far each is from Keras."""
-    exact = in_float32(model)
-    contents = {kind: convert(exact, kind) for kind in ENDINGS}
-    networks: dict[str, Network] = {"Keras": exact.predict_on_batch}
-    if calculates_in_less(model):
-        networks["Keras, as trained"] = model.predict_on_batch
-    networks |= {kind: open_converted(content, kind) for kind, content in contents.items()}
+    contents, networks = {}, {"Keras, as trained": model.predict_on_batch}
+    for kind, ending in ENDINGS.items():
+        content = contents[f"{name}.{ending}"] = convert(model, kind)
+        networks[kind] = open_converted(content, kind)
     images = prepare_images(data_set, test, model.input_shape[1])
     sizes = list(zip(test["height"], test["width"], strict=True))
-    table = compare(networks, images, sizes)
-    refuse_disagreement(name, table, ENDINGS)
-    return {f"{name}.{ENDINGS[kind]}": content for kind, content in contents.items()}, table
+    table = compare(in_float32(model).predict_on_batch, networks, images, sizes)
+    refuse_disagreement(name, table)
+    return contents, table
 
 
-def _describe(
-    data_set: DataSet, networks: dict[str, keras.Model], table: pd.DataFrame, xrays: int
-) -> dict[str, object]:
-    """Return what the texts beside the networks tell."""
-    environment = describe_environment()
-    return {
-        "code": environment["code"],
-        "hardware": environment["hardware"],
-        "data": data_set.label,
-        "sizes": {name: model.input_shape[1] for name, model in networks.items()},
-        "table": agreement_table(table),
-        "xrays": xrays,
-        "steps": "\n\n".join(getsource(step) for step in STEPS),
-        "THRESHOLD": recipes.THRESHOLD,
-        "LUNGS": postprocessing.LUNGS,
-        "SPECK_SHARE": postprocessing.SPECK_SHARE,
-        "LEAST": calibration.LEAST,
-        "DEPTHS": depths.DEPTHS,
-        "BEYOND": depths.BEYOND,
-    }
+class NormalizationInSteps(keras.layers.LayerNormalization):
+    """Normalisation without weights that takes the mean over one axis after another.
+
+    The formats' runtimes add numbers up one by one. Over an X-ray's 65,536 pixels at once that
+    moved probabilities of the recipe `best` by 2e-3 in ONNX; in steps they moved by 1e-5.
+    """
+
+    def call(self, inputs):
+        """Return the inputs with the mean 0 and the variance 1 over the axes."""
+        centred = inputs - self._mean(inputs)
+        variance = self._mean(keras.ops.square(centred))
+        return centred * keras.ops.rsqrt(variance + self.epsilon)
+
+    def _mean(self, values):
+        for axis in self.axis:
+            values = keras.ops.mean(values, axis=axis, keepdims=True)
+        return values
+
+
+def in_float32(model: keras.Model, in_steps: bool = False) -> keras.Model:
+    """Return a network of the same weights that calculates in 32 bits throughout.
+
+    The formats' runtimes have no bfloat16. `in_steps` uses NormalizationInSteps.
+    """
+
+    def clone(layer):
+        config = layer.get_config()
+        if isinstance(layer, keras.layers.Layer):  # not an operation such as a flip
+            config["dtype"] = "float32"
+        is_normalisation = isinstance(layer, keras.layers.LayerNormalization)
+        kind = NormalizationInSteps if in_steps and is_normalisation else type(layer)
+        return kind.from_config(config)
+
+    exact = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    exact.set_weights(model.get_weights())
+    return exact
+
+
+@contextmanager
+def _converting(kind: str) -> Iterator[None]:
+    """Turn the many errors of converters and missing packages into one for users."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the converters warn about their own code
+            yield
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CovidLungsError(f"export: {kind} files cannot be made ({reason}). {HELP}") from error
+
+
+def convert(model: keras.Model, kind: str) -> bytes:
+    """Return a network in 32 bits as the content of an `ONNX` or `LiteRT` file.
+
+    ONNX takes any number of X-rays at once; LiteRT takes one, which makes it faster.
+
+    Raises:
+        CovidLungsError: it cannot be converted.
+    """
+    count = 1 if kind == "LiteRT" else None
+    taken = keras.InputSpec(shape=(count, *model.input_shape[1:]), dtype="float32", name="xray")
+    exact = in_float32(model, in_steps=True)
+    with _converting(kind), tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"network.{ENDINGS[kind]}"
+        exact.export(str(path), format=kind.lower(), verbose=False, input_signature=[taken])
+        return path.read_bytes()
+
+
+def open_converted(content: bytes, kind: str) -> Network:
+    """Return the network in a file's content, to be run on the processor.
+
+    Raises:
+        CovidLungsError: what runs it is not installed, or refuses it.
+    """
+    with _converting(kind):
+        return _open_onnx(content) if kind == "ONNX" else _open_litert(content)
+
+
+def _open_onnx(content: bytes) -> Network:
+    import onnxruntime  # here, since only an export needs it
+
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+    return lambda xray: session.run(None, {name: xray})[0]
+
+
+def _open_litert(content: bytes) -> Network:
+    from ai_edge_litert.interpreter import Interpreter  # here, since only an export needs it
+
+    with without_standard_error():  # it writes there how it calculates
+        interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
+        interpreter.allocate_tensors()
+    given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+
+    def predict(xray: np.ndarray) -> np.ndarray:
+        interpreter.set_tensor(given["index"], xray)
+        interpreter.invoke()
+        return interpreter.get_tensor(made["index"])
+
+    return predict
+
+
+def compare(
+    right: Network, networks: dict[str, Network], images: np.ndarray, sizes: list[tuple[int, int]]
+) -> pd.DataFrame:
+    """Return how far networks are from the right one, each run on one X-ray at a time.
+
+    Args:
+        right: the network to compare with.
+        networks: the others by their names, such as `ONNX`.
+        images: uint8, (N, image_size, image_size).
+        sizes: height and width of each X-ray, and so of its mask, in pixels.
+
+    Returns:
+        one row a network: its name as `format`, the largest `difference` of a probability, and the
+        share of `equal_pixels` of the cleaned masks, NaN for a detector.
+    """
+    differences, equal = dict.fromkeys(networks, 0.0), dict.fromkeys(networks, 0)
+    pixels = 0
+    pairs = zip(images, sizes, strict=True)
+    for image, size in tqdm(pairs, "comparing", total=len(images), unit="file", disable=None):
+        xray = scale(image[None])
+        expected = right(xray)
+        mask = _draw(expected, size)
+        pixels += mask.size
+        for name, network in networks.items():
+            found = network(xray)
+            difference = np.abs(found - expected).max()
+            differences[name] = np.maximum(differences[name], difference)  # NaN stays NaN
+            equal[name] += (_draw(found, size) == mask).sum()
+    shares = [count / pixels if pixels else np.nan for count in equal.values()]
+    return pd.DataFrame(
+        {"format": [*networks], "difference": [*differences.values()], "equal_pixels": shares}
+    )
+
+
+def _draw(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the mask that a network predicts, without any pixels for a detector."""
+    return draw_lungs(probabilities[0, ..., 0], size) if probabilities.ndim == 4 else np.empty(0)
+
+
+def refuse_disagreement(name: str, table: pd.DataFrame) -> None:
+    """Stop if a converted network disagrees with Keras.
+
+    Args:
+        name: of the network.
+        table: as `compare` returns it.
+
+    Raises:
+        CovidLungsError: masks or probabilities differ by too much, or are not numbers.
+    """
+    for row in table[table["format"].isin(ENDINGS)].itertuples():
+        wrong = 0 if np.isnan(row.equal_pixels) else 1 - row.equal_pixels
+        if row.difference <= LARGEST_DIFFERENCE and wrong <= MOST_WRONG:
+            continue
+        raise CovidLungsError(
+            f"{name}: as {row.format} it disagrees with Keras on the test split (probabilities "
+            f"differ by up to {row.difference:.1e}, {wrong:.2%} of mask pixels differ), so nothing "
+            f"was written. {HELP}"
+        )
+
+
+def agreement_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `compare`, with a column `network` added to them, as texts to read."""
+    shares = np.floor(1e6 * table["equal_pixels"]) / 1e4  # 100 only if all are equal
+    return pd.DataFrame(
+        {
+            "network": table["network"],
+            "format": table["format"],
+            "largest difference": table["difference"].map("{:.1e}".format),
+            "equal pixels": shares.map("{:.4f} %".format).replace("nan %", "-"),
+        }
+    )
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
-    """Put files in place of an earlier export, when all are written."""
+    """Replace an earlier export by these files, once all are written."""
     names = [f"{name}.{ending}" for name in NETWORKS for ending in ENDINGS.values()]
     with refusing(folder, "--run"), partial_folder(folder) as partial:
         for name, content in files.items():
@@ -166,11 +319,8 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 def describe_export(table: pd.DataFrame, run_folder: Path) -> str:
     """Return for a terminal what was exported, how it agrees, and where it is."""
-    lacking = (
-        ""
-        if "detector" in set(table["network"])
-        else ("This run has no detector: only the segmenter was exported.\n")
-    )
+    has_detector = "detector" in set(table["network"])
+    lacking = "" if has_detector else "This run has no detector: only the segmenter was exported.\n"
     return (
         f"{agreement_table(table).to_string(index=False)}\n{lacking}"
         f"Made in {shown(run_folder / FOLDER)}: *.onnx, *.tflite, {', '.join(TEXTS)} (how to use "

@@ -1,8 +1,8 @@
-"""Likeness: how like an X-ray is to those that a run's networks learnt from.
+"""Novelty: how far a picture is from the X-rays that a run's networks were trained on.
 
-A network answers whatever it is shown. So every X-ray is described by the directions of its edges,
-place by place (histograms of oriented gradients, Dalal and Triggs 2005), and compared with the
-training split. Both limits follow from the training split alone.
+A network predicts something for any picture. So each picture is described by the directions of its
+edges, cell by cell (histograms of oriented gradients, Dalal and Triggs 2005), and compared with the
+training split, which alone decides both limits.
 """
 
 from collections.abc import Iterable
@@ -21,12 +21,12 @@ from helpers.storage.files import replacing
 from helpers.storage.folders import shown
 
 FILE = "likeness.npz"  # beside the segmenter
-SIDE, CELLS, DIRECTIONS = 64, 8, 8  # pixels and cells a side; directions a cell tells apart
-FAINT = 160  # of a cell's edges, which count less: 0.3 grey levels a pixel, as Sobel weighs them
-NEIGHBOURS = 5  # of the training split, to which the mean distance is measured
+SIDE, CELLS, DIRECTIONS = 64, 8, 8  # pixels and cells a side; directions a cell distinguishes
+FAINT = 160  # damps cells with faint edges: 0.3 grey levels a pixel, as Sobel weighs them
+NEIGHBOURS = 5  # nearest training X-rays, whose mean distance counts
 BLOCK = 256  # X-rays compared with the known ones at once
-MOST = 4000  # X-rays that are compared with: more would find hardly nearer ones
-USUAL = 0.995  # share of the training X-rays that are within the first limit
+MOST = 4000  # known X-rays: more would hardly add nearer ones
+USUAL = 0.995  # share of the training X-rays within the first limit
 
 
 class Likeness(NamedTuple):
@@ -34,8 +34,8 @@ class Likeness(NamedTuple):
 
     Attributes:
         known: their descriptions, float16 (N, 512).
-        unlike: the distance above which an X-ray is unlike them; one in 200 of them is.
-        strange: the distance above which it is farther from them than any of them.
+        unlike: a distance that one in 200 of them exceeds.
+        strange: the largest distance of any of them.
     """
 
     known: np.ndarray
@@ -47,9 +47,9 @@ def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
     """Return what X-rays look like, and how far each is from those of other groups.
 
     Args:
-        xrays: uint8, (N, height, width), those of the training split among them.
-        groups: of the training split, by row of `xrays`: copies and a patient's X-rays, which
-            have one, would be too near.
+        xrays: uint8, (N, height, width), with those of the training split among them.
+        groups: of the training split, by row of `xrays`. Copies and X-rays of one patient share a
+            group, since they would be too near.
     """
     rows = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), MOST)).astype(int))
     groups = groups.iloc[rows]
@@ -63,12 +63,9 @@ def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
 
 
 def describe(xrays: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the descriptions of X-rays: float32 (N, 512), each of mean 0 and length 1.
+    """Return the descriptions of X-rays, uint8 (height, width): float32 (N, 512).
 
-    One without any edge is described by zeros.
-
-    Args:
-        xrays: uint8, (height, width) each.
+    Each has mean 0 and length 1, or is all zeros for an X-ray without edges.
     """
     cells = np.stack([_describe(xray) for xray in xrays])
     cells -= cells.mean(axis=1, keepdims=True)
@@ -82,18 +79,16 @@ def _describe(xray: np.ndarray) -> np.ndarray:
     strength, angle = cv2.cartToPolar(cv2.Sobel(small, -1, 1, 0), cv2.Sobel(small, -1, 0, 1))
     turn = angle * (DIRECTIONS / (2 * np.pi)) - np.arange(DIRECTIONS)[:, None, None]
     apart = np.abs((turn + DIRECTIONS / 2) % DIRECTIONS - DIRECTIONS / 2)
-    edges = strength * np.maximum(0, 1 - apart)  # each shared by the two directions next to it
+    edges = strength * np.maximum(0, 1 - apart)  # shared by the two nearest directions
     width = SIDE // CELLS
     cells = edges.reshape(DIRECTIONS, CELLS, width, CELLS, width).sum(axis=(2, 4))
     return np.sqrt(cells / (np.linalg.norm(cells, axis=0) + FAINT)).ravel()
 
 
 def measure_distances(likeness: Likeness, xrays: Iterable[np.ndarray]) -> np.ndarray:
-    """Return how far X-rays are from those that are known: 0 is equal, 1 unrelated, (N,).
+    """Return how far X-rays are from the known ones: 0 is equal, 1 unrelated, (N,).
 
-    Args:
-        likeness: what is known.
-        xrays: uint8, (height, width) each, of the segmenter's size.
+    The X-rays are uint8, (height, width) each, of the segmenter's size.
     """
     known = likeness.known.T.astype(np.float32)
     blocks = in_lists(xrays, BLOCK)
@@ -109,12 +104,12 @@ def _distances(likeness: np.ndarray) -> np.ndarray:
 def _distances_to_others(known: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Return how far some of the X-rays are from those of other groups."""
     likeness = known[rows] @ known.T
-    likeness[group[rows, None] == group] = -1  # as far as can be
+    likeness[group[rows, None] == group] = -1  # the largest distance
     return _distances(likeness)
 
 
 def why_unlike(likeness: Likeness, distances: np.ndarray) -> list[str]:
-    """Return for each distance why it is none of the X-rays that are known, or ""."""
+    """Return for each distance why the X-ray is not accepted, or ""."""
     reasons = (
         "not a chest X-ray, or none as the networks learnt from",
         "unlike the X-rays that the networks learnt from",
@@ -124,7 +119,7 @@ def why_unlike(likeness: Likeness, distances: np.ndarray) -> list[str]:
 
 
 def write_likeness(folder: Path, likeness: Likeness) -> Path:
-    """Write what is known beside the segmenter, for predictions; return the path."""
+    """Write a likeness beside the segmenter, for predictions; return the path."""
     path = folder / FILE
     with replacing(path) as partial:
         np.savez(partial, **likeness._asdict())

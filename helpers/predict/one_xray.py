@@ -1,35 +1,107 @@
-"""Readings: all that a run's networks say of one X-ray, and how far it can be relied on."""
+"""One X-ray: where notebook 07 gets it, what a run's networks predict for it, and how reliably."""
 
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+import cv2
 import numpy as np
 import pandas as pd
 
+from helpers.data.decoding import BadImageError, read_file
 from helpers.data.images import read_mask, read_xray, resize_image, resize_mask
+from helpers.data.synthetic import draw_xray, image_seed
 from helpers.evaluate.calibration import EDGES, apply_temperature
 from helpers.evaluate.grad_cam import energy_in_lungs, grad_cam
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
+from helpers.predict.files import MASKS
 from helpers.predict.novelty import read_likeness
-from helpers.predict.outputs import MASKS
 from helpers.predict.prediction import load_networks, predict_files
+from helpers.storage.colab import in_colab
+from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import DETECTOR, SEGMENTER, require
 from helpers.train.trained import load_model
 
-NAME = "xray"  # of the file while it is read; its own name may tell the patient's
+if TYPE_CHECKING:  # an optional extra, which only a notebook in a browser needs
+    from ipywidgets import FileUpload
+
+YOURS, DRAWN = "your X-ray", "a synthetic X-ray, drawn here, of no patient"
+NAME = "xray"  # of the file while it is read; its own name may be the patient's
+
+
+def offer_upload(xray: str) -> "FileUpload | None":
+    """Show and return a button that uploads a file, unless a path is given.
+
+    In Colab there is none: `take_xray` itself asks for the file.
+    """
+    if xray or in_colab():
+        return None
+    try:
+        from ipywidgets import FileUpload
+    except ImportError:
+        print("For a button to upload files: `uv sync --extra jupyter`. A path as `xray` will do.")
+        return None
+    from IPython.display import display  # a notebook has it
+
+    upload = FileUpload(multiple=False, description="Choose an X-ray")
+    display(upload)
+    return upload
+
+
+def take_xray(xray: str, upload: "FileUpload | None", seed: int) -> tuple[bytes, str]:
+    """Return the bytes of an X-ray's file, and a label for every figure made from it.
+
+    Args:
+        xray: a path, which comes first, or "".
+        upload: what `offer_upload` returned; its file comes second.
+        seed: of the X-ray with signs of COVID that is drawn if there is no file.
+
+    Raises:
+        CovidLungsError: the path cannot be read.
+    """
+    if xray:
+        return _read(Path(xray).expanduser()), YOURS
+    content = _ask_colab() if in_colab() else None
+    if upload is not None and upload.value:
+        content = bytes(upload.value[0]["content"])
+    if content is not None:
+        return content, YOURS
+    # From another data set than the demo's, so that no network was trained on it.
+    image, _ = draw_xray("COVID", image_seed("COVID", 1, seed))
+    return cv2.imencode(".png", image)[1].tobytes(), DRAWN
+
+
+def _read(path: Path) -> bytes:
+    """Return a file's bytes."""
+    try:
+        return read_file(path)
+    except BadImageError as error:
+        raise CovidLungsError(
+            f"xray {str(path)!r}: {error.reason}. Give the path of an X-ray, or nothing to upload "
+            "one."
+        ) from error
+
+
+def _ask_colab() -> bytes | None:
+    """Return the file that is uploaded in Colab, which waits for it; None if cancelled."""
+    try:
+        from google.colab import files  # only there in Colab
+
+        return next(iter(files.upload().values()), None)
+    except Exception:  # no window to ask in, or cancelled: several undocumented kinds
+        return None
 
 
 class Reading(NamedTuple):
-    """What a run's networks say of an X-ray.
+    """What a run's networks predict for an X-ray.
 
     Attributes:
         image: the X-ray, uint8 (height, width).
         mask: the lungs, zeros and ones, of the same shape.
         lung_fraction: the lungs' share of the X-ray.
-        covid_probability: as the detector says it; NaN without a detector.
-        reason: why none of it is to be relied on, or "".
+        covid_probability: NaN without a detector.
+        reason: why the X-ray is not accepted, or "".
     """
 
     image: np.ndarray
@@ -40,12 +112,12 @@ class Reading(NamedTuple):
 
 
 def read_by(run_folder: Path, content: bytes) -> Reading:
-    """Return what a run's networks say of the X-ray in a file, just as `covid-lungs predict` does.
+    """Return what a run's networks predict for the X-ray in a file, as `covid-lungs predict` does.
 
     Nothing of it stays on the disk.
 
     Raises:
-        CovidLungsError: the file cannot be decoded, or a network not be loaded.
+        CovidLungsError: the file cannot be decoded, or a network cannot be loaded.
     """
     with tempfile.TemporaryDirectory() as folder:
         file, out = Path(folder, NAME), Path(folder, "out")
@@ -59,17 +131,13 @@ def read_by(run_folder: Path, content: bytes) -> Reading:
 
 
 def describe_probability(run_folder: Path, probability: float) -> str:
-    """Return in words what a detector's answer meant for the run's test X-rays.
-
-    Args:
-        run_folder: the run, whose detector has been tested.
-        probability: the detector's answer.
+    """Return in words what a probability of the detector meant for the run's test X-rays.
 
     Raises:
-        CovidLungsError: the run has no detector's figures.
+        CovidLungsError: the run has no scores of a detector.
     """
-    figures = read_metrics(run_folder / "detection")
-    temperature = figures["temperature"]["value"]
+    metrics = read_metrics(run_folder / "detection")
+    temperature = metrics["temperature"]["value"]
     table = pd.read_csv(run_folder / "detection" / "predictions.csv")
     test = table[table["split"] == "test"]
     scaled = apply_temperature(pd.Series([probability]), temperature).item()
@@ -78,12 +146,18 @@ def describe_probability(run_folder: Path, probability: float) -> str:
     alike = np.searchsorted(EDGES[1:-1], apply_temperature(test["probability"], temperature))
     ill = (test["label"] == 1)[alike == place]
     said = (
-        f"The network says {probability:.2f}; at the temperature {temperature:.2f}, fitted on the "
-        f"run's validation split, that is {scaled:.2f}.{_doubt_temperature(figures)}\n"
+        f"The network predicts {probability:.2f}; at the temperature {temperature:.2f}, fitted on "
+        f"the run's validation split, that is {scaled:.2f}. (Calibration error on the test split: "
+        f"{metrics['calibration_error']['value']:.3f} without the temperature, "
+        f"{metrics['calibration_error_scaled']['value']:.3f} with it.)\n"
     )
     if ill.empty:
         return said + f"No test X-ray of the run got {low:.1f} to {high:.1f}: nothing is known."
-    share = estimate_share(ill, test["file"].map(_read_groups(run_folder)))
+    split = pd.read_csv(
+        require(run_folder / "split.csv", "02_split_data"), dtype=str, keep_default_na=False
+    )
+    groups = split.set_index("file")["group"]
+    share = estimate_share(ill, test["file"].map(groups))
     return said + (
         f"Of the {len(ill)} test X-rays that got {low:.1f} to {high:.1f}, {ill.sum()} were COVID: "
         f"a share of {share.text(2)}.\n"
@@ -91,40 +165,12 @@ def describe_probability(run_folder: Path, probability: float) -> str:
     )
 
 
-def _doubt_temperature(figures: dict[str, dict]) -> str:
-    """Return a sentence where the temperature did harm on the test split, else nothing.
-
-    At the temperature 1, and where both figures are equal as shown, there is nothing to say.
-    """
-    before, after = (
-        figures[name]["value"] for name in ("calibration_error", "calibration_error_scaled")
-    )
-    without, scaled = f"{before:.3f}", f"{after:.3f}"
-    changed = f"{figures['temperature']['value']:.2f}" != "1.00" and without != scaled
-    if not changed or after < before:
-        return ""
-    return (
-        f" (On its test split that did not help: the calibration error was {without} without it, "
-        f"{scaled} with it.)"
-    )
-
-
-def _read_groups(run_folder: Path) -> pd.Series:
-    """Return the group of each X-ray of a run, by its file."""
-    path = require(run_folder / "split.csv", "02_split_data")
-    return pd.read_csv(path, dtype=str, keep_default_na=False).set_index("file")["group"]
-
-
 def look_for_heat(run_folder: Path, reading: Reading) -> tuple[np.ndarray, float]:
-    """Return where the run's detector sees what speaks for COVID, and the lungs' share of it.
-
-    Args:
-        run_folder: the run, which has a detector.
-        reading: of the X-ray.
+    """Return where the run's detector sees evidence of COVID, and the lungs' share of it.
 
     Returns:
-        float32, 0..1, of the size that the detector takes, as `grad_cam` returns it, and its
-        share in the lungs, NaN if nothing speaks for COVID.
+        float32, 0..1, of the detector's input size, as `grad_cam` returns it, and its share in the
+        lungs, NaN if there is no evidence.
     """
     detector = load_model(run_folder / DETECTOR)
     size = detector.input_shape[1:3]
@@ -133,12 +179,7 @@ def look_for_heat(run_folder: Path, reading: Reading) -> tuple[np.ndarray, float
 
 
 def describe_heat(inside: float, lung_fraction: float) -> str:
-    """Return in words the lungs' share of the heat beside their share of the picture.
-
-    Args:
-        inside: as `look_for_heat` returns it.
-        lung_fraction: of the reading.
-    """
+    """Return in words the lungs' share of the heat and of the X-ray."""
     lungs = f"of the picture, {lung_fraction:.0%} is lung"
     if np.isnan(inside):
         return f"nothing spoke for COVID, so there is no heat; {lungs}"

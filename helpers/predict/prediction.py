@@ -1,4 +1,4 @@
-"""Prediction: X-ray files to masks, overlays and a table, as a stream through the networks."""
+"""Prediction: from X-ray files to masks, overlays and a table, a few batches at a time."""
 
 import os
 import sys
@@ -19,9 +19,8 @@ from helpers.data.decoding import BadImageError
 from helpers.data.images import draw_outlines, find_stem, read_xray, resize_image
 from helpers.data.threads import in_lists, work_ahead
 from helpers.evaluate.postprocessing import draw_lungs
-from helpers.predict.inputs import refuse_overwriting
+from helpers.predict.files import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
 from helpers.predict.novelty import FILE, Likeness, measure_distances, why_unlike
-from helpers.predict.outputs import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
 from helpers.report.pictures import PREDICTED_COLOUR
 from helpers.storage.folders import DETECTOR, SEGMENTER, shown
 from helpers.train.backend import keras
@@ -29,43 +28,36 @@ from helpers.train.inference import predict
 from helpers.train.trained import load_model
 
 BATCH = 16  # X-rays that a thread reads, predicts together and writes
-# Each with a batch in memory. More than cores: while one waits for a file or for the slowest part
-# of a layer, another works.
+# Each has a batch in memory. More than cores, since threads wait for files.
 THREADS = min(8, 2 * (os.cpu_count() or 1))
 LONGEST_SIDE = 65500  # of a JPEG, in pixels
-JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]  # half as large as at OpenCV's 95, and as good to look at
+JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]  # half as large as at OpenCV's 95
 BLOCK = 1000  # predictions judged together
-FEW = 20  # X-rays that are told of one by one on a terminal
+FEW = 20  # X-rays that a terminal lists one by one
 COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
 
 
 class Xray(NamedTuple):
-    """An X-ray as read.
+    """An X-ray as read: uint8 (height, width), and at the size of each network.
 
-    Attributes:
-        file: its path.
-        image: uint8 (height, width), or None if it cannot be decoded.
-        inputs: the image at the size of each network; black if it cannot be decoded.
-        reason: why it cannot be decoded, or "".
-        remedy: what helps, or "".
+    One that cannot be decoded has an error instead of an image, and black inputs.
     """
 
     file: Path
     image: np.ndarray | None
     inputs: list[np.ndarray]
-    reason: str = ""
-    remedy: str = ""
+    error: BadImageError | None = None
 
 
 class Predicted(NamedTuple):
-    """What was predicted of an X-ray; the first three are columns of the table.
+    """What was predicted for an X-ray.
 
     Attributes:
         file: its path, in POSIX form.
         covid_probability: NaN without a detector.
         lung_fraction: the lung's share of the mask; NaN if the X-ray cannot be decoded.
-        reason: why there is no mask, or why it is not to be relied on, or "".
-        shrunk: the mask as `masks.shrink_mask` makes it.
+        reason: why there is no mask, or why it is not accepted, or "".
+        shrunk: the mask as `shrink_mask` returns it.
         remedy: what helps if there is no mask, or "".
     """
 
@@ -99,31 +91,29 @@ def predict_files(
 ) -> pd.DataFrame:
     """Write masks, overlays and the table of predictions of X-rays; return the table.
 
-    A file that cannot be decoded gets a line on standard error and no mask. Rows of earlier
-    predictions stay in the table on disk, before the new ones, as their masks do.
+    A file that cannot be decoded gets a line on standard error and no mask. Rows and masks of
+    earlier predictions stay, the rows before the new ones.
 
     Args:
         networks: the segmenter, and the detector if there is one.
         files: the X-rays, no two with one stem.
         folder: where the files go.
-        likeness: what X-rays the networks learnt from, so that others are not accepted; None
-            accepts others, too.
+        likeness: of the training X-rays; pictures unlike them are not accepted. None accepts any.
 
     Returns:
-        the columns of COLUMNS, a row a file, in their order.
+        the columns COLUMNS, one row a file, in the order of `files`.
 
     Raises:
         CovidLungsError: the folder cannot be written to, or an X-ray would be overwritten.
     """
-    refuse_overwriting(files, [folder / MASKS, folder / OVERLAYS])
     for network in networks:
         network.make_predict_function()  # once, before several threads ask for it
-    with open_outputs(folder) as outputs, ThreadPoolExecutor(THREADS) as pool:
+    with open_outputs(folder, files) as outputs, ThreadPoolExecutor(THREADS) as pool:
         work = partial(_predict_batch, networks, likeness, outputs)
         batches = work_ahead(pool, work, in_lists(files, BATCH), THREADS)
         predicted = chain.from_iterable(batches)
         bar = tqdm(predicted, "predicting", total=len(files), unit="file", disable=None)
-        blocks = [_judge(block) for block in in_lists(map(_tell, bar), BLOCK)]
+        blocks = [_judge(block) for block in in_lists(map(_warn, bar), BLOCK)]
         table = pd.concat(blocks, ignore_index=True)
         whole = pd.concat([_read_earlier(folder, files), table.astype(object)])
         outputs.write(TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
@@ -134,7 +124,7 @@ def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
     """Return the rows, as text, of earlier predictions whose masks these files do not replace."""
     try:
         earlier = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
-    except (FileNotFoundError, ValueError):  # none, or no table
+    except (FileNotFoundError, ValueError):  # no file, or not a table
         earlier = pd.DataFrame()
     if list(earlier.columns) != COLUMNS:
         return pd.DataFrame(columns=COLUMNS)
@@ -145,16 +135,16 @@ def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
 def _predict_batch(
     networks: list[keras.Model], likeness: Likeness | None, outputs: Outputs, files: list[Path]
 ) -> list[Predicted]:
-    """Write masks and overlays of a batch of X-rays and return what is to be said of each."""
+    """Write masks and overlays of a batch of X-rays and return what was predicted."""
     sizes = [network.input_shape[1:3] for network in networks]
     xrays = [_read(sizes, file) for file in files]
     inputs = [np.stack(images) for images in zip(*(xray.inputs for xray in xrays), strict=True)]
-    answers = [predict(network, images) for network, images in zip(networks, inputs, strict=True)]
-    covid = answers[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
+    found = [predict(network, images) for network, images in zip(networks, inputs, strict=True)]
+    covid = found[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
     reasons = [""] * len(xrays)
     if likeness is not None:
         reasons = why_unlike(likeness, measure_distances(likeness, inputs[0]))
-    rows = zip(xrays, answers[0], covid.tolist(), reasons, strict=True)
+    rows = zip(xrays, found[0], covid.tolist(), reasons, strict=True)
     return [_write(outputs, *row) for row in rows]
 
 
@@ -165,7 +155,7 @@ def _read(sizes: list[tuple[int, int]], file: Path) -> Xray:
     except BadImageError as error:
         # A black one takes its place, so that order and batch size stay.
         black = [np.zeros(size, np.uint8) for size in sizes]
-        return Xray(file, None, black, error.reason, error.remedy)
+        return Xray(file, None, black, error)
     return Xray(file, image, [resize_image(image, size) for size in sizes])
 
 
@@ -176,21 +166,21 @@ def _write(
     covid_probability: float,
     reason: str,
 ) -> Predicted:
-    """Write mask and overlay of an X-ray and return what is to be said of it.
+    """Write mask and overlay of an X-ray and return what was predicted.
 
-    The reason is that against the X-ray as it is, or "".
+    `reason` is why the X-ray itself is not accepted, or "".
     """
     file, stem = xray.file.as_posix(), find_stem(xray.file.name)
     mask_name, overlay_name = f"{MASKS}/{stem}.png", f"{OVERLAYS}/{stem}.jpg"
-    if xray.image is None:  # what an earlier prediction drew is no mask of this file
-        outputs.remove(mask_name)
+    if xray.error:
+        outputs.remove(mask_name)  # an earlier one, of another file
         outputs.remove(overlay_name)
-        return Predicted(file, reason=xray.reason, remedy=xray.remedy)
+        return Predicted(file, reason=xray.error.reason, remedy=xray.error.remedy)
     mask = draw_lungs(lung_probability, xray.image.shape)
     outputs.write(mask_name, cv2.imencode(".png", mask * 255)[1])
     if max(mask.shape) <= LONGEST_SIDE:
         overlay = draw_outlines(xray.image, (mask, PREDICTED_COLOUR[::-1]))  # OpenCV: blue first
-        # Only to be looked at: as a PNG it takes eight times as long to encode.
+        # As a PNG it would take eight times as long to encode.
         outputs.write(overlay_name, cv2.imencode(".jpg", overlay, JPEG)[1])
     share = float(mask.mean())
     if min(mask.shape) < SMALLEST_SIDE:
@@ -200,8 +190,8 @@ def _write(
     return Predicted(file, covid_probability, share, reason, shrink_mask(mask))
 
 
-def _tell(predicted: Predicted) -> Predicted:
-    """Say it if an X-ray had to be refused."""
+def _warn(predicted: Predicted) -> Predicted:
+    """Print why an X-ray could not be decoded, if so."""
     if np.isnan(predicted.lung_fraction):
         line = f"{predicted.file}: {predicted.reason}. {predicted.remedy}, or leave it out."
         tqdm.write(f"covid-lungs: {line}", file=sys.stderr)
@@ -209,7 +199,7 @@ def _tell(predicted: Predicted) -> Predicted:
 
 
 def _judge(block: list[Predicted]) -> pd.DataFrame:
-    """Return the table of some predictions, each accepted or with a reason against it."""
+    """Return the table of some predictions, each accepted or with the reason why not."""
     table = pd.DataFrame(block, columns=Predicted._fields)
     implausible = why_implausible(measure_masks(list(table.pop("shrunk"))))
     table["reason"] = table["reason"].where(table["reason"] != "", implausible)
@@ -218,9 +208,9 @@ def _judge(block: list[Predicted]) -> pd.DataFrame:
 
 
 def describe_predictions(table: pd.DataFrame, folder: Path, likeness: Likeness | None) -> str:
-    """Return for a terminal what was found, and where it is; X-ray by X-ray if they are few."""
+    """Return for a terminal what was predicted, and where it is; few X-rays one by one."""
     blind = (
-        f"what is no chest X-ray could not be told, since the run has no {FILE}: run "
+        f"images that are not chest X-rays were not checked for, since the run has no {FILE}: run "
         "04_segment_lungs again\n"
     )
     refused = int(table["lung_fraction"].isna().sum())
@@ -236,7 +226,7 @@ def describe_predictions(table: pd.DataFrame, folder: Path, likeness: Likeness |
 
 
 def _describe_xray(row: dict) -> str:
-    """Return a line about an X-ray, "" if it could not be decoded, which has been said."""
+    """Return a line about an X-ray, or "" if it could not be decoded."""
     if np.isnan(row["lung_fraction"]):
         return ""
     covid = row["covid_probability"]

@@ -136,7 +136,7 @@ def audit_data(options: argparse.Namespace) -> int:
 
 def predict_xrays(options: argparse.Namespace) -> int:
     """Draw the lungs of X-rays and return 1 if one of them could not be decoded."""
-    from helpers.predict.inputs import find_xrays
+    from helpers.predict.files import find_xrays
     from helpers.storage.folders import SEGMENTER, find_trained
 
     run = find_trained(options.run)

@@ -1,24 +1,24 @@
-"""Augmentation: the same chest as another hospital might have taken it."""
+"""Augmentation: the same chest as if another hospital had taken the X-ray."""
 
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-COARSE = 4  # pixels to one, where every pixel would tell nothing more
+COARSE = 4  # pixels that become one where a coarse X-ray will do
 
 
 class Strength(NamedTuple):
-    """How far an X-ray is changed, at most, or (chance) how often.
+    """How far an X-ray is changed at most, or (chance) how often.
 
     Attributes:
         turn: degrees to either side.
         stretch: natural logarithm of the factor by which a side grows or shrinks.
         shift: share of a side.
-        gamma: standard deviation of the natural logarithm of the exponent of the grey values.
-        exposure: chance of a film with too little contrast, or with its ends cut off.
-        blur: chance of a blurred, and of a noisy X-ray.
-        opacity: chance of bright patches over lung and all, as dense pneumonia leaves them.
+        gamma: standard deviation of the natural logarithm of the grey values' exponent.
+        exposure: chance of too little contrast, and of cut-off bright and dark ends.
+        blur: chance of blur, and of noise.
+        opacity: chance of bright patches, as dense pneumonia leaves them.
     """
 
     turn: float
@@ -41,13 +41,13 @@ STRENGTHS = {
 def augment(
     image: np.ndarray, mask: np.ndarray, strength: Strength, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return an X-ray and its mask, moved together, the X-ray's grey values changed, too.
+    """Return an X-ray and its mask, moved together; the X-ray's grey values change, too.
 
     Args:
         image: uint8, (size, size).
         mask: zeros and ones, uint8, of the same shape.
         strength: how much to change.
-        generator: decides everything; an equal state gives an equal result.
+        generator: an equal state gives an equal result.
     """
     motion = _draw_motion(len(image), strength, generator)
     border = generator.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE])
@@ -78,7 +78,7 @@ def _draw_motion(size: int, strength: Strength, generator: np.random.Generator) 
 
 def _cover(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """Return an X-ray with one to three bright, soft-edged ellipses on it."""
-    size = len(image) // COARSE  # soft edges need no more
+    size = len(image) // COARSE
     across, down = np.meshgrid(*2 * [np.linspace(0, 1, size, dtype=np.float32)])
     kept, added = np.ones_like(across), np.zeros_like(across)
     for _ in range(generator.integers(1, 4)):
@@ -96,7 +96,7 @@ def _cover(image: np.ndarray, generator: np.random.Generator) -> np.ndarray:
 
 
 def _expose(image: np.ndarray, strength: Strength, generator: np.random.Generator) -> np.ndarray:
-    """Return for each of the 256 grey values what another exposure and display make of it."""
+    """Return what another exposure and display make of each of the 256 grey values."""
     grey = np.linspace(0, 1, 256)
     if generator.random() < strength.exposure:
         ends = generator.uniform(0, 0.05), generator.uniform(0.92, 1)

@@ -1,4 +1,4 @@
-"""Keras, imported without TensorFlow's start-up notes, and with memory that stays at hand."""
+"""Backend: Keras without its start-up notes, and how this machine trains fastest."""
 
 import ctypes
 import os
@@ -6,16 +6,23 @@ import platform
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from helpers.train.recipes import SegmentationSettings
 
 # Names and numbers of glibc's malloc.h, see mallopt(3).
 M_TOP_PAD, M_MMAP_THRESHOLD = -2, -3
+# Processors that calculate in bfloat16 have one of these flags in /proc/cpuinfo.
+BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
+BFLOAT16_CAPABILITY = 8.0  # of NVIDIA's GPUs from Ampere on; older ones have float16 only
 
 
 def _keep_freed_memory() -> None:
-    """Let glibc keep 256 MB of what was freed.
+    """Let glibc keep 256 MB of freed memory.
 
-    Each training step frees its arrays and asks for as many again. Given back to the system in
-    between, they cost as much time in page faults as the step itself takes.
+    Each training step frees its arrays and asks for as many again. Returned to the system in
+    between, they cost as much time in page faults as the step itself.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
@@ -38,16 +45,88 @@ def without_standard_error() -> Iterator[None]:
 
 
 _keep_freed_memory()
-# No environment variable silences these notes, which would redden the first cells of a notebook.
+# No environment variable silences these notes, which would redden a notebook's first cells.
 with without_standard_error():
     import keras
 
-    keras.ops.zeros(())  # looks for a GPU, and says at length that there is none
+    keras.ops.zeros(())  # looks for a GPU, and reports at length if there is none
 
 if keras.backend.backend() == "tensorflow":
     import tensorflow
 
-    # In a notebook it warns among the outputs that each network is traced anew, as each must be.
+    # It would warn about each network that it traces anew, between a notebook's outputs.
     tensorflow.get_logger().setLevel("ERROR")
 
-__all__ = ["keras", "without_standard_error"]
+
+class Machine(NamedTuple):
+    """What decides in which precision a machine trains fastest.
+
+    Attributes:
+        capability: NVIDIA's compute capability of the first GPU, None without a GPU.
+        flags: the processor's flags in /proc/cpuinfo.
+        gpu: the name of the first GPU that Keras uses, None without a GPU.
+    """
+
+    capability: float | None
+    flags: frozenset[str]
+    gpu: str | None = None
+
+    @property
+    def device(self) -> str:
+        """What trains the networks, in words."""
+        return f"GPU, {self.gpu}" if self.gpu else "processor, since Keras finds no GPU"
+
+
+def look_at_machine() -> Machine:
+    """Return what this machine has."""
+    cpu = Path("/proc/cpuinfo")
+    lines = cpu.read_text(errors="replace").splitlines() if cpu.is_file() else []
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    capability, gpu = _find_gpu()
+    return Machine(capability, frozenset(flags.partition(":")[2].split()), gpu)
+
+
+def _find_gpu() -> tuple[float | None, str | None]:
+    """Return the compute capability and the name of the first GPU that the backend sees."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        for device in jax.devices():
+            if capability := getattr(device, "compute_capability", None):
+                return float(capability), device.device_kind
+        return None, None
+    import tensorflow
+
+    gpus = tensorflow.config.list_physical_devices("GPU")
+    if not gpus:
+        return None, None
+    details = tensorflow.config.experimental.get_device_details(gpus[0])
+    major, minor = details.get("compute_capability", (0, 0))
+    return float(f"{major}.{minor}"), details.get("device_name", "of unknown kind")
+
+
+def use_fastest(settings: SegmentationSettings, machine: Machine) -> str:
+    """Let Keras build networks in the precision that is fastest here, and return its name.
+
+    A recipe without `mixed_precision` keeps `float32`, and so does a processor without arithmetic
+    for 16 bits. `mixed_bfloat16` and `mixed_float16` keep weights, loss and probabilities in 32.
+    """
+    name = "float32"
+    if settings.mixed_precision and machine.capability is not None:
+        recent = machine.capability >= BFLOAT16_CAPABILITY
+        name = "mixed_bfloat16" if recent else "mixed_float16"
+    elif settings.mixed_precision and machine.flags & BFLOAT16_FLAGS:
+        name = "mixed_bfloat16"
+    keras.config.set_dtype_policy(name)
+    return name
+
+
+def compiles(settings: SegmentationSettings, machine: Machine) -> bool | str:
+    """Return whether XLA compiles a training step, as `Model.compile` takes it.
+
+    On a processor in 32 bits compiled steps take half the time or the same; in bfloat16 they are
+    slower (tests/benchmarks/speed.py). On GPUs and other backends Keras decides.
+    """
+    if machine.capability is not None or keras.backend.backend() != "tensorflow":
+        return "auto"
+    return settings.compiled and keras.config.dtype_policy().name == "float32"

@@ -1,4 +1,4 @@
-"""Batches: what the networks train on, in an order that depends on seed and epoch alone."""
+"""Batches: X-rays and targets to train on, in an order that seed and epoch decide."""
 
 import math
 
@@ -11,8 +11,8 @@ from helpers.train.backend import keras
 class Batches(keras.utils.PyDataset):
     """X-rays with their targets, as `Model.fit` takes them.
 
-    A batch is a pair of float32 arrays: X-rays in 0..1, (batch, height, width, 1), and the targets
-    with a last axis of one added: labels (batch, 1) or masks (batch, height, width, 1).
+    A batch is a pair of float32 arrays: X-rays in 0..1, (batch, height, width, 1), and labels
+    (batch, 1) or masks (batch, height, width, 1).
     """
 
     def __init__(
@@ -29,13 +29,13 @@ class Batches(keras.utils.PyDataset):
         Args:
             images: uint8, (N, height, width).
             targets: labels (N,) or masks (N, height, width), zeros and ones.
-            rows: which of the N to use, in the order in which to use them.
+            rows: which of the N to use, in this order.
             batch_size: X-rays a batch; the last one may be smaller.
-            shuffle_seed: the seed of a new order each epoch, whose last batch is filled up with
-                the epoch's first X-rays, since a network compiled for one size of batch is slow
-                with another; None keeps the order of `rows`, each of which comes once.
-            augmentation: a name in `augmentation.STRENGTHS`, by which X-rays and masks are changed,
-                or `none`; decided by seed, epoch and row, so that training can be resumed.
+            shuffle_seed: draws a new order each epoch, and fills its last batch with the epoch's
+                first X-rays, since a network compiled for one batch size is slow with another.
+                None keeps the order of `rows`, each once.
+            augmentation: a name in `augmentation.STRENGTHS`, or `none`. Seed, epoch and row decide
+                each change, so that training can be resumed.
         """
         super().__init__()
         self.strength = STRENGTHS.get(augmentation)
@@ -59,17 +59,17 @@ class Batches(keras.utils.PyDataset):
     def _augment(
         self, row: int, image: np.ndarray, target: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return an X-ray and its mask as this epoch shows them; a label stays what it is."""
+        """Return an X-ray and its mask as this epoch shows them; a label stays the same."""
         generator = np.random.default_rng((self.shuffle_seed, self.epoch, row))
         if target.ndim == 0:
             return augment(image, np.zeros_like(image), self.strength, generator)[0], target
         return augment(image, target, self.strength, generator)
 
     def start_epoch(self, epoch: int) -> None:
-        """Draw an epoch's order: computed from its number, so that training can be resumed.
+        """Draw an epoch's order from its number, so that training can be resumed.
 
-        `train` calls this. Keras' own `on_epoch_end` would not do: Keras calls it once more before
-        the first epoch of a model that has not been trained yet.
+        `train` calls this. Keras' own `on_epoch_end` does not fit: Keras calls it once more before
+        a new model's first epoch.
         """
         self.epoch, self.order = epoch, self.rows
         if self.shuffle_seed is not None:

@@ -1,15 +1,17 @@
-"""Progress: what an unfinished training goes on from, in one file.
+"""Checkpoint: what an unfinished training continues from, and how a training is recognised.
 
-Keras' `BackupAndRestore` keeps weights and epoch in two files, each overwritten in place, and
-leaves out the state of random layers; its `ModelCheckpoint` forgets how good the best epoch was.
+Keras' own callbacks do not do: `BackupAndRestore` overwrites its files in place and leaves out the
+state of random layers; `ModelCheckpoint` forgets how good the best epoch was.
 """
 
+import hashlib
 import json
 import math
 import shutil
-import zipfile
-import zlib
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +21,13 @@ from helpers.storage.files import refusing, replacing
 from helpers.storage.folders import PARTIAL, shown
 from helpers.storage.folders import TRAINING_STATE as STATE
 from helpers.train.backend import keras
-from helpers.train.fingerprints import MACHINE, find_differences, read_variables
+from helpers.train.batches import Batches
 
-# What NumPy and zipfile raise for a file that is not, or no longer, what was written.
-DAMAGES = (zipfile.BadZipFile, ValueError, LookupError, TypeError, AttributeError, EOFError)
-DAMAGES += (RuntimeError, zlib.error)
+# The modules of this package that decide a training; the others show in its network and X-rays.
+CODE = ("augmentation", "batches", "metrics", "checkpoint", "training")
+# What the machine decides: on another one the weights differ a little.
+MACHINE = {"precision", "backend", "compiled by XLA"}
+BLOCK = 256  # X-rays hashed together: all of them may be larger than memory
 
 
 @dataclass
@@ -31,12 +35,12 @@ class Progress:
     """A training after its last whole epoch.
 
     Attributes:
-        fingerprint: what is trained, as `describe_training` gives it.
-        rows: an epoch each, as in history.csv.
+        fingerprint: what is trained, as `describe_training` returns it.
+        rows: one an epoch, as in history.csv.
         best_loss: the lowest loss on the validation split.
-        best_weights: the network's after that epoch; none as long as no loss was a number.
-        variables: as read from a file, the values of all that the training changes: weights,
-            normalisations, the state of random layers, the optimizer with the number of its steps.
+        best_weights: the network's after that epoch; none while no loss was a number.
+        variables: as read from a file: weights, normalisations, the state of random layers, the
+            optimizer with its number of steps.
     """
 
     fingerprint: dict
@@ -46,18 +50,18 @@ class Progress:
     variables: list[np.ndarray] = field(default_factory=list)
 
     def restore(self, model: keras.Model) -> None:
-        """Put a network and its optimizer where the training is."""
+        """Bring a network and its optimizer to where the training is."""
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         if self.variables:
             for variable, value in zip(_changing(model), self.variables, strict=True):
                 variable.assign(value)
-        self.variables = []  # as large as the network three times
+        self.variables = []  # three times as large as the network
 
     def add(self, model: keras.Model, row: dict, loss: float) -> None:
-        """Note an epoch with its row and its loss on the validation split."""
+        """Add an epoch by its row and its loss on the validation split."""
         self.rows.append(row)
-        if loss < self.best_loss:  # never, if it is no number
+        if loss < self.best_loss:  # never true of NaN
             self.best_loss, self.best_weights = loss, read_variables(model.weights)
 
     def write(self, folder: Path, model: keras.Model) -> None:
@@ -66,69 +70,21 @@ class Progress:
         Raises:
             CovidLungsError: it cannot be written; the earlier one stays.
         """
-        told = {"fingerprint": self.fingerprint, "rows": self.rows, "best_loss": self.best_loss}
         parts = {"variables": read_variables(_changing(model)), "best_weights": self.best_weights}
-        told["counts"] = {name: len(values) for name, values in parts.items()}
+        facts = {"fingerprint": self.fingerprint, "rows": self.rows, "best_loss": self.best_loss}
+        facts["counts"] = {name: len(values) for name, values in parts.items()}
         arrays = {
             f"{name}-{number}": value
             for name, values in parts.items()
             for number, value in enumerate(values)
         }
         with replacing(folder / STATE) as partial:
-            np.savez(partial, told=np.array(json.dumps(told)), **arrays)
+            np.savez(partial, facts=np.array(json.dumps(facts)), **arrays)
 
 
 def _changing(model: keras.Model) -> list[keras.Variable]:
     """Return all that training changes, in an order that depends on the network alone."""
     return [*model.variables, *model.optimizer.variables]
-
-
-def resume(folder: Path, asked: dict, epochs: int) -> tuple[Progress, str]:
-    """Return where a training goes on, at its beginning if need be, and a note for the reader.
-
-    Args:
-        folder: of the training.
-        asked: what is to be trained, as `describe_training` gives it.
-        epochs: how many in all.
-
-    Raises:
-        CovidLungsError: the folder cannot be read or written to, the training was begun on a
-            machine of another kind, or it has to begin anew with a network that has been trained.
-    """
-    _make_room(folder)
-    path = shown(folder / STATE)
-    try:
-        found, note = read_progress(folder), ""
-    except ValueError:
-        found, note = None, f"{path} is damaged: the training begins anew."
-    if found:
-        differences = find_differences(asked, found.fingerprint)
-        differences += ["fewer epochs"] if len(found.rows) > epochs else []
-        if not differences:
-            return found, f"{path}: going on after epoch {len(found.rows)}." if found.rows else ""
-        if found.rows and MACHINE.issuperset(differences):
-            there = ", ".join(
-                f"{name} {found.fingerprint.get(name)}, here {asked[name]}" for name in differences
-            )
-            raise CovidLungsError(
-                f"{path}: {len(found.rows)} epochs of this training were done on another machine "
-                f"({there}). Go on on one like it, or delete that file to begin anew here."
-            )
-        note = f"{path} is of another training ({', '.join(differences)}): this one begins anew."
-    if asked["first weights"] is None:
-        raise CovidLungsError(
-            f"{shown(folder)}: the training has to begin anew, and this network has been trained "
-            "already. Run the notebook from its top, so that the network is built again."
-        )
-    return Progress(asked), note
-
-
-def _make_room(folder: Path) -> None:
-    """Make the folder of the state, and remove what killed trainings left half-written."""
-    with refusing(folder / STATE):
-        (folder / STATE).parent.mkdir(exist_ok=True)
-        for partial in (folder / STATE).parent.glob(f"{PARTIAL}*"):
-            shutil.rmtree(partial, ignore_errors=True)
 
 
 def read_progress(folder: Path) -> Progress | None:
@@ -141,18 +97,151 @@ def read_progress(folder: Path) -> Progress | None:
     path = folder / STATE
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            told = json.loads(str(arrays["told"]))
+            facts = json.loads(str(arrays["facts"]))
             parts = {
                 name: [arrays[f"{name}-{number}"] for number in range(count)]
-                for name, count in told.pop("counts").items()
+                for name, count in facts.pop("counts").items()
             }
-        return Progress(**told, **parts)
+        return Progress(**facts, **parts)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise CovidLungsError(
-            f"{shown(path)}: cannot be read ({error.strerror}). Reconnect the drive that it is on "
-            "or mend the permissions, and run again; or delete it to train anew."
+            f"{shown(path)}: cannot be read ({error.strerror}). Reconnect its drive or mend the "
+            "permissions, and run again; or delete it to train anew."
         ) from error
-    except DAMAGES as error:
+    except Exception as error:  # NumPy, zipfile and json raise many kinds
         raise ValueError(f"{shown(path)} is damaged") from error
+
+
+def resume(folder: Path, asked: dict, epochs: int) -> tuple[Progress, str]:
+    """Return where a training continues, or its beginning, and a note for the reader.
+
+    `asked` is what `describe_training` returns, `epochs` counts those done before, too.
+
+    Raises:
+        CovidLungsError: the folder cannot be read or written to, the training was begun on a
+            machine of another kind, or it must begin anew with a network that has been trained.
+    """
+    _prepare(folder / STATE)
+    path = shown(folder / STATE)
+    try:
+        found, note = read_progress(folder), ""
+    except ValueError:
+        found, note = None, f"{path} is damaged: the training begins anew."
+    if found:
+        differences = find_differences(asked, found.fingerprint)
+        differences += ["fewer epochs"] if len(found.rows) > epochs else []
+        if not differences:
+            return found, f"{path}: continuing after epoch {len(found.rows)}." if found.rows else ""
+        if found.rows and MACHINE.issuperset(differences):
+            raise _refuse_machine(path, found, asked, differences)
+        note = f"{path} is of another training ({', '.join(differences)}): this one begins anew."
+    if asked["first weights"] is None:
+        raise CovidLungsError(
+            f"{shown(folder)}: the training must begin anew, but this network has been trained "
+            "already. Run the notebook from its top, so that the network is built again."
+        )
+    return Progress(asked), note
+
+
+def _prepare(state: Path) -> None:
+    """Make the folder of a state, and remove what killed trainings left half-written there."""
+    with refusing(state):
+        state.parent.mkdir(exist_ok=True)
+        for partial in state.parent.glob(f"{PARTIAL}*"):
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _refuse_machine(
+    path: str, found: Progress, asked: dict, differences: list[str]
+) -> CovidLungsError:
+    """Return the error for epochs of another machine, which may have taken hours."""
+    there = [f"{name} {found.fingerprint.get(name)}, here {asked[name]}" for name in differences]
+    return CovidLungsError(
+        f"{path}: {len(found.rows)} epochs of this training were done on another machine "
+        f"({', '.join(there)}). Continue on a similar machine, or delete that file to begin anew "
+        "here."
+    )
+
+
+def describe_training(
+    model: keras.Model, training: Batches, validation: Batches
+) -> dict[str, str | int | None]:
+    """Return all that decides a training but the number of epochs: equal trainings, equal values.
+
+    `first weights` is None for a network that has been trained: they are no longer known.
+    """
+    untrained = int(model.optimizer.iterations) == 0
+    network = keras.saving.serialize_keras_object(model)
+    learning = network.pop("compile_config")
+    code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in CODE)
+    backend = keras.backend.backend()
+    return {
+        "network": _hash_config(network),
+        "first weights": hash_arrays(read_variables(model.variables)) if untrained else None,
+        "loss and optimizer": _hash_config(learning),
+        **{f"training {name}": value for name, value in _describe(training).items()},
+        **{f"validation {name}": value for name, value in _describe(validation).items()},
+        "code": hashlib.sha256(code).hexdigest(),
+        "precision": ", ".join(sorted({layer.dtype_policy.name for layer in model.layers})),
+        "backend": f"{backend} {sys.modules[backend].__version__}, keras {keras.__version__}",
+        "compiled by XLA": int(bool(model.jit_compile)),
+    }
+
+
+def find_differences(asked: dict, kept: dict) -> list[str]:
+    """Return the names in which two trainings differ; an unknown value of `asked` fits any."""
+    names = [*asked, *(name for name in kept if name not in asked)]
+    unknown = [name for name in names if asked.get(name, "") is None]
+    return [name for name in names if name not in unknown and asked.get(name) != kept.get(name)]
+
+
+def read_variables(variables: Iterable[keras.Variable]) -> list[np.ndarray]:
+    """Return the values of variables."""
+    return [variable.numpy() for variable in variables]
+
+
+def hash_arrays(arrays: Iterable[np.ndarray]) -> str:
+    """Return a hash that changes with any value, shape or type in these arrays."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(f"{array.dtype} {array.shape} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _describe(batches: Batches) -> dict[str, str | int | None]:
+    """Return what decides which batches come when."""
+    blocks = np.array_split(batches.rows, max(1, len(batches.rows) // BLOCK))
+    contents = (array[rows] for rows in blocks for array in (batches.images, batches.targets))
+    return {
+        "X-rays": hash_arrays(chain([batches.rows], contents)),
+        "batch size": batches.batch_size,
+        "seed": batches.shuffle_seed,
+        "augmentation": str(batches.strength),
+    }
+
+
+def _hash_config(config: dict) -> str:
+    """Return a hash of a configuration that Keras made, without names and precision.
+
+    Keras numbers layers and optimizers throughout a process, so each name is replaced by the
+    number of its first mention. Precision is the machine's choice.
+    """
+    names = {}
+
+    def rename(part):
+        if isinstance(part, dict):
+            inner = part.get("config")
+            if part.get("class_name") == "DTypePolicy":
+                return None
+            if isinstance(inner, dict):
+                names.setdefault(inner.get("name"), f"part {len(names)}")
+            return {key: rename(value) for key, value in part.items()}
+        if isinstance(part, list | tuple):
+            return [rename(value) for value in part]
+        return names.get(part, part) if isinstance(part, str) else part
+
+    text = json.dumps(rename(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

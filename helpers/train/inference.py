@@ -1,4 +1,4 @@
-"""Evaluation: what the networks answer on whole splits, and how that is kept."""
+"""Inference: what a network predicts for many X-rays, and how the tables are written."""
 
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -21,11 +21,11 @@ PIXELS_A_BATCH = 16 * 128 * 128  # bounds the memory of a prediction, whatever t
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     """Return a model's probabilities for uint8 X-rays (N, height, width), the last axis dropped.
 
-    All answers are in memory at once: where these are masks of many X-rays, use `predict_each`.
+    All of them are in memory at once: for the masks of many X-rays use `predict_each`.
     """
     probabilities = np.empty((len(images), *model.output_shape[1:-1]), dtype="float32")
-    for row, answer in enumerate(predict_each(model, images)):
-        probabilities[row] = answer
+    for row, probability in enumerate(predict_each(model, images)):
+        probabilities[row] = probability
     return probabilities
 
 
@@ -34,8 +34,8 @@ def predict_each(
 ) -> Iterator[np.ndarray]:
     """Yield what `predict` returns, X-ray by X-ray; a batch is predicted when it is needed.
 
-    Only one batch at a time is scaled to float32, the smaller the larger the X-rays are, so that
-    the array may be larger than memory. Several threads may ask one model.
+    Only one batch at a time is scaled to float32, so that the array may be larger than memory.
+    Several threads may use one model.
 
     Args:
         model: the network.
@@ -45,12 +45,12 @@ def predict_each(
     rows = np.arange(len(images)) if rows is None else rows
     for batch in in_blocks(rows, fit_batch(images)):
         with _TURN:
-            answers = model.predict_on_batch(scale(images[batch]))[..., 0]
-        yield from answers.astype("float32", copy=False)
+            probabilities = model.predict_on_batch(scale(images[batch]))[..., 0]
+        yield from probabilities.astype("float32", copy=False)
 
 
 def fit_batch(images: np.ndarray) -> int:
-    """Return how many X-rays, (N, height, width), a network looks at together."""
+    """Return how many of the X-rays (N, height, width) a network predicts together."""
     return max(1, PIXELS_A_BATCH // (images.shape[1] * images.shape[2]))
 
 

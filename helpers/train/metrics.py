@@ -1,8 +1,8 @@
 """Metrics: IoU, Dice coefficient and Dice loss, of masks and of probabilities.
 
 All take masks of shape (N, height, width, 1) and return one value an image, shape (N,), computed
-in float32 on any Keras backend. `true` holds zeros and ones. `predicted` holds zeros and ones for
-the thresholded scores, probabilities for the soft ones; `threshold` makes the one of the other.
+in float32 on any Keras backend. `true` and `predicted` hold zeros and ones; `probabilities` become
+such a mask by `threshold`.
 """
 
 from helpers.train.backend import keras
@@ -60,8 +60,8 @@ def dice_loss(true, probabilities):
 def dice_and_cross_entropy(true, probabilities):
     """Return Dice loss plus the mean binary cross-entropy of the pixels.
 
-    The one sees the whole lung and not the background, the other each pixel alike; together they
-    are the commonest loss in segmenting medical images (Isensee et al., nnU-Net, 2021).
+    Dice loss sees the whole lung and not the background, cross-entropy every pixel alike. Together
+    they are the usual loss for medical images (Isensee et al., nnU-Net, 2021).
     """
     probabilities = ops.cast(probabilities, "float32")
     crossed = keras.losses.binary_crossentropy(ops.cast(true, "float32"), probabilities)

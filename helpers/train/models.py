@@ -33,10 +33,10 @@ def _build_original(settings: DetectionSettings) -> keras.Sequential:
 
 
 def _build_pooled(settings: DetectionSettings) -> keras.Model:
-    """Return a CNN that judges the mean of what its filters find, wherever they find it.
+    """Return a CNN that judges the mean of each feature over the X-ray (Lin et al. 2014).
 
     Each block is two convolutions of 3x3 filters, each normalised and rectified, and max pooling
-    by two. With no weight for any place there is less to learn by heart (Lin et al. 2014).
+    by two. Without weights for single places the network can memorise less.
     """
     inputs = keras.Input((settings.image_size, settings.image_size, 1), name="xray")
     features = _standardise(inputs) if settings.standardised else inputs
@@ -51,9 +51,9 @@ def build_unet(settings: SegmentationSettings) -> keras.Model:
     """Return a U-Net (Ronneberger et al. 2015) with batch normalisation: lung or not, each pixel.
 
     Going down, each level convolves and halves the image; going up, each level doubles it and
-    joins what the same level saw on the way down. The bottom has twice the last level's filters.
-    With a `patch`, a first convolution makes one of so many pixels a side, and the last layer
-    makes as many of one again, in between all is so much smaller and faster.
+    joins the features of the same level on the way down. The bottom has twice the last level's
+    filters. A strided convolution shrinks the input `patch`-fold, so that all between is faster;
+    bilinear upsampling restores its size.
 
     Returns:
         float32 (N, image_size, image_size, 1) in 0..1 -> float32 of the same shape in 0..1.
@@ -76,21 +76,19 @@ def build_unet(settings: SegmentationSettings) -> keras.Model:
     features = layers.Conv2D(1, 1)(features)
     if settings.patch > 1:
         features = layers.UpSampling2D(settings.patch, interpolation="bilinear")(features)
-    # In 32 bits whatever came before: near 0 and 1 sixteen are too few.
+    # Always in 32 bits: near 0 and 1, 16 are too few.
     outputs = layers.Activation("sigmoid", dtype="float32", name="lung_probability")(features)
     return keras.Model(inputs, outputs, name="unet")
 
 
 def look_twice(model: keras.Model) -> keras.Model:
-    """Return a network that looks at each X-ray and at its mirror image, and takes the mean.
+    """Return a network that averages what a U-Net predicts for an X-ray and its mirror image.
 
     Chests are nearly symmetric: what one look misses, the other may see. It takes twice the time.
-
-    Args:
-        model: a U-Net; its weights are shared, not copied.
+    The weights are shared with the U-Net.
     """
     inputs = keras.Input(model.input_shape[1:], name="xray")
-    # Anew, without the loss that it was compiled with: a loaded network must not ask for that.
+    # A new model without the loss, which a loaded network must not ask for.
     look = keras.Model(model.input, model.output, name=model.name)
     mirrored = keras.ops.flip(look(keras.ops.flip(inputs, axis=2)), axis=2)
     outputs = layers.Average(dtype="float32", name="mean_probability")([look(inputs), mirrored])
@@ -98,7 +96,7 @@ def look_twice(model: keras.Model) -> keras.Model:
 
 
 def _standardise(xrays):
-    """Return each X-ray with the mean 0 and the variance 1 over its pixels; nothing is learnt."""
+    """Return each X-ray with mean 0 and variance 1 over its pixels; nothing is learnt."""
     return layers.LayerNormalization(
         axis=(1, 2, 3), epsilon=1e-5, center=False, scale=False, name="standardised"
     )(xrays)
@@ -111,7 +109,7 @@ def _convolve_twice(features, filters: int):
 
 def _convolve(features, filters: int, width: int, stride: int = 1):
     """Return features after a convolution, normalised and rectified."""
-    # The normalisation that follows has a bias of its own.
+    # No bias: the normalisation that follows has its own.
     convolution = layers.Conv2D(filters, width, strides=stride, padding="same", use_bias=False)
     # Keras' own 0.99 needs thousands of steps before its running means can be trusted.
     normalisation = layers.BatchNormalization(momentum=0.9)

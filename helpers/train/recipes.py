@@ -19,9 +19,9 @@ class Settings:
         epochs: passes over the training split.
         batch_size: X-rays a step.
         learning_rate: of Adam.
-        standardised: whether each X-ray's grey values are brought to mean 0 and variance 1.
+        standardised: whether each X-ray is scaled to mean 0 and variance 1.
         augmentation: a name in `augmentation.STRENGTHS`, or `none`.
-        schedule: `constant`, or `cosine`: up for the first tenth of the steps, then down to 0.
+        schedule: `constant`, or `cosine`: rises for a tenth of the steps, then falls to 0.
     """
 
     image_size: int
@@ -37,8 +37,8 @@ class Settings:
         """Return these settings with changes; None means: as the recipe says.
 
         Raises:
-            CovidLungsError: a value is not a whole number above zero, or the images are so small
-                that nothing is left of them after the network's poolings.
+            CovidLungsError: a value is not a whole number above zero, or the network cannot take
+                that image size.
         """
         given = {name: value for name, value in changes.items() if value is not None}
         for name, value in given.items():
@@ -71,8 +71,8 @@ class DetectionSettings(Settings):
     """The numbers of the detector's training.
 
     Attributes:
-        pooled: whether the mean of each feature over the picture is judged, with normalised
-            convolutions before it, instead of every place of the picture by itself.
+        pooled: whether normalised convolutions and the mean of each feature over the X-ray are
+            used, instead of a weight for every place.
     """
 
     pooled: bool = False
@@ -83,11 +83,11 @@ class SegmentationSettings(Settings):
     """The numbers of the U-Net's training.
 
     Attributes:
-        patch: pixels a side that the first convolution makes one of, and the last step one again.
+        patch: factor by which the first convolution shrinks the X-ray.
         cross_entropy: whether binary cross-entropy is added to the Dice loss.
         look_twice: whether the trained network also sees each X-ray's mirror image.
-        mixed_precision: whether to calculate in 16 bits where the machine does that faster.
-        compiled: whether XLA may compile the steps, which takes longer than short trainings gain.
+        mixed_precision: whether to calculate in 16 bits where the machine is faster with them.
+        compiled: whether XLA may compile the steps; short trainings would not gain from it.
     """
 
     patch: int = 1
@@ -102,21 +102,24 @@ class SegmentationSettings(Settings):
         return self.patch * super().coarsest_pixel
 
 
+SHORTCUTS = DetectionSettings(
+    image_size=96,
+    filters=(8, 16, 32),
+    epochs=12,
+    batch_size=8,
+    learning_rate=3e-3,
+    schedule="cosine",
+    pooled=True,  # sees a step of brightness that a weight for every place does not
+)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Settings for the detector, for the segmenter, and for the detector on views of X-rays."""
 
     detection: DetectionSettings
     segmentation: SegmentationSettings
-    shortcuts: DetectionSettings = DetectionSettings(
-        image_size=96,
-        filters=(8, 16, 32),
-        epochs=12,
-        batch_size=8,
-        learning_rate=3e-3,
-        schedule="cosine",
-        pooled=True,  # sees a step of brightness that a weight for every place does not
-    )
+    shortcuts: DetectionSettings = SHORTCUTS
 
 
 RECIPES = {
@@ -128,15 +131,7 @@ RECIPES = {
         segmentation=SegmentationSettings(
             image_size=128, filters=(8, 16, 32, 64), epochs=5, batch_size=4, learning_rate=2e-3
         ),
-        shortcuts=DetectionSettings(
-            image_size=64,
-            filters=(8, 16, 32),
-            epochs=8,
-            batch_size=8,
-            learning_rate=3e-3,
-            schedule="cosine",
-            pooled=True,
-        ),
+        shortcuts=replace(SHORTCUTS, image_size=64, epochs=8),
     ),
     # The work that this project reproduces; it names no learning rate for the detector: Adam's own.
     "original": Recipe(

@@ -1,4 +1,4 @@
-"""Trained: a finished network, its history and the record of what it was trained on."""
+"""Trained: a finished network, its history, and the record of its training."""
 
 import hashlib
 import json
@@ -14,8 +14,14 @@ from helpers.storage.files import refusing, replacing
 from helpers.storage.folders import TRAINING_RECORD as RECORD
 from helpers.storage.folders import shown
 from helpers.train.backend import keras
-from helpers.train.checkpoint import STATE, Progress, read_progress
-from helpers.train.fingerprints import MACHINE, find_differences, hash_arrays
+from helpers.train.checkpoint import (
+    MACHINE,
+    STATE,
+    Progress,
+    find_differences,
+    hash_arrays,
+    read_progress,
+)
 
 NETWORK, HISTORY = "model.keras", "history.csv"
 KINDS = {"epochs": int, "history": str, "weights": str, "fingerprint": dict}  # in the record
@@ -24,8 +30,8 @@ FIGURES = ("predictions.csv", "scores.csv", "metrics.json", "likeness.npz")
 
 CONFIG = "config.json"  # the network's description, in a .keras file
 LARGEST_CONFIG = 2**24  # bytes
-MARKS = {"class_name", "module", "registered_name"}  # of an object, in that description
-# All that the networks of `models` are described by, by Keras' modules.
+MARKS = {"class_name", "module", "registered_name"}  # any of them marks an object in it
+# All objects of which the networks of `models` consist, by Keras' modules.
 PARTS = {
     None: {"__keras_tensor__"},
     "keras": {"DTypePolicy", "Sequential"},
@@ -52,10 +58,10 @@ PARTS = {
 
 
 def keep_trained(model: keras.Model, progress: Progress, folder: Path) -> None:
-    """Put network, history and record in place of an earlier training's, whose figures go with it.
+    """Replace an earlier network, history and record, and remove the scores that belong to them.
 
-    The record comes last and the state goes after it, so that a training killed in between is
-    finished by the next one.
+    The record comes last and the state goes after it, so that the next training finishes what a
+    kill interrupts here.
 
     Raises:
         CovidLungsError: they cannot be written.
@@ -82,19 +88,13 @@ def keep_trained(model: keras.Model, progress: Progress, folder: Path) -> None:
 def recall_trained(
     model: keras.Model, asked: dict, epochs: int, folder: Path
 ) -> tuple[pd.DataFrame | None, str]:
-    """Return the history of a finished training of just this, or None, and a note for the reader.
+    """Return the history of an equal finished training, or None, and a note for the reader.
 
-    The weights of a finished training are left in the model. One that differs only in what the
-    machine decides counts as just this.
-
-    Args:
-        model: a network of the kind that was trained.
-        asked: what is to be trained, as `describe_training` gives it.
-        epochs: how many.
-        folder: of the training.
+    The model gets that training's weights. A training that differs only in what the machine
+    decides counts as equal; `asked` is what `describe_training` returns.
 
     Raises:
-        CovidLungsError: the record cannot be read, or history or network are not those of it.
+        CovidLungsError: the record cannot be read, or history or network do not match it.
     """
     path, record = folder / NETWORK, _read_record(folder)
     if record is None:
@@ -106,7 +106,7 @@ def recall_trained(
             f"{shown(path)} is of another training ({', '.join(differences)}). It stays until this "
             "one is done."
         )
-    history = read_history(folder)
+    history = _read_history(folder / HISTORY, record)
     try:
         weights = load_model(path).get_weights()
     except CovidLungsError as error:
@@ -116,11 +116,11 @@ def recall_trained(
     model.set_weights(weights)
     _clear(folder, record["fingerprint"])
     where = f", on another machine ({', '.join(differences)})" if differences else ""
-    return history, f"{shown(path)} was trained just so before{where}; nothing is left to do."
+    return history, f"{shown(path)}: already trained with these settings{where}; skipped."
 
 
 def _read_record(folder: Path) -> dict | None:
-    """Return what a finished training was, or None where there is none."""
+    """Return the record of a finished training, or None where there is none."""
     path = folder / RECORD
     try:
         record = json.loads(path.read_bytes())
@@ -134,16 +134,10 @@ def _read_record(folder: Path) -> dict | None:
         ) from error
 
 
-def read_history(folder: Path) -> pd.DataFrame:
-    """Return a finished training's history, a row an epoch.
-
-    Raises:
-        CovidLungsError: it is not the one that the training wrote.
-    """
-    path, record = folder / HISTORY, _read_record(folder)
-    if record and (
-        not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != record["history"]
-    ):
+def _read_history(path: Path, record: dict) -> pd.DataFrame:
+    """Return a finished training's history, one row an epoch, if it matches the record."""
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != record["history"]:
         raise _refuse(path)
     # As texts first: older versions of pandas read the last digit wrongly.
     table = pd.read_csv(path, dtype=str).astype(float)
@@ -153,13 +147,13 @@ def read_history(folder: Path) -> pd.DataFrame:
 def _refuse(path: Path) -> CovidLungsError:
     """Return the error for a file that does not belong to its record."""
     return CovidLungsError(
-        f"{shown(path)}: not what the training wrote that {RECORD} tells of. Restore it, or delete "
+        f"{shown(path)}: does not match {RECORD}. Restore it, or delete "
         f"{shown(path.parent / RECORD)} to train anew."
     )
 
 
 def _clear(folder: Path, fingerprint: dict) -> None:
-    """Remove what a training left that was killed between its last file and its end."""
+    """Remove the state of a finished training that was killed before it did that itself."""
     try:
         left = read_progress(folder)
     except ValueError:
@@ -169,7 +163,7 @@ def _clear(folder: Path, fingerprint: dict) -> None:
 
 
 def replace_model(model: keras.Model, folder: Path) -> None:
-    """Write a network made of the trained one, of equal weights, in its place.
+    """Replace the trained network by one with the same weights, such as `look_twice` makes.
 
     Raises:
         CovidLungsError: it cannot be written; the trained one stays.
@@ -187,7 +181,7 @@ def load_model(path: Path) -> keras.Model:
     """Return a trained network for prediction, from a `.keras` file; no code in it is run.
 
     Raises:
-        CovidLungsError: it is no such file, damaged, or holds what no network of ours does.
+        CovidLungsError: it is no such file, is damaged, or holds parts of no network of ours.
     """
     try:
         fault = _find_fault(path)
@@ -201,27 +195,27 @@ def load_model(path: Path) -> keras.Model:
 
 
 def _find_fault(path: Path) -> str:
-    """Return why a file should not even be given to Keras, or ""."""
+    """Return why Keras must not even open a file, or "".
+
+    Raises:
+        Exception: of many kinds, if it is no archive of a network.
+    """
     if path.suffix != ".keras":
-        return "only .keras files are, since others may hold code"
+        return "other files than .keras may hold code"
     if not path.is_file():
         return "there is no such file"
-    if not zipfile.is_zipfile(path):
-        return "it is cut off, or something else"
     with zipfile.ZipFile(path) as archive:
-        if CONFIG not in archive.namelist():
-            return "it is an archive of something else"
         if archive.getinfo(CONFIG).file_size > LARGEST_CONFIG:
             return "its description is too long"
         for name in _find_strangers(json.loads(archive.read(CONFIG))):
-            return f"it holds {name!r:.50}, which none of the recipes uses and which may be code"
+            return f"it holds {name!r:.50}, which no recipe uses and which may be code"
     return ""
 
 
 def _find_strangers(part) -> Iterator[str]:
-    """Yield the names of what a network's description asks for and none of ours does.
+    """Yield the names of all objects in a network's description that are not in PARTS.
 
-    Keras' `safe_mode` lets some code pass, and can be switched off for a whole process.
+    Keras' `safe_mode` is not enough: it lets some code pass, and any code can switch it off.
     """
     if isinstance(part, dict):
         if not MARKS.isdisjoint(part) and not _is_ours(part):
@@ -233,6 +227,6 @@ def _find_strangers(part) -> Iterator[str]:
 
 
 def _is_ours(described: dict) -> bool:
-    """Return whether an object is one of PARTS; a name of its own would lead to another class."""
+    """Return whether an object is one of PARTS; a registered name would lead to another class."""
     name, other = described.get("class_name"), described.get("registered_name")
     return name in PARTS.get(described.get("module"), ()) and other in (None, name)

@@ -23,7 +23,7 @@ from helpers.evaluate import segmentation
 from helpers.evaluate.intervals import Estimate, estimate_mean
 from helpers.split.splits import read_split
 from helpers.storage.folders import find_trained
-from helpers.train import inference, models, precision, training
+from helpers.train import backend, inference, models, training
 from helpers.train.batches import Batches
 from helpers.train.recipes import SegmentationSettings
 from tests.benchmarks.segmentation import PLAIN
@@ -36,7 +36,7 @@ def score_plain(
 ) -> pd.DataFrame:
     """Train the plain network and return its scores on the test split."""
     training.make_reproducible(seed)
-    precision.use_fastest(settings, precision.look_at_machine())
+    backend.use_fastest(settings, backend.look_at_machine())
     xrays = arrays.prepare_images(data_set, split, settings.image_size)
     masks = arrays.prepare_masks(data_set, split, settings.image_size)
     rows = {n: np.flatnonzero(split["split"] == n) for n in ("train", "validation", "test")}

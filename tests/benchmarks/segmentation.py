@@ -20,7 +20,7 @@ from helpers.data.sources import DataSet, find_data
 from helpers.evaluate import segmentation
 from helpers.split.index import build_index
 from helpers.split.splits import assign_splits
-from helpers.train import inference, models, precision, training
+from helpers.train import backend, inference, models, training
 from helpers.train.batches import Batches
 from helpers.train.recipes import SegmentationSettings, find_recipe
 
@@ -42,7 +42,7 @@ def time_to_goal(
 ) -> float:
     """Return the seconds of training until the validation split reaches the goal, or infinity."""
     training.make_reproducible(seed)
-    precision.use_fastest(settings, precision.look_at_machine())
+    backend.use_fastest(settings, backend.look_at_machine())
     xrays = arrays.prepare_images(data_set, split, settings.image_size)
     masks = arrays.prepare_masks(data_set, split, settings.image_size)
     rows = {name: np.flatnonzero(split["split"] == name) for name in ("train", "validation")}

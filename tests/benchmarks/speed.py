@@ -10,7 +10,7 @@ import numpy as np
 
 from helpers.data.images import resize_image, resize_mask
 from helpers.data.synthetic import draw_xray
-from helpers.train import inference, models, precision, training
+from helpers.train import backend, inference, models, training
 from helpers.train.backend import keras
 from helpers.train.batches import Batches
 from helpers.train.recipes import SegmentationSettings, find_recipe
@@ -62,7 +62,7 @@ def main() -> None:
     best = find_recipe("best").segmentation
     original = find_recipe("original").segmentation.override(image_size=best.image_size)
     training.make_reproducible(0)
-    print("precision:", precision.use_fastest(best, precision.look_at_machine()))
+    print("precision:", backend.use_fastest(best, backend.look_at_machine()))
     drawn = [draw_xray("Normal", seed) for seed in range(XRAYS)]
     size = (best.image_size, best.image_size)
     xrays = np.stack([resize_image(image, size) for image, _ in drawn])

@@ -13,8 +13,8 @@ from helpers.data.decoding import BadImageError, decode
 from helpers.data.depths import DEPTHS, find_depth
 from helpers.data.dicom import LARGEST
 from helpers.data.images import read_mask, read_xray
-from helpers.predict.inputs import find_xrays
-from helpers.predict.uploads import take_xray
+from helpers.predict.files import find_xrays
+from helpers.predict.one_xray import take_xray
 from tests.support.builders import png, png_chunk, refused, write_image
 from tests.support.picture_files import exif, jpeg, smooth, tiff
 

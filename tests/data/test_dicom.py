@@ -21,7 +21,7 @@ from helpers.data.dicom import DicomError, read_dicom
 from helpers.data.images import fingerprint, read_mask, read_xray
 from helpers.data.sources import DataSet
 from helpers.data.synthetic import draw_xray
-from helpers.predict.inputs import find_xrays
+from helpers.predict.files import find_xrays
 from helpers.predict.prediction import predict_files
 from helpers.run.command import main
 from tests.support.builders import refused, write_image

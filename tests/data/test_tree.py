@@ -8,7 +8,7 @@ import pytest
 from helpers.audit.recall import describe_files
 from helpers.data.sources import find_data
 from helpers.data.tree import walk
-from helpers.predict.inputs import find_xrays
+from helpers.predict.files import find_xrays
 from tests.support.builders import make_data_set, refused, xray
 
 LITTER = [

@@ -122,11 +122,6 @@ def test_distances_do_not_depend_on_what_is_measured_together(known, strangers, 
     np.testing.assert_allclose(one_by_one, at_once, atol=1e-6)
 
 
-def test_limits_learnt_in_blocks_are_those_learnt_at_once(known, xrays, monkeypatch):
-    monkeypatch.setattr("helpers.predict.novelty.BLOCK", 7)
-    assert learn(xrays)[1:] == pytest.approx(known[1:], abs=1e-9)
-
-
 def test_few_of_the_training_xrays_are_beyond_the_first_limit_and_none_beyond_the_second():
     known = Likeness(np.zeros((1, 512), np.float16), 0.5, 0.6)
     reasons = why_unlike(known, np.array([0.4, 0.5, 0.55, 0.6, 0.61]))

@@ -1,4 +1,6 @@
-import json
+import sys
+from datetime import UTC, datetime
+from types import ModuleType
 
 import cv2
 import keras
@@ -6,18 +8,28 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.data.images import resize_mask
+from helpers.data.images import read_xray, resize_mask
 from helpers.evaluate.detection import detection_metrics
 from helpers.evaluate.grad_cam import energy_in_lungs
 from helpers.evaluate.intervals import estimate_share
-from helpers.evaluate.metrics_file import write_metrics
+from helpers.evaluate.metrics_file import read_metrics, write_metrics
+from helpers.predict import one_xray
 from helpers.predict.novelty import learn_likeness, write_likeness
-from helpers.predict.one_xray import describe_heat, describe_probability, look_for_heat, read_by
+from helpers.predict.one_xray import (
+    DRAWN,
+    YOURS,
+    describe_heat,
+    describe_probability,
+    look_for_heat,
+    offer_upload,
+    read_by,
+    take_xray,
+)
 from helpers.predict.prediction import predict_files
 from helpers.train.inference import write_table
 from helpers.train.models import build_detector
 from helpers.train.recipes import DetectionSettings
-from tests.support.builders import refused
+from tests.support.builders import refused, write_image, xray
 
 BRIGHT, DARK = 200, 40
 
@@ -108,8 +120,13 @@ def test_a_probability_is_what_it_meant_for_the_test_xrays(run):
     write_tested(run, [0.85, 0.88, 0.81, 0.85, 0.15], [1, 1, 1, 0, 0], "test")
     said = describe_probability(run, 0.86)
     # Half of the validation split is wrong: the hottest temperature brings all near 0.5.
-    assert said.startswith("The network says 0.86; at the temperature 10.00, fitted on the run's")
-    assert "that is 0.55. (On its test split that did not help: " in said
+    assert said.startswith("The network predicts 0.86; at the temperature 10.00, fitted on the")
+    before, after = (
+        read_metrics(run / "detection")[name]["value"]
+        for name in ("calibration_error", "calibration_error_scaled")
+    )
+    errors = f"{before:.3f} without the temperature, {after:.3f} with it.)"
+    assert f"that is 0.55. (Calibration error on the test split: {errors}" in said
     assert "Of the 4 test X-rays that got 0.5 to 0.6, 3 were COVID: a share of 0.75 [" in said
     assert said.endswith("Of all 5 test X-rays, 60% were.")
 
@@ -119,41 +136,6 @@ def test_the_xrays_of_one_patient_count_as_one(run):
     write_tested(run, [0.85] * 4 + [0.15], labels, "test", groups=["a"] * 4 + ["b"])
     one = estimate_share(pd.Series([True]), pd.Series(["a"]))
     assert f"4 were COVID: a share of {one.text(2)}" in describe_probability(run, 0.86)
-
-
-def test_a_temperature_that_did_not_help_is_said_so(run):
-    write_tested(run, [0.99] * 3 + [0.01] * 3, [1] * 3 + [0] * 3, "test")
-    said = describe_probability(run, 0.9)
-    assert "(On its test split that did not help: the calibration error was 0.010 without" in said
-    write_tested(run, [0.99, 0.99, 0.01, 0.01], [1, 0, 1, 0], "test")
-    assert "did not help" not in describe_probability(run, 0.9)
-
-
-@pytest.mark.parametrize(
-    ("temperature", "before", "after", "doubted"),
-    [
-        (1.0, 0.032, 0.032, False),
-        (1.004, 0.0316, 0.0399, False),
-        (1.3, 0.03151, 0.03249, False),
-        (0.8, 0.0324, 0.0326, True),
-        (1.3, 0.05, 0.04, False),
-        (1.006, 0.03, 0.04, True),
-    ],
-)
-def test_a_temperature_is_doubted_only_where_a_reader_sees_a_difference(
-    run, temperature, before, after, doubted
-):
-    write_tested(run, [0.8, 0.9, 0.1, 0.2], [1, 1, 0, 0], "test")
-    path = run / "detection" / "metrics.json"
-    figures = json.loads(path.read_text())
-    names = ("temperature", "calibration_error", "calibration_error_scaled")
-    for name, value in zip(names, (temperature, before, after), strict=True):
-        figures[name]["value"] = value
-    path.write_text(json.dumps(figures))
-    said = describe_probability(run, 0.9)
-    assert ("did not help" in said) == doubted
-    if doubted:
-        assert f"was {before:.3f} without it, {after:.3f} with it.)" in said
 
 
 def test_no_heat_has_no_share():
@@ -183,3 +165,79 @@ def test_the_heat_and_its_share_in_the_lungs(run):
     assert heat.shape == (24, 24)
     mask = resize_mask(reading.mask, (24, 24))
     np.testing.assert_equal(share, energy_in_lungs(heat[None], mask[None]).item())
+
+
+def pixels(content: bytes, folder) -> np.ndarray:
+    (folder / "taken").write_bytes(content)
+    return read_xray(folder / "taken")
+
+
+@pytest.fixture
+def colab(monkeypatch):
+    """Pretend to be in Colab, with a window that gives what the test says."""
+    given = {}
+    package, files = ModuleType("google.colab"), ModuleType("google.colab.files")
+    files.upload = lambda: dict(given)
+    package.files = files
+    monkeypatch.setitem(sys.modules, "google.colab", package)
+    monkeypatch.setitem(sys.modules, "google.colab.files", files)
+    return given
+
+
+def test_a_path_comes_first_and_shows_no_button(tmp_path, capsys):
+    path = write_image(tmp_path / "a.png", xray(1))
+    assert offer_upload(str(path)) is None
+    content, label = take_xray(str(path), None, 7)
+    np.testing.assert_array_equal(pixels(content, tmp_path), xray(1))
+    assert label == YOURS
+    assert capsys.readouterr().out == ""
+
+
+def test_a_path_that_is_none_is_refused(tmp_path):
+    with refused("nowhere.png", "cannot be read (No such file", "nothing to upload one"):
+        take_xray(str(tmp_path / "nowhere.png"), None, 7)
+
+
+def test_the_button_of_jupyter_gives_the_file(tmp_path, capsys):
+    upload = offer_upload("")
+    content = write_image(tmp_path / "a.png", xray(2)).read_bytes()
+    given = {"name": "Jane Doe.png", "type": "image/png", "size": len(content)}
+    given |= {"content": memoryview(content), "last_modified": datetime.now(UTC)}
+    upload.value = (given,)
+    assert take_xray("", upload, 7) == (content, YOURS)
+    assert "FileUpload" in capsys.readouterr().out  # as it shows itself outside a browser
+
+
+def test_without_a_file_an_xray_is_drawn_by_the_seed(tmp_path):
+    drawn = [take_xray("", None, seed) for seed in (7, 7, 8)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    assert drawn[0][1] == DRAWN
+    assert "synthetic" in DRAWN
+    assert pixels(drawn[0][0], tmp_path).shape == (299, 299)
+    assert take_xray("", offer_upload(""), 7) == drawn[0], "a button that nobody pressed"
+
+
+def test_without_the_extra_the_message_names_it(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "ipywidgets", None)
+    assert offer_upload("") is None
+    assert "--extra jupyter" in capsys.readouterr().out
+
+
+def test_colab_asks_for_a_file(colab):
+    assert offer_upload("") is None
+    colab["a.dcm"] = b"content"
+    assert take_xray("", None, 7) == (b"content", YOURS)
+
+
+def test_colab_goes_on_without_a_file(colab, monkeypatch):
+    assert take_xray("", None, 7)[1] == DRAWN
+
+    def fail():
+        raise OSError("no window")
+
+    monkeypatch.setattr(sys.modules["google.colab.files"], "upload", fail)
+    assert take_xray("", None, 7)[1] == DRAWN
+    monkeypatch.delattr(sys.modules["google.colab"], "files")
+    monkeypatch.delitem(sys.modules, "google.colab.files")
+    assert one_xray.in_colab()
+    assert take_xray("", None, 7)[1] == DRAWN

@@ -4,7 +4,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import pytest
+
+from helpers.train.backend import Machine, compiles, look_at_machine, use_fastest
+from helpers.train.recipes import RECIPES
+
+BEST, DEMO = RECIPES["best"].segmentation, RECIPES["demo"].segmentation
+PLAIN = Machine(None, frozenset({"avx2", "fma", "f16c"}))
+AMX = Machine(None, frozenset({"avx2", "amx_bf16"}))
+AVX512 = Machine(None, frozenset({"avx512f", "avx512_bf16"}))
+T4, A100 = Machine(7.5, frozenset()), Machine(8.0, frozenset())
 
 STEPS = """
 import json, sys
@@ -76,3 +86,42 @@ def test_several_threads_may_ask_one_network(backend):
     differences = run_on(backend, THREADS)
     assert len(differences) == 500
     assert max(differences) == 0
+
+
+@pytest.fixture
+def policy():
+    """Leave Keras as it was."""
+    before = keras.config.dtype_policy()
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.usefixtures("policy")
+@pytest.mark.parametrize(
+    ("settings", "machine", "precision", "compiled"),
+    [
+        (BEST, PLAIN, "float32", True),
+        (BEST, AMX, "mixed_bfloat16", False),
+        (BEST, AVX512, "mixed_bfloat16", False),
+        (BEST, T4, "mixed_float16", "auto"),
+        (BEST, A100, "mixed_bfloat16", "auto"),
+        (DEMO, PLAIN, "float32", False),
+        (DEMO, AMX, "float32", False),
+        (DEMO, A100, "float32", "auto"),
+    ],
+)
+def test_a_machine_calculates_in_what_it_does_fastest(settings, machine, precision, compiled):
+    assert use_fastest(settings, machine) == keras.config.dtype_policy().name == precision
+    assert compiles(settings, machine) == compiled
+
+
+def test_the_device_is_named_in_words():
+    assert PLAIN.device == "processor, since Keras finds no GPU"
+    assert T4._replace(gpu="Tesla T4").device == "GPU, Tesla T4"
+
+
+def test_this_machine_has_what_it_says():
+    machine = look_at_machine()
+    assert machine.capability is None or machine.capability > 3
+    assert bool(machine.gpu) == (machine.capability is not None)
+    assert all(flag == flag.strip() and flag for flag in machine.flags)

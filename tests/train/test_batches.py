@@ -102,13 +102,6 @@ def test_epochs_and_seeds_differ_in_their_order():
     assert tuple(range(COUNT)) not in orders
 
 
-def test_without_seed_the_order_of_the_rows_is_kept():
-    rows = np.array([5, 3, 30, 4])
-    batches = Batches(IMAGES, LABELS, rows, 3)
-    batches.start_epoch(1)
-    assert numbers(batches) == [5, 3, 30, 4]
-
-
 @few
 @given(rows=rows_of_some, size=st.integers(1, 9))
 def test_an_xray_and_its_targets_stay_together(rows, size):
@@ -134,9 +127,3 @@ def test_scale_spans_zero_to_one():
     assert scaled.shape == (1, 256, 1)
     assert scaled.dtype == np.float32
     np.testing.assert_allclose(scaled[0, :, 0], np.arange(256) / 255, atol=1e-7)
-
-
-def test_a_new_set_of_batches_is_at_its_first_epoch():
-    first, second = (Batches(IMAGES, LABELS, np.arange(COUNT), 8, shuffle_seed=3) for _ in "ab")
-    second.start_epoch(0)
-    assert numbers(first) == numbers(second)

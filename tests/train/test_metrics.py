@@ -60,12 +60,6 @@ def test_hand_made_masks(true, predicted, iou, dice):
     assert values(metrics.dice(true, predicted)) == pytest.approx([dice], abs=1e-6)
 
 
-def test_counts_of_hand_made_masks():
-    both = np.concatenate([SQUARE, FULL]), np.concatenate([SHIFTED, CORNER])
-    counts = [values(count).tolist() for count in metrics.count_overlap(*both)]
-    assert counts == [[2, 1], [2, 0], [2, 8]]
-
-
 @few
 @given(true=masks, predicted=masks)
 def test_scores_agree_with_sets_of_pixels(true, predicted):
@@ -92,20 +86,6 @@ def test_soft_dice_agrees_with_plain_python(true, guess):
         shared = math.fsum(p * float(q) for p, q in zip(pixels.flat, chances.flat, strict=True))
         total = int(pixels.sum()) + math.fsum(float(q) for q in chances.flat)
         assert score == pytest.approx((2 * shared + 1) / (total + 1), abs=1e-6)
-
-
-@few
-@given(true=masks, guess=probabilities)
-def test_dice_loss_is_the_rest_of_soft_dice(true, guess):
-    loss = values(metrics.dice_loss(true, guess))
-    np.testing.assert_allclose(loss, 1 - values(metrics.soft_dice(true, guess)), atol=1e-6)
-    assert ((loss >= 0) & (loss < 1)).all()
-
-
-@few
-@given(true=masks)
-def test_the_right_mask_loses_nothing(true):
-    np.testing.assert_allclose(values(metrics.dice_loss(true, true)), 0, atol=1e-6)
 
 
 @few
