@@ -15,7 +15,8 @@ from helpers.evaluate.metrics_file import read_metrics
 from helpers.predict.novelty import read_likeness
 from helpers.predict.outputs import MASKS
 from helpers.predict.prediction import load_networks, predict_files
-from helpers.storage.folders import DETECTOR, SEGMENTER, require
+from helpers.storage.folders import require
+from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.train.trained import load_model
 
 NAME = "xray"  # of the file while it is read; its own name may tell the patient's
@@ -111,7 +112,7 @@ def _doubt_temperature(figures: dict[str, dict]) -> str:
 
 def _read_groups(run_folder: Path) -> pd.Series:
     """Return the group of each X-ray of a run, by its file."""
-    path = require(run_folder / "split.csv", "02_split_data")
+    path = require(run_folder / "split.csv")
     return pd.read_csv(path, dtype=str, keep_default_na=False).set_index("file")["group"]
 
 

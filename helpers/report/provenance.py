@@ -19,14 +19,11 @@ from pathlib import Path
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import write_whole
 from helpers.storage.folders import shown
+from helpers.storage.layout import CHAIN, PROVENANCE, trained_part
 from helpers.train.recipes import find_recipe
 
-STATE = "chain.json"  # in the run folder: of each finished notebook, what it used and made
-FILE = "provenance.json"  # in the run folder
 PACKAGE = "covid-lungs"
 ROOT = Path(__file__).resolve().parents[2]  # a checkout has pyproject.toml here
-# The part of a recipe that a notebook trains by, and of the run folder that it makes.
-TRAINED = {"03": "detection", "04": "segmentation", "06": "shortcuts"}
 CHANGES = ("epochs", "batch_size", "image_size")
 GIBIBYTE = 2**30
 
@@ -46,7 +43,7 @@ def record(run_folder: Path, notebook: str, seconds: float, parameters: dict[str
     Raises:
         CovidLungsError: the file is there but cannot be read.
     """
-    path = run_folder / FILE
+    path = run_folder / PROVENANCE
     content = _read(path)
     environment = describe_environment()
     if environment not in content["environments"]:
@@ -106,7 +103,7 @@ def _without_paths(parameters: dict[str, object]) -> dict[str, object]:
 
 def _settings(notebook: str, parameters: dict[str, object]) -> dict[str, object] | None:
     """Return the numbers that a notebook trained by, None if it trains nothing."""
-    part = TRAINED.get(notebook[:2])
+    part = trained_part(notebook)
     if part is None or not parameters.get("recipe"):
         return None
     settings = getattr(find_recipe(str(parameters["recipe"])), part)
@@ -152,7 +149,7 @@ def find_source(run_folder: Path) -> str:
 def read_state(run_folder: Path) -> dict[str, dict]:
     """Return what a command kept of each finished notebook; nothing if that is damaged."""
     try:
-        state = json.loads((run_folder / STATE).read_text(encoding="utf-8"))
+        state = json.loads((run_folder / CHAIN).read_text(encoding="utf-8"))
         return {
             stem: {"inputs": dict(kept["inputs"]), "made": dict(kept["made"])}
             for stem, kept in state.items()

@@ -15,7 +15,6 @@ from helpers.audit.examination import check_allowed
 from helpers.data.layouts import POSITIVE_CLASS
 from helpers.data.sources import find_data, find_path
 from helpers.report import provenance
-from helpers.report.provenance import TRAINED
 from helpers.run import up_to_date
 from helpers.run.notebooks import Parameter, find_notebooks, read_parameters
 from helpers.split.index import build_index, has_masks
@@ -23,6 +22,7 @@ from helpers.split.splits import check_way, refuse_unpublished
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import clear_partial
 from helpers.storage.folders import cache_root, find_run
+from helpers.storage.layout import find_step, trained_part
 from helpers.storage.locks import hold_run
 from helpers.train.recipes import find_recipe
 
@@ -30,7 +30,6 @@ SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
 # Options of the command itself.
 OPTIONS = ("data", "run", "recipe", "groups", "split", "external", "allow")
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
-NEEDS_COVID, NEEDS_MASKS = ("03", "06"), ("04", "05", "06")
 LARGEST_SEED = 2**31 - 1
 BAR = "{desc}: {bar} {n_fmt} of {total_fmt} notebooks"
 LONGEST_TIMEOUT = 999_999  # seconds, eleven days
@@ -144,7 +143,7 @@ def _say(line: str) -> None:
 def _forget(folder: Path, notebooks: list[Path]) -> None:
     """Let notebooks count as never run, and each training of theirs start anew."""
     for notebook in notebooks:
-        if part := TRAINED.get(notebook.name[:2]):
+        if part := trained_part(notebook.name):
             up_to_date.forget_trainings(folder / part)
     up_to_date.forget(notebooks, folder)
 
@@ -166,7 +165,7 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     parameters = check_parameters(notebooks, request.given)
     changes = {name: parameters.get(name) for name in ("epochs", "batch_size", "image_size")}
     for notebook in notebooks:
-        if part := TRAINED.get(notebook.name[:2]):
+        if part := trained_part(notebook.name):
             getattr(recipe, part).override(**changes)  # refuses what its network cannot take
     if request.split == "published":
         refuse_unpublished(place.split for place in find_data(data).list_files().places)
@@ -245,13 +244,13 @@ def parse_timeout(text: str | None) -> int | None:
 
 def _find_missing(notebook: Path, run_folder: Path) -> str:
     """Return what a notebook needs that the run's X-rays lack; "" where that is not known yet."""
-    index, number = run_folder / "index.csv", notebook.name[:2]
+    index, needs = run_folder / "index.csv", find_step(notebook.name[:2]).needs
     if not index.is_file():
         return ""
     table = pd.read_csv(index, usecols=["class", "mask"], dtype=str, keep_default_na=False)
-    if number in NEEDS_MASKS and not has_masks(table):
+    if "masks" in needs and not has_masks(table):
         return "lung masks, which these X-rays do not have"
     classes = set(table["class"])
-    if number in NEEDS_COVID and not (POSITIVE_CLASS in classes and len(classes) > 1):
+    if "COVID" in needs and not (POSITIVE_CLASS in classes and len(classes) > 1):
         return f"the class {POSITIVE_CLASS} and another"
     return ""

@@ -137,7 +137,8 @@ def audit_data(options: argparse.Namespace) -> int:
 def predict_xrays(options: argparse.Namespace) -> int:
     """Draw the lungs of X-rays and return 1 if one of them could not be decoded."""
     from helpers.predict.inputs import find_xrays
-    from helpers.storage.folders import SEGMENTER, find_trained
+    from helpers.storage.folders import find_trained
+    from helpers.storage.layout import SEGMENTER
 
     run = find_trained(options.run)
     files = find_xrays(options.paths)

@@ -8,59 +8,17 @@ from pathlib import Path
 from helpers.audit.recall import describe_files
 from helpers.data.images import read_xray
 from helpers.data.sources import find_path
-from helpers.report.provenance import STATE, read_state
+from helpers.report.provenance import read_state
 from helpers.run.notebooks import read_code, read_parameters
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import remove, write_whole
-from helpers.storage.folders import SEGMENTER, TRAINING_RECORD, TRAINING_STATE, shown
+from helpers.storage.folders import shown
+from helpers.storage.layout import CHAIN, RECORD, STATE, find_step, list_files
 from helpers.storage.versions import PACKAGE, code_version, used_helpers, used_libraries
 
 # Parameters that name what a notebook reads outside the run folder.
 SOURCES = ("data", "groups", "external")
-# Files of the run folder that each notebook reads.
-READS = {
-    "02": ("index.csv",),
-    "03": ("index.csv", "split.csv"),
-    "04": ("index.csv", "split.csv"),
-    "05": (
-        "index.csv",
-        "split.csv",
-        SEGMENTER,
-        *(f"detection/{name}" for name in ("model.keras", "predictions.csv", "metrics.json")),
-    ),
-    "06": ("index.csv", "split.csv"),
-}
-# Files of the run folder that each notebook makes, besides its figures and itself.
-MAKES = {
-    "01": ("index.csv", "audit.json"),
-    "02": ("split.csv",),
-    "03": tuple(
-        f"detection/{name}"
-        for name in ("model.keras", "history.csv", "predictions.csv", "metrics.json")
-    ),
-    "04": (SEGMENTER, "segmentation/history.csv", "segmentation/likeness.npz"),
-    "05": (
-        "segmentation/scores.csv",
-        "segmentation/metrics.json",
-        *(f"external/{name}" for name in ("predictions.csv", "scores.csv", "metrics.json")),
-    ),
-    "06": tuple(
-        f"shortcuts/{pattern}"
-        for pattern in ("*.*", "*/model.keras", "*/history.csv", "lungs/*/model.keras")
-    ),
-}
-
-REPORT = Path("report.html")  # in the run folder
-REPORT_READS = (
-    "audit.json",
-    "split.csv",
-    "provenance.json",
-    "*/metrics.json",
-    "shortcuts/verdict.json",
-    "figures/*.png",
-    "notebooks/*.ipynb",
-)
-REPORT_MAKES = (REPORT.name, "notebooks/*.html")
+REPORT = Path("report.html")
 
 
 def describe_sources(parameters: dict[str, object]) -> dict[str, str]:
@@ -115,13 +73,14 @@ def describe_inputs(
     if notebook.name[:2] == "01" or "external" in known.keys() & sources.keys():
         decoding = used_libraries(f"import {read_xray.__module__}")
         inputs |= {f"version of {name}": version for name, version in decoding.items()}
-    return inputs | {name: _digest(run_folder / name) for name in READS.get(notebook.name[:2], ())}
+    reads = find_step(notebook.name[:2]).reads
+    return inputs | {name: _digest(run_folder / name) for name in reads}
 
 
 def describe_report(run_folder: Path) -> dict[str, object]:
     """Return what the report follows from, as `describe_inputs` does for a notebook."""
     templates = [path for path in PACKAGE.rglob("*") if path.suffix in (".html", ".css")]
-    read = [path for pattern in REPORT_READS for path in run_folder.glob(pattern)]
+    read = [path for pattern in find_step("report").reads for path in run_folder.glob(pattern)]
     return {
         "code": code_version("helpers.report.report"),  # not imported here: that takes a second
         **{path.relative_to(PACKAGE).as_posix(): _digest(path) for path in templates},
@@ -160,14 +119,12 @@ def record(notebook: Path, run_folder: Path, inputs: dict[str, object]) -> None:
         run_folder: where it read and wrote.
         inputs: as `describe_inputs` returned them before it ran.
     """
-    number = notebook.name[:2]
-    patterns = (*MAKES.get(number, ()), f"figures/{number}_*.png", f"notebooks/{notebook.name}")
-    _keep(notebook, run_folder, inputs, patterns)
+    _keep(notebook, run_folder, inputs, list_files(find_step(notebook.name[:2])))
 
 
 def record_report(run_folder: Path, inputs: dict[str, object]) -> None:
     """Keep what the report was made from, as `describe_report` gave it before, and its pages."""
-    _keep(REPORT, run_folder, inputs, REPORT_MAKES)
+    _keep(REPORT, run_folder, inputs, list_files(find_step("report")))
 
 
 def _keep(path: Path, run_folder: Path, inputs: dict[str, object], patterns: Iterable[str]) -> None:
@@ -194,12 +151,12 @@ def forget_trainings(folder: Path) -> None:
     Raises:
         CovidLungsError: what tells of a training cannot be removed.
     """
-    remove(*folder.rglob(TRAINING_RECORD), *folder.rglob(TRAINING_STATE))
+    remove(*folder.rglob(RECORD), *folder.rglob(STATE))
 
 
 def _write_state(run_folder: Path, state: dict[str, dict]) -> None:
     """Write what is known of each notebook, whole or not at all."""
-    write_whole(run_folder / STATE, json.dumps(state, indent=1) + "\n")
+    write_whole(run_folder / CHAIN, json.dumps(state, indent=1) + "\n")
 
 
 def _digest(path: Path) -> str | None:

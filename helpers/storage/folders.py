@@ -15,13 +15,11 @@ from helpers.storage.colab import (
     on_drive,
 )
 from helpers.storage.errors import CovidLungsError
+from helpers.storage.layout import SEGMENTER, find_writer, list_parts
 
 PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whole yet
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE}
-SEGMENTER, DETECTOR = "segmentation/model.keras", "detection/model.keras"  # below a run folder
-# Below the folder of a training: what it goes on from, and what a finished one was.
-TRAINING_STATE, TRAINING_RECORD = "unfinished/state.npz", "training.json"
 
 
 def project_root() -> Path:
@@ -71,7 +69,7 @@ def find_run(run: str | None, data: str, recipe: str) -> Path:
     name = (run or default_run_name(data, recipe)).rstrip("/")
     try:
         folder = _run_folder(name)
-        for part in ("detection", "segmentation", "shortcuts", "figures", "notebooks"):
+        for part in list_parts():
             (folder / part).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CovidLungsError(
@@ -97,7 +95,7 @@ def find_trained(run: str) -> Path:
     with suppress(OSError, RuntimeError, ValueError):  # no path at all, such as ~nobody
         folder = _run_folder(run.rstrip("/"))
         if run and folder.is_dir():
-            require(folder / SEGMENTER, "04_segment_lungs")
+            require(folder / SEGMENTER)
             return folder
     trained = sorted(path.parents[2].name for path in runs_root().glob(f"*/{SEGMENTER}"))
     choice = (
@@ -114,15 +112,15 @@ def _run_folder(name: str) -> Path:
     return Path(name).expanduser().resolve() if is_path else runs_root() / name
 
 
-def require(path: Path, notebook: str) -> Path:
-    """Return `path`, or say which notebook makes it.
+def require(path: Path) -> Path:
+    """Return the path of a run's file, or say which notebook makes it.
 
     Raises:
         CovidLungsError: the file does not exist.
     """
     if not path.is_file():
         raise CovidLungsError(
-            f"{shown(path)} not found: run {notebook} first, with the same `data`, "
+            f"{shown(path)} not found: run {find_writer(path)} first, with the same `data`, "
             f"`run` and `recipe`.{_where_it_may_be()}"
         )
     return path

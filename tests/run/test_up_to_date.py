@@ -1,5 +1,4 @@
 import os
-import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -8,11 +7,7 @@ from hypothesis import strategies as st
 from helpers.report.provenance import find_source
 from helpers.report.report import write_report
 from helpers.run import up_to_date
-from helpers.run.notebooks import find_notebooks, read_code
 from helpers.run.up_to_date import (
-    MAKES,
-    READS,
-    STATE,
     describe_inputs,
     describe_sources,
     forget,
@@ -20,6 +15,7 @@ from helpers.run.up_to_date import (
     why_stale,
 )
 from helpers.storage import versions
+from helpers.storage.layout import CHAIN, find_step, list_files, list_notebooks
 from tests.support.builders import refused, upgrade, write_notebook
 
 NUMBERS = ("01", "02", "03", "04", "05", "06")
@@ -27,9 +23,8 @@ PARAMETERS = (
     'data: str = "demo"\nrun: str = None\nseed: int = 7\nsize: int = 5\nepochs: int = None\n'
 )
 NEVER = "no result of it is here yet"
-FILES = sorted({name for table in (READS, MAKES) for names in table.values() for name in names})
+FILES = sorted({name for step in list_notebooks() for name in (*step.reads, *list_files(step))})
 FILES = [name for name in FILES if "*" not in name] + [
-    "shortcuts/predictions.csv",
     "shortcuts/whole/model.keras",
     "shortcuts/lungs/fold-1/model.keras",
     "figures/04_curves.png",
@@ -76,13 +71,13 @@ def test_what_has_finished_and_not_changed_is_up_to_date(chain):
 
 
 def test_what_never_finished_is_stale(chain):
-    (chain.run_folder / STATE).unlink()
+    (chain.run_folder / CHAIN).unlink()
     assert chain.stale() == dict.fromkeys(NUMBERS, NEVER)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"01_n": 5}', '{"01_n": {"made": {}}}'])
 def test_a_damaged_record_counts_as_none(chain, text):
-    (chain.run_folder / STATE).write_text(text)
+    (chain.run_folder / CHAIN).write_text(text)
     assert chain.why("01") == NEVER
     chain.finish("01")
     assert chain.why("01") is None
@@ -95,13 +90,13 @@ def test_what_is_forgotten_is_stale_and_nothing_else(chain):
 
 def users(name: str) -> set[str]:
     """Return the notebooks that must be run again when a file of the run folder changes."""
-    readers = {number for number in NUMBERS if name in READS.get(number, ())}
+    readers = {number for number in NUMBERS if name in find_step(number).reads}
     part, _, file = name.partition("/")
     if part in ("figures", "notebooks"):
         return {file[:2]}
     if part == "shortcuts":
         return {"06"}
-    return readers | {number for number in NUMBERS if name in MAKES[number]}
+    return readers | {number for number in NUMBERS if name in list_files(find_step(number))}
 
 
 @settings(
@@ -277,37 +272,6 @@ def test_a_file_that_cannot_be_read_has_a_remedy(chain, monkeypatch):
     monkeypatch.setattr(up_to_date.hashlib, "file_digest", fail)
     with refused("run/index.csv", "cannot be read (Input/output error)", "reconnect the drive"):
         chain.why("03")
-
-
-def test_the_tables_name_what_the_notebooks_read():
-    """Each file that a notebook's code names is in its table."""
-    calls = {
-        "read_index": ("index.csv",),
-        "read_split": ("index.csv", "split.csv"),
-        "headline_table": ("detection/metrics.json",),
-    }
-    for notebook in find_notebooks([], None):
-        code, number = "\n".join(read_code(notebook)), notebook.name[:2]
-        for call, files in calls.items():
-            if re.search(rf"\b{call}\(", code):
-                assert set(files) <= set(READS[number]), notebook.name
-        for part, name in re.findall(r'require\(run_folder / "(\w+)" / "([\w.]+)"', code):
-            assert f"{part}/{name}" in READS[number], notebook.name
-
-
-def test_every_file_of_a_run_is_made_by_one_notebook():
-    from helpers.evaluate.metrics_file import MADE
-
-    made = [name for names in MAKES.values() for name in names]
-    assert len(made) == len(set(made))
-    for name in MADE:
-        if name.startswith("shortcuts/"):
-            assert "shortcuts/*.*" in made
-        elif name in {"provenance.json", "report.html"}:
-            assert name not in made, "the chain itself writes it"
-        elif not name.startswith(("figures/", "notebooks/")):
-            assert name in made
-    assert set(MAKES) == {path.name[:2] for path in find_notebooks([], None)}
 
 
 def test_the_source_that_a_run_was_made_from(chain, tmp_path):

@@ -63,10 +63,10 @@ def drive(monkeypatch, tmp_path):
 def test_a_missing_file_may_be_on_a_drive_that_is_not_mounted(drive):
     path = drive / "MyDrive" / "covid-lungs" / "runs" / "a" / "split.csv"
     with refused("run 02_split_data first", "If it is on Google Drive", "press “Connect"):
-        require(path, "02_split_data")
+        require(path)
     path.parent.mkdir(parents=True)
     with pytest.raises(CovidLungsError, match=r"the same `data`, `run` and `recipe`\.$"):
-        require(path, "02_split_data")
+        require(path)
 
 
 def test_a_full_drive_says_where_to_make_room(drive, tmp_path, monkeypatch):
@@ -143,13 +143,13 @@ def test_a_run_named_with_a_slash_at_its_end_is_that_run(runs):
 
 def test_a_missing_file_names_the_notebook_that_makes_it(runs):
     with refused("runs/a/split.csv", "not found", "run 02_split_data first"):
-        require(runs / "a" / "split.csv", "02_split_data")
+        require(runs / "a" / "split.csv")
 
 
 def test_a_file_that_is_there_is_returned(runs):
     path = find_run("a", "demo", "demo") / "split.csv"
     path.touch()
-    assert require(path, "02_split_data") == path
+    assert require(path) == path
 
 
 def test_paths_in_the_project_are_shown_from_its_root_and_others_whole(tmp_path):

@@ -17,6 +17,7 @@ from helpers.data.images import resize_image, resize_mask
 from helpers.run.up_to_date import forget_trainings
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import PARTIAL
+from helpers.storage.layout import SCORES
 from helpers.storage.locks import hold_training
 from helpers.train import checkpoint as progress_module
 from helpers.train import training
@@ -26,7 +27,6 @@ from helpers.train.fingerprints import describe_training, find_differences
 from helpers.train.models import build_unet, look_twice
 from helpers.train.recipes import SegmentationSettings
 from helpers.train.trained import (
-    FIGURES,
     PARTS,
     load_model,
     read_history,
@@ -256,7 +256,7 @@ def test_a_training_stopped_while_it_is_kept_is_kept_by_the_next(
         assert outcome(folder) == outcome(whole["classifier"])
         names = sorted(path.name for path in folder.iterdir())
         assert names == ["history.csv", "model.keras", "training.json"]
-    assert moments >= len([*FIGURES, "old record", *("model", "history", "record"), "state"])
+    assert moments >= len([*SCORES, "old record", *("model", "history", "record"), "state"])
 
 
 def stop_after(patch: pytest.MonkeyPatch, steps: list, count: int) -> None:
