@@ -85,7 +85,7 @@ def run_chain(request: Request) -> Path:
     clear_partial(cache_root())
     with hold_run(folder):
         if request.force:
-            _forget(folder, notebooks)
+            up_to_date.forget([notebook.stem for notebook in notebooks], folder)
         bar = tqdm(notebooks, f"run {folder.name}", bar_format=BAR, disable=None)
         for notebook in bar:
             if missing := _find_missing(notebook, folder):
@@ -108,7 +108,7 @@ def _bring_up_to_date(
     declared = {name: parameter.default for name, parameter in known.items()}
     own = {name: value for name, value in parameters.items() if name in known}
     inputs = up_to_date.describe_inputs(notebook, folder, own, sources)
-    reason = up_to_date.why_stale(notebook, folder, inputs)
+    reason = up_to_date.why_stale(notebook.stem, folder, inputs)
     if reason is None:
         _say(f"{notebook.stem}: up to date, not run again (--force runs it in any case)")
         return
@@ -119,33 +119,25 @@ def _bring_up_to_date(
     execute(notebook, folder / "notebooks" / notebook.name, own, timeout)
     seconds = time.monotonic() - begun
     provenance.record(folder, notebook.stem, seconds, declared | own)
-    up_to_date.record(notebook, folder, inputs)
+    up_to_date.record(notebook.stem, folder, inputs)
     _say(f"{notebook.stem}: finished in {seconds:.0f} s")
 
 
 def _report(folder: Path) -> None:
     """Write the report if what it shows, its templates or its code have changed since."""
     inputs = up_to_date.describe_report(folder)
-    if up_to_date.why_stale(up_to_date.REPORT, folder, inputs) is None:
+    if up_to_date.why_stale("report", folder, inputs) is None:
         return
     from helpers.report.report import write_report  # here, since it takes a second to import
 
     write_report(folder)
-    up_to_date.record_report(folder, inputs)
+    up_to_date.record("report", folder, inputs)
 
 
 def _say(line: str) -> None:
     """Write a line at once, above the progress bars of a terminal."""
     tqdm.write(line)
     sys.stdout.flush()
-
-
-def _forget(folder: Path, notebooks: list[Path]) -> None:
-    """Let notebooks count as never run, and each training of theirs start anew."""
-    for notebook in notebooks:
-        if part := trained_part(notebook.name):
-            up_to_date.forget_trainings(folder / part)
-    up_to_date.forget(notebooks, folder)
 
 
 def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
@@ -244,7 +236,7 @@ def parse_timeout(text: str | None) -> int | None:
 
 def _find_missing(notebook: Path, run_folder: Path) -> str:
     """Return what a notebook needs that the run's X-rays lack; "" where that is not known yet."""
-    index, needs = run_folder / "index.csv", find_step(notebook.name[:2]).needs
+    index, needs = run_folder / "index.csv", find_step(notebook.name).needs
     if not index.is_file():
         return ""
     table = pd.read_csv(index, usecols=["class", "mask"], dtype=str, keep_default_na=False)

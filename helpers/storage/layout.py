@@ -95,8 +95,9 @@ def list_notebooks() -> list[Step]:
 
 
 def find_step(name: str) -> Step:
-    """Return the row of a command or notebook; a notebook's two-digit number is enough."""
-    return next(step for step in STEPS if name in (step.name, step.name[:2]))
+    """Return the row of a command by its name, or of a notebook by the number that begins it."""
+    start = name[:2] if name[:2].isdigit() else name
+    return next(step for step in STEPS if step.name.startswith(start))
 
 
 def list_files(step: Step) -> list[str]:
@@ -115,7 +116,7 @@ def find_writer(path: Path) -> str:
 
 def trained_part(notebook: str) -> str | None:
     """Return the folder in which a notebook trains, which is also its part of a recipe."""
-    folders = find_step(notebook[:2]).trains
+    folders = find_step(notebook).trains
     return folders[0].partition("/")[0] if folders else None
 
 

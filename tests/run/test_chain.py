@@ -368,9 +368,8 @@ def finished_once(tmp_path_factory):
         patch.setattr("helpers.run.chain._report", lambda folder: None)
         run()
     (folder / "runs" / "a" / "report.html").touch()  # there is nothing to report
-    up_to_date.record_report(
-        folder / "runs" / "a", up_to_date.describe_report(folder / "runs" / "a")
-    )
+    inputs = up_to_date.describe_report(folder / "runs" / "a")
+    up_to_date.record("report", folder / "runs" / "a", inputs)
     return folder
 
 
@@ -478,10 +477,9 @@ def test_what_is_up_to_date_needs_no_papermill(finished, notebooks):
 
 REPORT = chain._report
 TOUCHED = {
-    "its template": lambda package, run: extend(package / "templates" / "report.html"),
-    "its style": lambda package, run: extend(package / "templates" / "style.css"),
-    "its code": lambda package, run: extend(package / "report.py"),
-    "what its code uses": lambda package, run: extend(package / "captions.py"),
+    "its template": lambda package, run: extend(package / "report" / "templates" / "report.html"),
+    "its code": lambda package, run: extend(package / "report" / "report.py"),
+    "what its code uses": lambda package, run: extend(package / "evaluate" / "metrics_file.py"),
     "a figure": lambda package, run: (run / "figures" / "04_new.png").touch(),
     "a part of the run": lambda package, run: (run / "split.csv").touch(),
     "a notebook's page": lambda package, run: (run / "notebooks" / "04_last.html").unlink(),
@@ -499,8 +497,7 @@ def reported(finished, tmp_path, monkeypatch):
     """A copy of the package, and the numbers of the reports that were written, one by now."""
     package = tmp_path / "helpers"
     shutil.copytree(versions.PACKAGE, package, ignore=shutil.ignore_patterns("__pycache__"))
-    for module in (versions, up_to_date):
-        monkeypatch.setattr(module, "PACKAGE", package)
+    monkeypatch.setattr(versions, "PACKAGE", package)
     written = []
 
     def write(folder):
@@ -528,8 +525,7 @@ def test_the_report_is_written_anew_when_what_made_it_has_changed(part, reported
 
 def test_the_report_stays_when_other_things_change(reported, finished):
     package, written = reported
-    extend(package / "plots.py")
-    extend(package / "templates" / "export.md")
+    extend(package / "predict" / "prediction.py")
     (finished / "detection" / "notes.txt").touch()
     (finished / "report.html").touch()
     run()
@@ -549,7 +545,7 @@ def run_apart(notebooks, request: str, heavy: tuple[str, ...], change: str = "")
     code = (
         "import sys, pathlib, helpers.run.notebooks\n"
         f"helpers.run.notebooks._folder = lambda: pathlib.Path({str(notebooks)!r})\n"
-        "from helpers import chain\n"
+        "from helpers.run import chain\n"
         f"{change}\n"
         f"chain.run_chain(chain.Request({request}))\n"
         f"print([name for name in {heavy} if name in sys.modules])"

@@ -5,10 +5,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.report.provenance import find_source
-from helpers.report.report import write_report
 from helpers.run import up_to_date
 from helpers.run.up_to_date import (
     describe_inputs,
+    describe_report,
     describe_sources,
     forget,
     record,
@@ -16,6 +16,7 @@ from helpers.run.up_to_date import (
 )
 from helpers.storage import versions
 from helpers.storage.layout import CHAIN, find_step, list_files, list_notebooks
+from helpers.storage.versions import package_versions
 from tests.support.builders import refused, upgrade, write_notebook
 
 NUMBERS = ("01", "02", "03", "04", "05", "06")
@@ -52,10 +53,10 @@ class Chain:
         return describe_inputs(self.notebooks[number], self.run_folder, self.parameters, sources)
 
     def finish(self, number: str) -> None:
-        record(self.notebooks[number], self.run_folder, self.inputs(number))
+        record(self.notebooks[number].stem, self.run_folder, self.inputs(number))
 
     def why(self, number: str) -> str | None:
-        return why_stale(self.notebooks[number], self.run_folder, self.inputs(number))
+        return why_stale(self.notebooks[number].stem, self.run_folder, self.inputs(number))
 
     def stale(self) -> dict[str, str]:
         return {number: why for number in NUMBERS if (why := self.why(number))}
@@ -84,7 +85,7 @@ def test_a_damaged_record_counts_as_none(chain, text):
 
 
 def test_what_is_forgotten_is_stale_and_nothing_else(chain):
-    forget([chain.notebooks["03"], chain.notebooks["05"]], chain.run_folder)
+    forget(["03_n", "05_n"], chain.run_folder)
     assert chain.stale() == {"03": NEVER, "05": NEVER}
 
 
@@ -163,20 +164,18 @@ def test_code_makes_its_notebook_stale_and_outputs_or_text_do_not(chain):
     assert chain.stale() == {"02": "changed: code"}
 
 
-def test_a_helper_makes_stale_who_imports_it(chain, tmp_path, monkeypatch):
-    package = tmp_path / "helpers"
-    package.mkdir()
-    for name, code in {"used": "from helpers import deep", "deep": "", "other": ""}.items():
-        (package / f"{name}.py").write_text(code)
-    monkeypatch.setattr(versions, "PACKAGE", package)
-    monkeypatch.setattr(up_to_date, "PACKAGE", package)
-    write_notebook(chain.notebooks["03"], PARAMETERS, "from helpers import used")
-    for number in ("01", "03"):
+def test_a_helper_makes_stale_who_imports_its_package_or_a_later_one(chain, tmp_path, monkeypatch):
+    for name in ("storage", "data", "train", "report"):
+        (tmp_path / "helpers" / name).mkdir(parents=True)
+    monkeypatch.setattr(versions, "PACKAGE", tmp_path / "helpers")
+    write_notebook(chain.notebooks["02"], PARAMETERS, "import helpers.data.images")
+    write_notebook(chain.notebooks["03"], PARAMETERS, "from helpers.train.models import build")
+    for number in ("02", "03"):
         chain.finish(number)
-    (package / "other.py").write_text("changed = True")
+    (tmp_path / "helpers" / "report" / "plots.py").touch()
     assert chain.stale() == {}
-    (package / "deep.py").write_text("changed = True")
-    assert chain.stale() == {"03": "changed: helpers/deep.py"}
+    (tmp_path / "helpers" / "data" / "images.py").touch()
+    assert chain.stale() == dict.fromkeys(("02", "03"), "changed: helpers.data")
 
 
 @pytest.mark.parametrize("library", ["opencv-python-headless", "numpy", "pydicom"])
@@ -210,11 +209,9 @@ def test_a_library_that_decodes_nothing_changes_nothing(chain, library, monkeypa
     assert chain.stale() == {}
 
 
-def test_the_report_follows_from_the_code_that_writes_it(chain, monkeypatch):
-    used = []
-    monkeypatch.setattr(up_to_date, "code_version", lambda name: used.append(name))
-    up_to_date.describe_report(chain.run_folder)
-    assert used == [write_report.__module__]
+def test_the_report_follows_from_its_package(chain):
+    assert [*package_versions("helpers.report")][-1] == "helpers.report"
+    assert package_versions("helpers.report").items() <= describe_report(chain.run_folder).items()
 
 
 def test_many_changes_are_counted(chain):
@@ -277,7 +274,7 @@ def test_a_file_that_cannot_be_read_has_a_remedy(chain, monkeypatch):
 def test_the_source_that_a_run_was_made_from(chain, tmp_path):
     assert find_source(chain.run_folder) == "demo"
     chain.parameters["data"] = str(tmp_path)
-    forget(list(chain.notebooks.values()), chain.run_folder)
+    forget([f"{number}_n" for number in NUMBERS], chain.run_folder)
     with refused("run", "do not tell where its X-rays are", "--data"):
         find_source(chain.run_folder)
     chain.finish("02")
