@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -44,52 +43,43 @@ def record(run_folder: Path, notebook: str, seconds: float, parameters: dict[str
         CovidLungsError: the file is there but cannot be read.
     """
     path = run_folder / PROVENANCE
-    content = _read(path)
-    environment = describe_environment()
-    if environment not in content["environments"]:
-        content["environments"].append(environment)
+    entries, environments = _read(path)
     started = datetime.now(UTC) - timedelta(seconds=seconds)
-    content["data"] = describe_data(run_folder)
-    content["notebooks"][notebook] = {
+    entries[notebook] = {
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "recipe": parameters.get("recipe"),
         "seed": parameters.get("seed"),
         "parameters": _without_paths(parameters),
         "settings": _settings(notebook, parameters),
-        "environment": content["environments"].index(environment),
     }
-    return write_whole(path, json.dumps(_without_unused(content), indent=2) + "\n")
+    environments[notebook] = describe_environment()
+    different: list[dict] = []
+    for name in sorted(entries):
+        if environments[name] not in different:
+            different.append(environments[name])
+        entries[name] |= {"environment": different.index(environments[name])}
+    content = {
+        "data": describe_data(run_folder),
+        "notebooks": dict(sorted(entries.items())),
+        "environments": different,
+    }
+    return write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
-def _read(path: Path) -> dict:
-    """Return what `provenance.json` holds so far."""
+def _read(path: Path) -> tuple[dict[str, dict], dict[str, dict]]:
+    """Return each notebook's entry in `provenance.json`, and its environment."""
     if not path.is_file():
-        return {"data": None, "notebooks": {}, "environments": []}
+        return {}, {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not all(content[name] is not None for name in ("notebooks", "environments")):
-            raise KeyError
-    except (ValueError, KeyError, TypeError) as error:
+        entries, environments = content["notebooks"], content["environments"]
+        return entries, {name: environments[entries[name]["environment"]] for name in entries}
+    except (ValueError, LookupError, TypeError) as error:
         raise CovidLungsError(
             f"{shown(path)} is damaged: remove it. What it said of earlier notebooks is lost, "
             "their results are not."
         ) from error
-    return content
-
-
-def _without_unused(content: dict) -> dict:
-    """Return the record without the environments of notebooks that were executed anew."""
-    entries = content["notebooks"]
-    used = sorted({entry["environment"] for entry in entries.values()})
-    return {
-        "data": content["data"],
-        "notebooks": {
-            name: entry | {"environment": used.index(entry["environment"])}
-            for name, entry in sorted(entries.items())
-        },
-        "environments": [content["environments"][place] for place in used],
-    }
 
 
 def _without_paths(parameters: dict[str, object]) -> dict[str, object]:
@@ -165,7 +155,7 @@ def describe_environment() -> dict[str, object]:
         "python": platform.python_version(),
         "system": platform.system(),
         "keras_backend": _backend(),
-        "packages": _versions(_dependencies()),
+        "packages": {name: _version(name) for name in _dependencies()},
         "hardware": {
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -185,7 +175,7 @@ def describe_machine() -> str:
 
 def _code_version() -> str:
     """Return the package's version, and in a checkout its commit and whether it was modified."""
-    version = _versions([PACKAGE])[PACKAGE] or "unknown version"
+    version = _version(PACKAGE) or "unknown version"
     described = "describe", "--tags", "--always", "--abbrev=12", "--dirty=, modified"
     commit = _ask("git", "-C", str(ROOT), *described) if (ROOT / ".git").exists() else None
     return f"{version} ({commit})" if commit else version
@@ -201,13 +191,11 @@ def _dependencies() -> list[str]:
     return sorted(re.match(r"[\w.-]+", text)[0] for text in needed)
 
 
-def _versions(names: Iterable[str]) -> dict[str, str | None]:
-    """Return the installed version of each package, None if it is not installed."""
-    versions = {}
-    for name in names:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return {name: versions.get(name) for name in names}
+def _version(name: str) -> str | None:
+    """Return the installed version of a package, None if it is not installed."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return None
 
 
 def _backend() -> str:

@@ -1,7 +1,6 @@
 """The chain: the notebooks in order, each brought up to date in one run folder."""
 
 import ast
-import re
 import sys
 import time
 from dataclasses import dataclass, field
@@ -51,7 +50,7 @@ class Request:
         external: the source of X-rays from elsewhere to test the networks on, or None.
         allow: findings of the audit that shall not stop the run, separated by commas.
         force: run what is up to date, too, and train anew.
-        timeout: seconds that a cell may take, as text, or None for no limit.
+        timeout: seconds that a cell may take, or None for no limit.
     """
 
     data: str = "demo"
@@ -65,7 +64,7 @@ class Request:
     external: str | None = None
     allow: str = ""
     force: bool = False
-    timeout: str | None = None
+    timeout: int | None = None
 
 
 def run_chain(request: Request) -> Path:
@@ -78,7 +77,7 @@ def run_chain(request: Request) -> Path:
         CovidLungsError: bad input, or a cell of a notebook failed.
     """
     notebooks = find_notebooks(request.only, request.start)
-    timeout, parameters = parse_timeout(request.timeout), _check(request, notebooks)
+    parameters = _check(request, notebooks)
     folder = find_run(request.run, parameters["data"], request.recipe)
     parameters["run"] = str(folder)
     sources = up_to_date.describe_sources(parameters)
@@ -91,7 +90,7 @@ def run_chain(request: Request) -> Path:
             if missing := _find_missing(notebook, folder):
                 _say(f"{notebook.stem}: skipped, since it needs {missing}.")
             else:
-                _bring_up_to_date(notebook, folder, parameters, sources, timeout)
+                _bring_up_to_date(notebook, folder, parameters, sources, request.timeout)
         _report(folder)
     return folder
 
@@ -148,6 +147,11 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     """
     check_allowed(request.allow)
     check_way(request.split)
+    if request.timeout is not None and not 1 <= request.timeout <= LONGEST_TIMEOUT:
+        raise CovidLungsError(
+            f"--timeout {request.timeout}: give seconds from 1 to {LONGEST_TIMEOUT}, or leave it "
+            "out."
+        )
     recipe, groups = find_recipe(request.recipe), request.groups
     data, external = _find(request.data), request.external
     if external is not None:
@@ -217,21 +221,6 @@ def _parse(name: str, text: str, declared: Parameter) -> object:
             f"parameter seed = {text}: give a whole number from 0 to {LARGEST_SEED}."
         )
     return value
-
-
-def parse_timeout(text: str | None) -> int | None:
-    """Return the seconds that a cell may take; None is no limit.
-
-    Raises:
-        CovidLungsError: no whole number of seconds from 1 to LONGEST_TIMEOUT.
-    """
-    if text is None:
-        return None
-    if not re.fullmatch("[1-9][0-9]{0,5}", text):
-        raise CovidLungsError(
-            f"--timeout {text}: give whole seconds from 1 to {LONGEST_TIMEOUT}, or leave it out."
-        )
-    return int(text)
 
 
 def _find_missing(notebook: Path, run_folder: Path) -> str:

@@ -8,8 +8,9 @@ from threading import Event, Thread
 
 from IPython.display import HTML, DisplayHandle, display
 
-from helpers.run.notebooks import UNFINISHED, find_notebooks, read_cells
+from helpers.run.notebooks import find_notebooks, read_cells
 from helpers.storage.errors import CovidLungsError
+from helpers.storage.layout import NOTEBOOKS, UNFINISHED
 
 PAUSE = 1  # seconds between two looks
 
@@ -45,7 +46,7 @@ def describe_progress(run_folder: Path) -> str:
     being written just now.
     """
     names = [path.name for path in find_notebooks([], None)]
-    for path in (run_folder / "notebooks" / UNFINISHED).glob("*.ipynb"):
+    for path in (run_folder / NOTEBOOKS / UNFINISHED).glob("*.ipynb"):
         try:
             cells = read_cells(path)
         except CovidLungsError:

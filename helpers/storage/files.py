@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import PARTIAL, remedy, shown
+from helpers.storage.folders import PARTIAL, refusing
 
 LEFT_BEHIND = 3600  # seconds without a change: whoever fills a hidden folder has ended
 
@@ -95,27 +94,3 @@ def is_left_behind(folder: Path) -> bool:
     """Return whether a hidden folder's writer must have ended: nothing in it changed lately."""
     changed = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
     return time.time() - changed > LEFT_BEHIND
-
-
-@contextmanager
-def refusing(path: Path, choice: str = "`run`") -> Iterator[None]:
-    """Turn the system's errors about a path into one for users.
-
-    Args:
-        path: what is written in the block.
-        choice: the parameter or option with which a user chooses another folder.
-
-    Raises:
-        CovidLungsError: the block could not write.
-    """
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        # zipfile has a ValueError of its own for a file that it could not write to the end.
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
-            raise
-        raise CovidLungsError(
-            f"{shown(path)}: cannot be written ({cause.strerror or cause}). "
-            f"{remedy(path, cause)}, or choose another folder with {choice}. What was there stays."
-        ) from error

@@ -9,10 +9,11 @@ from typing import NamedTuple
 # The files of a training, in its own folder: RECORD says how a finished network was trained, STATE
 # is what an interrupted training continues from.
 NETWORK, HISTORY, RECORD = "model.keras", "history.csv", "training.json"
-STATE = "unfinished/state.npz"
+UNFINISHED = "unfinished"  # a folder beside the files of a training, or the executed notebooks
+STATE = f"{UNFINISHED}/state.npz"
 DETECTOR, SEGMENTER = f"detection/{NETWORK}", f"segmentation/{NETWORK}"
 CHAIN, PROVENANCE, REPORT = "chain.json", "provenance.json", "report.html"
-LOCK = ".lock"  # in the run folder and in each training's folder
+LOCK = ".lock"  # in the run folder, and in the folder of an unfinished training
 FIGURES, NOTEBOOKS = "figures", "notebooks"  # folders that several notebooks share
 
 

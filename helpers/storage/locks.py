@@ -1,8 +1,8 @@
 """Locks: one run at a time in a run folder, one training at a time in a training's folder.
 
-The system holds the lock on a hidden file and frees it when the process ends, even by a kill. The
-file stays, since another process may wait for it; in it is written who holds it. Not kept apart
-are two machines that share a drive, and runs on a drive that knows no locks.
+The system holds the lock on a hidden file, which says who has it, and frees it when the process
+ends, even by a kill. Not kept apart are two machines that share a drive, and processes on a drive
+that knows no locks.
 """
 
 import os
@@ -16,8 +16,8 @@ from pathlib import Path
 from filelock import lock_descriptor
 
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import clear_partial, refusing
-from helpers.storage.folders import shown
+from helpers.storage.files import clear_partial, make_folder
+from helpers.storage.folders import refusing, shown
 from helpers.storage.layout import LOCK
 
 PATIENCE = 5  # seconds: the notebook of a command that was killed ends a moment after it
@@ -43,12 +43,14 @@ def hold_run(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def hold_training(folder: Path) -> Iterator[None]:
-    """Hold the folder of a training: a notebook that is run by hand holds no run folder.
+    """Hold the folder of an unfinished training, made if need be.
+
+    A notebook that is run by hand holds no run folder, so that a command may begin beside it.
 
     Raises:
         CovidLungsError: another process trains there, or the folder cannot be written to.
     """
-    with _hold(folder, patience=0):
+    with _hold(make_folder(folder), patience=0):
         yield
 
 
@@ -106,7 +108,8 @@ def _opened(path: Path) -> Iterator[int]:
 def _try_to_lock(descriptor: int) -> bool:
     """Return whether nobody else has the lock of an open file, which is then ours."""
     try:
-        return lock_descriptor(descriptor, blocking=False)
+        # A training that ends removes its folder, with the file that another one may wait for.
+        return lock_descriptor(descriptor, blocking=False) and os.fstat(descriptor).st_nlink > 0
     except OSError:  # some drives know no locks
         return True
 

@@ -9,7 +9,7 @@ from helpers.storage.folders import shown
 from helpers.storage.locks import hold_training
 from helpers.train.backend import keras
 from helpers.train.batches import Batches
-from helpers.train.checkpoint import Progress, resume
+from helpers.train.checkpoint import STATE, Progress, resume
 from helpers.train.fingerprints import describe_training
 from helpers.train.metrics import (
     dice_and_cross_entropy,
@@ -143,7 +143,7 @@ def train(
     if history is not None:
         _tell([found], history.to_dict("records"), epochs, say)
         return history
-    with hold_training(folder):
+    with hold_training((folder / STATE).parent):
         progress, left = resume(folder, asked, epochs)
         _tell([found, left], progress.rows, epochs, say)
         _go_on(model, training, validation, epochs, progress, folder, say)

@@ -230,5 +230,5 @@ def test_a_folder_that_cannot_be_listed_is_named(data_set):
 
 def test_a_cache_that_cannot_be_made_is_named(data_set, cache):
     cache.touch()
-    with refused("cache/audits", "cannot be made", "COVID_LUNGS_CACHE"):
+    with refused("cache/audits", "cannot be written", "COVID_LUNGS_CACHE"):
         recall(data_set, Examiner())

@@ -179,7 +179,7 @@ REFUSALS = {
     "split": {"split": "Published"},
     "external": {"external": "no/such/folder"},
     "allow": {"allow": "mostly_unusable,speed"},
-    "timeout": {"timeout": "-1"},
+    "timeout": {"timeout": -1},
 }
 
 
@@ -465,7 +465,7 @@ def test_a_notebook_that_failed_is_run_again(finished, notebooks):
 def test_a_limit_of_time_reaches_the_cells(finished, notebooks):
     write_notebook(notebooks / "04_last.ipynb", SHARED, "import time; time.sleep(60)")
     with refused("04_last stopped at cell 3", "within 1 seconds", "--timeout"):
-        run(timeout="1")
+        run(timeout=1)
 
 
 def test_what_is_up_to_date_needs_no_papermill(finished, notebooks):

@@ -13,7 +13,7 @@ import pytest
 from helpers.storage import locks
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.layout import LOCK
-from helpers.storage.locks import for_notebooks, hold_run, is_held
+from helpers.storage.locks import for_notebooks, hold_run, hold_training, is_held
 from tests.support.builders import refused
 
 NOTHING_ELSE = "choose another folder with `run`."
@@ -178,6 +178,19 @@ def test_windows_has_no_open_files_to_hand_on(tmp_path, monkeypatch):
         monkeypatch.setattr(locks.os, "name", "nt")
         assert for_notebooks() == {}
         monkeypatch.undo()
+
+
+@posix
+def test_a_training_that_waits_for_a_lock_file_that_is_removed_is_refused(tmp_path, monkeypatch):
+    lock = locks.lock_descriptor
+
+    def remove_first(*given: object, **named: object) -> bool:
+        (tmp_path / LOCK).unlink()
+        return lock(*given, **named)
+
+    monkeypatch.setattr(locks, "lock_descriptor", remove_first)
+    with refused(str(tmp_path), "in use by", NOTHING_ELSE), hold_training(tmp_path):
+        pass
 
 
 @posix

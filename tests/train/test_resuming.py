@@ -397,8 +397,8 @@ def test_a_finished_network_of_another_machine_is_used(finished):
 @pytest.mark.skipif(sys.platform == "win32", reason="needs the locks of Linux and macOS")
 def test_two_processes_do_not_go_on_with_one_training(tmp_path):
     prepared = prepare_classifier()
-    with hold_training(tmp_path):
-        with refused(str(tmp_path), f"in use by process {os.getpid()}", "Let it end or stop it"):
+    with hold_training(tmp_path / "unfinished"):
+        with refused("unfinished", f"in use by process {os.getpid()}", "Let it end or stop it"):
             train(*prepared, EPOCHS, tmp_path)
         assert not (tmp_path / STATE).exists()
     train(*prepared, 1, tmp_path)
@@ -487,7 +487,7 @@ def test_a_full_disk_leaves_the_state_of_the_epoch_before(all_but_finished, tmp_
         read_progress(folder).write(folder, model)
     assert (folder / STATE).read_bytes() == before
     left = sorted(path.name for path in (folder / STATE).parent.iterdir())
-    assert left == ["state.npz"]
+    assert left == [".lock", "state.npz"]
 
 
 def test_a_folder_that_vanishes_is_named(tmp_path):
