@@ -118,21 +118,17 @@ def describe_data(run_folder: Path) -> dict[str, object] | None:
 
 
 def find_source(run_folder: Path) -> str:
-    """Return the source of the data that a run was made from, as `data_sets.find_data` takes it.
+    """Return the source of the data that a run was made from, as `sources.find_data` takes it.
 
     Raises:
-        CovidLungsError: no command made the run, and it is not on the demo's X-rays.
+        CovidLungsError: no command made the run.
     """
     for kept in read_state(run_folder).values():
         if source := kept["inputs"].get("parameter data"):
             return source
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        data = json.loads((run_folder / "audit.json").read_text(encoding="utf-8"))["data"]
-        if data == {"name": "demo", "synthetic": True}:
-            return "demo"
     raise CovidLungsError(
-        f"{shown(run_folder)}: its files do not tell where its X-rays are, since no command made "
-        "it. Give their folder or .zip with --data."
+        f"{shown(run_folder)}: no command made this run, so that its files do not say where its "
+        "X-rays are. Give demo, or their folder or .zip, with --data."
     )
 
 

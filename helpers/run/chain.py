@@ -4,7 +4,6 @@ import ast
 import sys
 import time
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -193,10 +192,8 @@ def check_parameters(notebooks: list[Path], given: dict[str, str]) -> dict[str, 
             raise CovidLungsError(f"parameter {name!r}: give it as --{name} {text}, without -p.")
         if name not in known:
             allowed = ", ".join(name for name in known if name not in SHARED_PARAMETERS)
-            near = get_close_matches(name, known, n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
             raise CovidLungsError(
-                f"parameter {name!r} is unknown.{meant} Besides {', '.join(SHARED_PARAMETERS)} "
+                f"parameter {name!r} is unknown. Besides {', '.join(SHARED_PARAMETERS)} "
                 f"these notebooks have: {allowed or 'none'}."
             )
         values[name] = _parse(name, text, known[name])

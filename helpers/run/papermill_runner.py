@@ -131,7 +131,7 @@ def _last_cell(executed: Path) -> str:
     if not begun:
         return "before its first cell"
     line = next(iter(begun[-1].strip().splitlines()), "")
-    return f"at cell {len(begun)} ({line if len(line) <= 60 else line[:59] + '…'})"
+    return f"at cell {len(begun)} ({line:.60})"
 
 
 def _explain(error: Exception, timeout: int | None) -> str:

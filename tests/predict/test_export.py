@@ -318,7 +318,7 @@ def test_the_command(networks, data_set, runs, capsys):
     ("arguments", "fault"),
     [
         (["--run", "b"], "run 'b': no such run"),
-        (["--run", "a"], "its files do not tell where its X-rays are"),
+        (["--run", "a"], "its files do not say where its X-rays are"),
         (["--run", "a", "--data", "nowhere.zip"], "data 'nowhere.zip': no such folder or file"),
     ],
 )

@@ -78,11 +78,6 @@ def test_too_little_memory_has_its_remedy(run, kind):
         run(code)
 
 
-def test_a_long_first_line_is_cut(run):
-    with pytest.raises(CovidLungsError, match=r"at cell 2 \(1/0 # [long ]+…\): Zero"):
-        run("1/0 # " + "long " * 20)
-
-
 def test_a_failure_before_the_first_cell_says_so(run, monkeypatch):
     command = [sys.executable, "-c", "raise SystemExit('no ipykernel')"]
     monkeypatch.setattr("helpers.run.papermill_runner.make_ipkernel_cmd", lambda: command)

@@ -100,12 +100,6 @@ def test_the_default_name_comes_from_data_and_recipe(data, recipe, name, runs):
     assert find_run(None, data, recipe) == runs / name
 
 
-def test_the_current_folder_s_run_is_named_after_it(tmp_path, monkeypatch):
-    (tmp_path / "xrays").mkdir()
-    monkeypatch.chdir(tmp_path / "xrays")
-    assert default_run_name(".", "demo") == "xrays-demo"
-
-
 def test_a_name_is_a_folder_below_the_runs(runs):
     folder = find_run("second", "demo", "demo")
     assert folder == runs / "second"
@@ -150,12 +144,6 @@ def test_a_run_named_with_a_slash_at_its_end_is_that_run(runs):
 def test_a_missing_file_names_the_notebook_that_makes_it(runs):
     with refused("runs/a/split.csv", "not found", "run 02_split_data first"):
         require(runs / "a" / "split.csv")
-
-
-def test_a_file_that_is_there_is_returned(runs):
-    path = find_run("a", "demo", "demo") / "split.csv"
-    path.touch()
-    assert require(path) == path
 
 
 def test_paths_in_the_project_are_shown_from_its_root_and_others_whole(tmp_path):
