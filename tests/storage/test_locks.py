@@ -1,11 +1,12 @@
 import os
 import platform
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -17,17 +18,14 @@ from helpers.storage.locks import for_notebooks, hold_run, hold_training, is_hel
 from tests.support.builders import refused
 
 NOTHING_ELSE = "choose another folder with `run`."
-# A run with a notebook, each in a process of its own that ends when its input does.
+# A run whose notebook, a process of its own, outlives it; it prints that one's number.
 RUN = """
 import subprocess, sys
 from pathlib import Path
 from helpers.storage.locks import for_notebooks, hold_run
 
 with hold_run(Path(sys.argv[1])):
-    wait = "import os; os.read(int({!r}), 1)".format(sys.argv[2])
-    passed = {"pass_fds": (int(sys.argv[2]), *for_notebooks()["pass_fds"])}
-    subprocess.Popen([sys.executable, "-c", wait], **passed)
-    print("held", flush=True)
+    print(subprocess.Popen(["sleep", "60"], **for_notebooks()).pid, flush=True)
     sys.stdin.readline()
 """
 RACER = """
@@ -52,89 +50,65 @@ def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(locks, "PATIENCE", 0.2)
 
 
-class Run:
-    """A run in another process; `end_notebook` ends its notebook."""
-
-    def __init__(self, folder: Path):
-        reading, self.writing = os.pipe()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", RUN, str(folder), str(reading)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=(reading,),
-        )
-        os.close(reading)
-        assert self.process.stdout.readline() == b"held\n"
-
-    def end_notebook(self) -> None:
-        if self.writing is not None:
-            os.close(self.writing)
-            self.writing = None
-
-    def end(self) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def wait_for_notebook(self) -> None:
-        self.process.stdout.read()  # which the notebook shares, and so keeps open
-
-
 @contextmanager
-def running(folder: Path) -> Iterator[Run]:
-    run = Run(folder)
+def running(folder: Path) -> Iterator[tuple[subprocess.Popen, Callable[[], None]]]:
+    """Give a run in another process, and what ends its notebook."""
+    command = [sys.executable, "-c", RUN, str(folder)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    notebook = int(process.stdout.readline())
+
+    def end_notebook() -> None:
+        with suppress(ProcessLookupError):
+            os.kill(notebook, signal.SIGKILL)
+
     try:
-        yield run
+        yield process, end_notebook
     finally:
-        run.end_notebook()
-        run.kill()
-        run.wait_for_notebook()
-        run.process.stdin.close()
-        run.process.stdout.close()
+        end_notebook()
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+
+
+def end(process: subprocess.Popen) -> None:
+    """Let a run end by itself."""
+    process.stdin.close()
+    process.wait()
 
 
 @posix
 def test_a_second_run_is_refused_with_the_process_host_and_start_of_the_first(tmp_path):
-    with running(tmp_path) as first:
-        name = f"in use by process {first.process.pid} on {platform.node()}, since 20"
+    with running(tmp_path) as (first, end_notebook):
+        name = f"in use by process {first.pid} on {platform.node()}, since 20"
         for _ in range(2):
             with refused(str(tmp_path), name, NOTHING_ELSE), hold_run(tmp_path):
                 pass
         assert is_held(tmp_path)
-        first.end_notebook()
-        first.end()
+        end_notebook()
+        end(first)
         assert not is_held(tmp_path)
-        with hold_run(tmp_path):
-            pass
 
 
 @posix
-def test_a_killed_run_is_followed_without_a_word(tmp_path, capfd):
-    with running(tmp_path) as first:
-        first.end_notebook()
+def test_a_killed_run_is_followed_without_a_word(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(locks, "PATIENCE", 30)  # until the system has ended it
+    with running(tmp_path) as (first, end_notebook):
         first.kill()
-        first.wait_for_notebook()
-    with hold_run(tmp_path):
-        assert f"process {os.getpid()} " in (tmp_path / LOCK).read_text()
+        end_notebook()
+        with hold_run(tmp_path):
+            assert f"process {os.getpid()} " in (tmp_path / LOCK).read_text()
     assert capfd.readouterr() == ("", "")
 
 
 @posix
-@pytest.mark.parametrize("ending", ["kill", "end"])
+@pytest.mark.parametrize("ending", [subprocess.Popen.kill, end])
 def test_a_run_waits_for_the_notebook_of_the_last(ending, tmp_path, monkeypatch):
     monkeypatch.setattr(locks, "PATIENCE", 30)
-    with running(tmp_path) as first:
-        getattr(first, ending)()
+    with running(tmp_path) as (first, end_notebook):
+        ending(first)
         ended = []
-
-        def end_notebook() -> None:
-            ended.append(time.monotonic())
-            first.end_notebook()
-
-        timer = threading.Timer(0.6, end_notebook)
+        timer = threading.Timer(0.6, lambda: (ended.append(time.monotonic()), end_notebook()))
         timer.start()
         with hold_run(tmp_path):
             assert ended and time.monotonic() > ended[0]
@@ -143,9 +117,9 @@ def test_a_run_waits_for_the_notebook_of_the_last(ending, tmp_path, monkeypatch)
 
 @posix
 def test_a_notebook_that_does_not_end_keeps_the_next_run_out(tmp_path):
-    with running(tmp_path) as first:
+    with running(tmp_path) as (first, _):
         first.kill()
-        name = f"in use by process {first.process.pid} "
+        name = f"in use by process {first.pid} "
         with refused(name, "or by a notebook that it has left", NOTHING_ELSE), hold_run(tmp_path):
             pass
 
