@@ -14,7 +14,7 @@ from helpers.run.notebooks import Parameter, find_notebooks
 from helpers.storage import versions
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import project_root
-from tests.support.builders import make_data_set, make_run, refused, write_notebook, write_pair
+from tests.support.builders import make_data_set, make_run, refused, write_notebook
 
 pytestmark = pytest.mark.usefixtures("runs")
 TRAINING = ("training.json", "unfinished/state.npz")  # what tells of a training
@@ -151,23 +151,21 @@ def test_the_chain_runs_in_order_with_its_parameters(notebooks, runs, data_set):
     assert outputs, "the executed notebook holds what its cells gave"
 
 
-def test_xrays_from_elsewhere_reach_the_notebook_that_tests_on_them(
-    notebooks, runs, tmp_path, monkeypatch
-):
-    note = "from pathlib import Path\n(Path(run) / 'there.txt').write_text(repr(external))"
-    write_notebook(notebooks / "04_last.ipynb", SHARED + "external: str = None\n", note)
-    other = make_data_set(tmp_path / "other")
+def test_the_options_reach_the_notebooks_that_have_them(notebooks, runs, tmp_path, monkeypatch):
+    for folder in ("data/train", "data/test", "elsewhere"):
+        make_data_set(tmp_path / folder)
+    (tmp_path / "patients.csv").write_text("file,group\n")
+    given = {"split": "published", "allow": "mostly_unusable,class_without_xrays"}
+    paths = {"data": "data", "external": "elsewhere", "groups": "patients.csv"}
+    names = [*given, *paths]
+    parameters = SHARED + "".join(f"{name}: str = None\n" for name in names if name != "data")
+    note = f"(Path(run) / 'told.txt').write_text(repr([{', '.join(names)}]))"
+    write_notebook(notebooks / "03_detect.ipynb", parameters, "from pathlib import Path", note)
     monkeypatch.chdir(tmp_path)  # the notebooks run in a folder of their own
-    there = run() / "there.txt"
-    assert there.read_text() == repr(None)
-    run(external="other")
-    assert there.read_text() == repr(str(other.root))
-    there.unlink()
-    run(external="other")
-    assert not there.exists(), "nothing has changed"
-    write_pair(other.root, "COVID", 99)
-    run(external="other")
-    assert there.exists(), "the X-rays elsewhere are others now"
+    folder = run(**given, **paths)
+    found = ast.literal_eval((folder / "told.txt").read_text())
+    assert found == [*given.values(), *(str(tmp_path / path) for path in paths.values())]
+    assert (folder / "04.txt").is_file(), "a notebook without them runs as before"
 
 
 def test_xrays_from_elsewhere_are_looked_at_before_anything_is_trained(notebooks, runs, tmp_path):
@@ -179,34 +177,6 @@ def test_xrays_from_elsewhere_are_looked_at_before_anything_is_trained(notebooks
     assert not runs.exists()
     run(external=str(other.root), allow="class_without_xrays")
     assert (runs / "a" / "notebooks" / "05_evaluate.ipynb").is_file()
-
-
-def test_groups_and_allowed_findings_reach_the_notebooks_that_have_them(
-    notebooks, runs, tmp_path, monkeypatch
-):
-    note = "from pathlib import Path\n(Path(run) / '{}.txt').write_text(repr({}))"
-    own = {
-        "01_first": ("allow", 'allow: str = ""\n'),
-        "03_detect": ("groups", "groups: str = None\n"),
-    }
-    for name, (parameter, line) in own.items():
-        write_notebook(notebooks / f"{name}.ipynb", SHARED + line, note.format(name[:2], parameter))
-    (tmp_path / "patients.csv").write_text("file,group\n")
-    monkeypatch.chdir(tmp_path)  # the notebooks run in a folder of their own
-    folder = run(groups="patients.csv", allow="mostly_unusable,class_without_xrays")
-    assert (folder / "01.txt").read_text() == repr("mostly_unusable,class_without_xrays")
-    assert (folder / "03.txt").read_text() == repr(str(tmp_path / "patients.csv"))
-    assert (folder / "04.txt").is_file(), "a notebook without either runs as before"
-
-
-@pytest.mark.parametrize("split", ["drawn", "published"])
-def test_the_way_to_split_reaches_the_notebooks_that_have_it(notebooks, split, tmp_path):
-    for folder in ("train", "test"):
-        make_data_set(tmp_path / "brought" / folder)
-    note = "from pathlib import Path\n(Path(run) / 'split.txt').write_text(split)"
-    write_notebook(notebooks / "03_detect.ipynb", SHARED + 'split: str = ""\n', note)
-    folder = run(split=split, data=str(tmp_path / "brought"))
-    assert (folder / "split.txt").read_text() == split
 
 
 def test_a_published_split_that_is_not_there_stops_a_run_before_it_begins(
