@@ -1,4 +1,4 @@
-"""Provenance: from what, by what and on what a run's notebooks were executed."""
+"""Provenance: the data, code and machine that a run's notebooks were executed with."""
 
 import csv
 import hashlib
@@ -30,14 +30,14 @@ GIBIBYTE = 2**30
 def record(run_folder: Path, notebook: str, seconds: float, parameters: dict[str, object]) -> Path:
     """Add how a notebook was executed to `provenance.json`, and return that file's path.
 
-    Notebooks of one run may have been executed on several machines, as in Colab, so that each
-    names its own among `environments`. No path is kept, nor who ran it on which computer.
+    Notebooks of one run may have been executed on several machines, as in Colab: each names its
+    own among `environments`. Neither paths nor the names of users and computers are kept.
 
     Args:
         run_folder: of the run, with `index.csv`.
         notebook: its name without ending, such as `03_detect_covid`.
-        seconds: that it took until now.
-        parameters: that it had, its own defaults among them.
+        seconds: how long it took.
+        parameters: what it was given, and its own defaults.
 
     Raises:
         CovidLungsError: the file is there but cannot be read.
@@ -145,7 +145,7 @@ def read_state(run_folder: Path) -> dict[str, dict]:
 
 
 def describe_environment() -> dict[str, object]:
-    """Return versions and hardware; Keras and its backend are not imported for it."""
+    """Return versions and hardware, without importing Keras."""
     return {
         "code": _code_version(),
         "python": platform.python_version(),
@@ -195,7 +195,7 @@ def _version(name: str) -> str | None:
 
 
 def _backend() -> str:
-    """Return the name of the backend that Keras takes: as the variable, its file or itself says."""
+    """Return the backend that Keras takes: by its variable, its file, or its own default."""
     if named := os.environ.get("KERAS_BACKEND"):
         return named
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"

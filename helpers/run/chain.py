@@ -47,7 +47,7 @@ class Request:
         groups: the path of a groups file, or None.
         split: how X-rays are split, one of `splits.WAYS`.
         external: the source of X-rays from elsewhere to test the networks on, or None.
-        allow: findings of the audit that shall not stop the run, separated by commas.
+        allow: findings of the audit that do not stop the run, separated by commas.
         force: run what is up to date, too, and train anew.
         timeout: seconds that a cell may take, or None for no limit.
     """
@@ -69,8 +69,8 @@ class Request:
 def run_chain(request: Request) -> Path:
     """Bring the notebooks up to date, in order, and return the run folder.
 
-    Everything that can be checked beforehand is, so that no night is lost to a typing error. A
-    notebook is run only if what it used or made is not what it was.
+    Input is checked before anything runs, so that no night is lost to a typing error. A notebook
+    runs only if what it used or made has changed.
 
     Raises:
         CovidLungsError: bad input, or a cell of a notebook failed.
@@ -101,7 +101,7 @@ def _bring_up_to_date(
     sources: dict[str, str],
     timeout: int | None,
 ) -> None:
-    """Run a notebook if what it used or made is not what it was."""
+    """Run a notebook if what it used or made has changed."""
     known = read_parameters(notebook)
     declared = {name: parameter.default for name, parameter in known.items()}
     own = {name: value for name, value in parameters.items() if name in known}

@@ -1,4 +1,4 @@
-"""Google Colab: is this it, where is Drive, and is Drive still there."""
+"""Google Colab: whether this is Colab, where Drive is, and whether Drive still answers."""
 
 import os
 import sys
@@ -82,7 +82,7 @@ def _first_line(error: Exception) -> str:
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Read a file or folder in this context, and a Drive that goes away has its own message.
+    """Read a file or folder in the block; a Drive that goes away has a message of its own.
 
     Raises:
         CovidLungsError: the path lies on Drive, which does not answer.

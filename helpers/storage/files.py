@@ -1,4 +1,4 @@
-"""Files: each is written whole or not at all, whatever happens meanwhile."""
+"""Files: each is written whole or not at all, even if the writer is killed."""
 
 import os
 import shutil
@@ -30,10 +30,9 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to; the file takes the place of `path` when the block ends well.
 
-    Its name and ending are those of `path`, for writers that choose the format by the ending. The
-    block should do nothing but write there, since any error of the system is taken for one of
-    writing. The folder of `path` must be there: one that vanished with its drive must not be made
-    anew below.
+    Its name and ending are those of `path`, for writers that choose the format by the ending. Only
+    write in the block: any error of the system there counts as one of writing. The folder of
+    `path` must exist; one that vanished with its drive must not be made anew.
 
     Raises:
         CovidLungsError: it cannot be written; an older one stays as it was.
