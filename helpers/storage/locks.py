@@ -20,7 +20,7 @@ from helpers.storage.files import clear_partial, make_folder
 from helpers.storage.folders import refusing, shown
 from helpers.storage.layout import LOCK
 
-PATIENCE = 5  # seconds: the notebook of a command that was killed ends a moment after it
+PATIENCE = 10  # seconds: the notebook of a command that was killed ends a moment after it
 _held: set[int] = set()  # open lock files that the notebooks' processes are to hold, too
 
 
