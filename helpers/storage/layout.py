@@ -1,6 +1,7 @@
 """The run folder: every file in it, by the notebook or command that writes it.
 
-A new notebook needs one new row in STEPS; a new file, a name in its notebook's row.
+A new notebook needs one new row in STEPS; a new file, a name in its notebook's row. Notebooks 00
+and 07 write no file of their own.
 """
 
 from pathlib import Path
