@@ -20,7 +20,7 @@ def imported_packages(code: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             names += [f"{node.module}.{alias.name}" for alias in node.names]
     parts = [name.split(".") for name in names]
-    return {part[1] for part in parts if part[0] == "helpers"}
+    return {part[1] for part in parts if part[0] == "helpers"} - {"PACKAGES"}
 
 
 def wrong_imports(package: str, code: str) -> set[str]:

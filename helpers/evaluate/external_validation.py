@@ -16,7 +16,8 @@ from helpers.split.groups import merge_groups
 from helpers.split.index import has_masks
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import make_folder, remove
-from helpers.storage.folders import DETECTOR, SEGMENTER, require
+from helpers.storage.folders import require
+from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.train import inference, trained
 
 # Figures of which a smaller one is a worse one.
@@ -69,7 +70,7 @@ def forget_elsewhere(run_folder: Path) -> None:
 
 def ask_detector(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> pd.DataFrame:
     """Return what the run's detector answers, as `detection.detection_predictions` returns it."""
-    model = trained.load_model(require(run_folder / DETECTOR, "03_detect_covid"))
+    model = trained.load_model(require(run_folder / DETECTOR))
     images = arrays.prepare_images(data_set, index, model.input_shape[1])
     probabilities = inference.predict(model, images)
     return detection_predictions(index.assign(split="test"), probabilities)
@@ -77,7 +78,7 @@ def ask_detector(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> pd
 
 def ask_segmenter(run_folder: Path, data_set: DataSet, index: pd.DataFrame) -> pd.DataFrame:
     """Return the scores of what the run's U-Net draws, as `scores.score_masks` returns them."""
-    model = trained.load_model(require(run_folder / SEGMENTER, "04_segment_lungs"))
+    model = trained.load_model(require(run_folder / SEGMENTER))
     images = arrays.prepare_images(data_set, index, model.input_shape[1])
     return segmentation.score_masks(data_set, index, inference.predict_each(model, images))
 
@@ -90,7 +91,7 @@ def measure_detector(
     Threshold and temperature are those that the run's own validation split gives. Where the
     X-rays lack a class, figures that need both have no value.
     """
-    path = require(run_folder / "detection" / "predictions.csv", "03_detect_covid")
+    path = require(run_folder / "detection" / "predictions.csv")
     own = pd.read_csv(path, dtype={"class": str}, keep_default_na=False)
     own = own[own["split"] == "validation"]
     both = pd.concat([own, predictions], ignore_index=True)

@@ -9,16 +9,11 @@ import pandas as pd
 
 from helpers.storage.files import write_whole
 from helpers.storage.folders import require, shown
+from helpers.storage.layout import list_results
 
 if TYPE_CHECKING:  # else the command line would wait a second for SciPy
     from helpers.evaluate.intervals import Estimate
 
-NOTEBOOKS = {
-    "detection": "03_detect_covid",
-    "segmentation": "05_evaluate",
-    "external": "05_evaluate",
-    "shortcuts": "06_audit_shortcuts",
-}
 HEADLINES = {
     "detection": {
         "accuracy": "COVID accuracy",
@@ -34,26 +29,6 @@ HEADLINES = {
         "auroc_lungs_removed": "COVID AUROC, lungs removed",
     },
 }
-# What a run leaves, in the order in which it is made.
-MADE = [
-    "index.csv",
-    "audit.json",
-    "split.csv",
-    *(
-        f"detection/{name}"
-        for name in ("model.keras", "history.csv", "predictions.csv", "metrics.json")
-    ),
-    *(
-        f"segmentation/{name}"
-        for name in ("model.keras", "history.csv", "likeness.npz", "scores.csv", "metrics.json")
-    ),
-    *(f"external/{name}" for name in ("predictions.csv", "scores.csv", "metrics.json")),
-    *(f"shortcuts/{name}" for name in ("predictions.csv", "metrics.json", "verdict.json")),
-    "figures/*.png",
-    "notebooks/*.ipynb",
-    "provenance.json",
-    "report.html",
-]
 
 
 def write_metrics(folder: Path, figures: "dict[str, Estimate]") -> Path:
@@ -81,7 +56,7 @@ def read_metrics(folder: Path) -> dict[str, dict]:
     Raises:
         CovidLungsError: the notebook that writes it has not run.
     """
-    path = require(folder / "metrics.json", NOTEBOOKS[folder.name])
+    path = require(folder / "metrics.json")
     return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -119,9 +94,9 @@ def describe_run(run_folder: Path) -> str:
     """Return a run's headline figures and where its files are, for a terminal."""
     table = headline_table(run_folder)
     figures = table.to_string() if len(table) else "no figures yet"
-    audit = json.loads(require(run_folder / "audit.json", "01_get_data").read_text("utf-8"))
+    audit = json.loads(require(run_folder / "audit.json").read_text("utf-8"))
     kind = "synthetic X-rays" if audit["data"]["synthetic"] else f"data {audit['data']['name']}"
-    made = [path for path in MADE if list(run_folder.glob(path))]
+    made = [path for path in list_results() if list(run_folder.glob(path))]
     files = "\n".join(f"  {shown(run_folder)}/{path}" for path in made)
     report = run_folder / "report.html"
     page = f"To see all of it, open {shown(report)} in a browser.\n" if report.is_file() else ""

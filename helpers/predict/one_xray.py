@@ -20,7 +20,8 @@ from helpers.predict.novelty import read_likeness
 from helpers.predict.prediction import load_networks, predict_files
 from helpers.storage.colab import in_colab
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import DETECTOR, SEGMENTER, require
+from helpers.storage.folders import require
+from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.train.trained import load_model
 
 if TYPE_CHECKING:  # an optional extra, which only a notebook in a browser needs

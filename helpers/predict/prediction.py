@@ -22,7 +22,8 @@ from helpers.evaluate.postprocessing import draw_lungs
 from helpers.predict.files import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
 from helpers.predict.novelty import FILE, Likeness, measure_distances, why_unlike
 from helpers.report.pictures import PREDICTED_COLOUR
-from helpers.storage.folders import DETECTOR, SEGMENTER, shown
+from helpers.storage.folders import shown
+from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.train.backend import keras
 from helpers.train.inference import predict
 from helpers.train.trained import load_model

@@ -1,4 +1,4 @@
-"""Provenance: from what, by what and on what a run's notebooks were executed."""
+"""Provenance: the data, code and machine that a run's notebooks were executed with."""
 
 import csv
 import hashlib
@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import tomllib
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -19,14 +18,11 @@ from pathlib import Path
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import write_whole
 from helpers.storage.folders import shown
+from helpers.storage.layout import CHAIN, PROVENANCE, trained_part
 from helpers.train.recipes import find_recipe
 
-STATE = "chain.json"  # in the run folder: of each finished notebook, what it used and made
-FILE = "provenance.json"  # in the run folder
 PACKAGE = "covid-lungs"
 ROOT = Path(__file__).resolve().parents[2]  # a checkout has pyproject.toml here
-# The part of a recipe that a notebook trains by, and of the run folder that it makes.
-TRAINED = {"03": "detection", "04": "segmentation", "06": "shortcuts"}
 CHANGES = ("epochs", "batch_size", "image_size")
 GIBIBYTE = 2**30
 
@@ -34,65 +30,56 @@ GIBIBYTE = 2**30
 def record(run_folder: Path, notebook: str, seconds: float, parameters: dict[str, object]) -> Path:
     """Add how a notebook was executed to `provenance.json`, and return that file's path.
 
-    Notebooks of one run may have been executed on several machines, as in Colab, so that each
-    names its own among `environments`. No path is kept, nor who ran it on which computer.
+    Notebooks of one run may have been executed on several machines, as in Colab: each names its
+    own among `environments`. Neither paths nor the names of users and computers are kept.
 
     Args:
         run_folder: of the run, with `index.csv`.
         notebook: its name without ending, such as `03_detect_covid`.
-        seconds: that it took until now.
-        parameters: that it had, its own defaults among them.
+        seconds: how long it took.
+        parameters: what it was given, and its own defaults.
 
     Raises:
         CovidLungsError: the file is there but cannot be read.
     """
-    path = run_folder / FILE
-    content = _read(path)
-    environment = describe_environment()
-    if environment not in content["environments"]:
-        content["environments"].append(environment)
+    path = run_folder / PROVENANCE
+    entries, environments = _read(path)
     started = datetime.now(UTC) - timedelta(seconds=seconds)
-    content["data"] = describe_data(run_folder)
-    content["notebooks"][notebook] = {
+    entries[notebook] = {
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 1),
         "recipe": parameters.get("recipe"),
         "seed": parameters.get("seed"),
         "parameters": _without_paths(parameters),
         "settings": _settings(notebook, parameters),
-        "environment": content["environments"].index(environment),
     }
-    return write_whole(path, json.dumps(_without_unused(content), indent=2) + "\n")
+    environments[notebook] = describe_environment()
+    different: list[dict] = []
+    for name in sorted(entries):
+        if environments[name] not in different:
+            different.append(environments[name])
+        entries[name] |= {"environment": different.index(environments[name])}
+    content = {
+        "data": describe_data(run_folder),
+        "notebooks": dict(sorted(entries.items())),
+        "environments": different,
+    }
+    return write_whole(path, json.dumps(content, indent=2) + "\n")
 
 
-def _read(path: Path) -> dict:
-    """Return what `provenance.json` holds so far."""
+def _read(path: Path) -> tuple[dict[str, dict], dict[str, dict]]:
+    """Return each notebook's entry in `provenance.json`, and its environment."""
     if not path.is_file():
-        return {"data": None, "notebooks": {}, "environments": []}
+        return {}, {}
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if not all(content[name] is not None for name in ("notebooks", "environments")):
-            raise KeyError
-    except (ValueError, KeyError, TypeError) as error:
+        entries, environments = content["notebooks"], content["environments"]
+        return entries, {name: environments[entries[name]["environment"]] for name in entries}
+    except (ValueError, LookupError, TypeError) as error:
         raise CovidLungsError(
             f"{shown(path)} is damaged: remove it. What it said of earlier notebooks is lost, "
             "their results are not."
         ) from error
-    return content
-
-
-def _without_unused(content: dict) -> dict:
-    """Return the record without the environments of notebooks that were executed anew."""
-    entries = content["notebooks"]
-    used = sorted({entry["environment"] for entry in entries.values()})
-    return {
-        "data": content["data"],
-        "notebooks": {
-            name: entry | {"environment": used.index(entry["environment"])}
-            for name, entry in sorted(entries.items())
-        },
-        "environments": [content["environments"][place] for place in used],
-    }
 
 
 def _without_paths(parameters: dict[str, object]) -> dict[str, object]:
@@ -106,7 +93,7 @@ def _without_paths(parameters: dict[str, object]) -> dict[str, object]:
 
 def _settings(notebook: str, parameters: dict[str, object]) -> dict[str, object] | None:
     """Return the numbers that a notebook trained by, None if it trains nothing."""
-    part = TRAINED.get(notebook[:2])
+    part = trained_part(notebook)
     if part is None or not parameters.get("recipe"):
         return None
     settings = getattr(find_recipe(str(parameters["recipe"])), part)
@@ -131,28 +118,24 @@ def describe_data(run_folder: Path) -> dict[str, object] | None:
 
 
 def find_source(run_folder: Path) -> str:
-    """Return the source of the data that a run was made from, as `data_sets.find_data` takes it.
+    """Return the source of the data that a run was made from, as `sources.find_data` takes it.
 
     Raises:
-        CovidLungsError: no command made the run, and it is not on the demo's X-rays.
+        CovidLungsError: no command made the run.
     """
     for kept in read_state(run_folder).values():
         if source := kept["inputs"].get("parameter data"):
             return source
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        data = json.loads((run_folder / "audit.json").read_text(encoding="utf-8"))["data"]
-        if data == {"name": "demo", "synthetic": True}:
-            return "demo"
     raise CovidLungsError(
-        f"{shown(run_folder)}: its files do not tell where its X-rays are, since no command made "
-        "it. Give their folder or .zip with --data."
+        f"{shown(run_folder)}: no command made this run, so that its files do not say where its "
+        "X-rays are. Give demo, or their folder or .zip, with --data."
     )
 
 
 def read_state(run_folder: Path) -> dict[str, dict]:
     """Return what a command kept of each finished notebook; nothing if that is damaged."""
     try:
-        state = json.loads((run_folder / STATE).read_text(encoding="utf-8"))
+        state = json.loads((run_folder / CHAIN).read_text(encoding="utf-8"))
         return {
             stem: {"inputs": dict(kept["inputs"]), "made": dict(kept["made"])}
             for stem, kept in state.items()
@@ -162,13 +145,13 @@ def read_state(run_folder: Path) -> dict[str, dict]:
 
 
 def describe_environment() -> dict[str, object]:
-    """Return versions and hardware; Keras and its backend are not imported for it."""
+    """Return versions and hardware, without importing Keras."""
     return {
         "code": _code_version(),
         "python": platform.python_version(),
         "system": platform.system(),
         "keras_backend": _backend(),
-        "packages": _versions(_dependencies()),
+        "packages": {name: _version(name) for name in _dependencies()},
         "hardware": {
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -188,7 +171,7 @@ def describe_machine() -> str:
 
 def _code_version() -> str:
     """Return the package's version, and in a checkout its commit and whether it was modified."""
-    version = _versions([PACKAGE])[PACKAGE] or "unknown version"
+    version = _version(PACKAGE) or "unknown version"
     described = "describe", "--tags", "--always", "--abbrev=12", "--dirty=, modified"
     commit = _ask("git", "-C", str(ROOT), *described) if (ROOT / ".git").exists() else None
     return f"{version} ({commit})" if commit else version
@@ -204,17 +187,15 @@ def _dependencies() -> list[str]:
     return sorted(re.match(r"[\w.-]+", text)[0] for text in needed)
 
 
-def _versions(names: Iterable[str]) -> dict[str, str | None]:
-    """Return the installed version of each package, None if it is not installed."""
-    versions = {}
-    for name in names:
-        with suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return {name: versions.get(name) for name in names}
+def _version(name: str) -> str | None:
+    """Return the installed version of a package, None if it is not installed."""
+    with suppress(metadata.PackageNotFoundError):
+        return metadata.version(name)
+    return None
 
 
 def _backend() -> str:
-    """Return the name of the backend that Keras takes: as the variable, its file or itself says."""
+    """Return the backend that Keras takes: by its variable, its file, or its own default."""
     if named := os.environ.get("KERAS_BACKEND"):
         return named
     home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"

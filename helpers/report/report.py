@@ -17,12 +17,13 @@ import pandas as pd
 
 from helpers.data.layouts import POSITIVE_CLASS
 from helpers.evaluate.intervals import Estimate
-from helpers.evaluate.metrics_file import NOTEBOOKS
+from helpers.evaluate.metrics_file import HEADLINES
 from helpers.report.pages import render, write_pages
 from helpers.split.splits import FRACTIONS
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import write_whole
 from helpers.storage.folders import require, shown
+from helpers.storage.layout import find_writer
 from helpers.storage.tables import as_html
 
 WORDS = tomllib.loads((Path(__file__).parent / "templates" / "words.toml").read_text("utf-8"))
@@ -108,13 +109,13 @@ def write_report(run_folder: Path) -> Path:
     Raises:
         CovidLungsError: notebook 01 has not run, or a file of the run is damaged.
     """
-    require(run_folder / "audit.json", "01_get_data")
+    require(run_folder / "audit.json")
     record = Record(run_folder)
     pages = write_pages(run_folder)
     text = render(
         "report.html",
         run=record,
-        missing={part: _why_missing(record, part) for part in NOTEBOOKS},
+        missing={part: _why_missing(record, part) for part in HEADLINES},
         pictures=_find_pictures(run_folder),
         pages={page.stem: f"notebooks/{quote(page.name)}" for page in pages},
         splits=list(FRACTIONS),
@@ -155,7 +156,7 @@ def _why_missing(record: Record, part: str) -> str | None:
     classes = {name for name, count in counts.items() if count}
     if part != "segmentation" and not (POSITIVE_CLASS in classes and len(classes) > 1):
         return "Left out: it needs the class COVID and another, and this data set has not both."
-    return f"Not there yet: run notebook {NOTEBOOKS[part]}."
+    return f"Not there yet: run notebook {find_writer(Path(part, 'metrics.json'))}."
 
 
 def _find_pictures(run_folder: Path) -> dict[str, list[Picture]]:

@@ -1,14 +1,10 @@
 """Cache: what is kept to save work, how large it is, and how it is emptied."""
 
-import os
 import re
 import shutil
-from collections import Counter
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from secrets import token_hex
-from typing import NamedTuple
 
 from filelock import Timeout
 
@@ -19,104 +15,64 @@ from helpers.storage.files import LEFT_BEHIND, is_left_behind
 from helpers.storage.folders import PARTIAL, cache_root, runs_root, shown
 from helpers.storage.locks import is_held
 
-FOLDERS = ("arrays", "audits", "data")
-HASH, LONG_HASH = "[0-9a-f]{12}", "[0-9a-f]{16}"
-BESIDE = re.compile("[.](partial|copy|lock)$")  # what `archives.unpack` keeps beside its target
-UNFINISHED, FOREIGN = "begun and not finished", "not of this project, left alone"
-# By their place in the cache; whatever has another name was not put there by this project.
-KINDS = {
-    "demo X-rays": f"data/demo-{HASH}",
-    "unpacked archives": f"data/.+-{HASH}",
-    "audits": f"audits/{LONG_HASH}-{LONG_HASH}",
-    "resized X-rays and masks": f"arrays/(mask_)?pixels-{LONG_HASH}-[0-9]+(-{LONG_HASH})?[.]npy",
-    UNFINISHED: f"({'|'.join(FOLDERS)})/{re.escape(PARTIAL)}.+|data/.+-{HASH}{BESIDE.pattern}",
+KINDS = {"data": "data sets", "audits": "audits", "arrays": "resized X-rays and masks"}
+# What this project puts into each folder of the cache. Nothing of another name is touched.
+NAMES = {
+    "data": "(.+-[0-9a-f]{12})([.](partial|copy|lock))?",
+    "audits": "[0-9a-f]{16}-[0-9a-f]{16}",
+    "arrays": "(mask_)?pixels-[0-9a-f]{16}-[0-9]+(-[0-9a-f]{16})?[.]npy",
 }
-# What is in the folders of these kinds.
-MARKS = {"demo X-rays": SYNTHETIC_MARKER, "unpacked archives": UNPACKED}
 
 
-class Entry(NamedTuple):
-    """A file or folder in one of the cache's folders.
-
-    Attributes:
-        path: where it is.
-        kind: a name in KINDS, or FOREIGN.
-        size: of its files, in bytes.
-    """
-
-    path: Path
-    kind: str
-    size: int
+def find_entries() -> list[Path]:
+    """Return what this project keeps in the folders of the cache; links are left alone."""
+    paths = [path for folder in KINDS for path in sorted((cache_root() / folder).glob("*"))]
+    return [path for path in paths if _is_ours(path)]
 
 
-def find_entries() -> list[Entry]:
-    """Return what is in the cache's folders, sorted by path. Links count as foreign.
-
-    Raises:
-        CovidLungsError: a folder cannot be listed.
-    """
-    root, found = cache_root(), []
-    for folder in (root / name for name in FOLDERS):
-        try:
-            inside = [folder] if folder.is_symlink() else sorted(folder.iterdir())
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            raise CovidLungsError(
-                f"{shown(folder)}: cannot be listed ({error.strerror}). Mend its permissions, or "
-                "choose another cache with COVID_LUNGS_CACHE."
-            ) from error
-        found += [Entry(path, _tell(path, root), _measure(path)) for path in inside]
-    return found
-
-
-def _tell(path: Path, root: Path) -> str:
-    """Return the kind of what is at a path."""
-    place = path.relative_to(root).as_posix()
-    fits = (kind for kind, pattern in KINDS.items() if re.fullmatch(pattern, place))
-    kind = FOREIGN if path.is_symlink() else next(fits, FOREIGN)
-    # A user's own folder may be called so, too, with a date for the hash.
-    unmarked = kind in MARKS and not (path / MARKS[kind]).is_file()
-    return FOREIGN if unmarked else kind
+def _is_ours(path: Path) -> bool:
+    """Return whether this project made a file or folder in a folder of the cache."""
+    if path.is_symlink() or path.parent.is_symlink():
+        return False
+    if path.name.startswith(PARTIAL):
+        return True
+    found = re.fullmatch(NAMES[path.parent.name], path.name)
+    if found and path.parent.name == "data" and not found[2]:
+        # A user's own folder may be called so, too, with a date in place of the hash.
+        return (path / UNPACKED).is_file() or (path / SYNTHETIC_MARKER).is_file()
+    return bool(found)
 
 
 def _measure(path: Path) -> int:
     """Return the bytes of a file, or of all files below a folder; links are not followed."""
-    files = [path]
-    if path.is_dir() and not path.is_symlink():
-        files = [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
     size = 0
-    for file in files:
-        with suppress(FileNotFoundError):  # another process may be writing there
-            size += file.lstat().st_size
+    for file in [path, *path.rglob("*")]:
+        with suppress(OSError):  # another process may be writing there
+            size += 0 if file.is_dir() else file.lstat().st_size
     return size
 
 
 def describe_cache() -> str:
     """Return where the cache is and what it holds, for a terminal."""
-    entries = find_entries()
-    total = sum(entry.size for entry in entries if entry.kind != FOREIGN)
-    lines = [f"{cache_root()}: {_show(total)}"]
-    for kind in (*KINDS, FOREIGN):
-        of_kind = [entry for entry in entries if entry.kind == kind]
-        if of_kind:
-            size = _show(sum(entry.size for entry in of_kind))
-            lines.append(f"{len(of_kind):>7,}  {kind:<32}{size:>10}")
-    if total:
+    sizes = {path: _measure(path) for path in find_entries()}
+    lines = [f"{cache_root()}: {_show(sum(sizes.values()))}"]
+    for folder, kind in KINDS.items():
+        inside = [size for path, size in sizes.items() if path.parent.name == folder]
+        if inside:
+            lines.append(f"{len(inside):>7,}  {kind:<32}{_show(sum(inside)):>10}")
+    if sizes:
         lines.append("All of it can be made again: `covid-lungs cache --clear` empties it.")
     return "\n".join(lines)
 
 
-def clear_cache() -> tuple[list[Entry], dict[Path, str]]:
+def clear_cache() -> tuple[int, dict[Path, str]]:
     """Remove what this project keeps in the cache, but for what another process is writing.
 
-    Nothing is removed that is not ours, and no link is followed.
-
     Returns:
-        What was removed, and what had to stay, each with the reason.
+        How much was removed, and what had to stay, with the reason.
 
     Raises:
-        CovidLungsError: a run is under way, which may need the cache; or it cannot be listed.
+        CovidLungsError: a run is under way, which may need the cache.
     """
     for folder in sorted(runs_root().glob("*/")):
         if is_held(folder):
@@ -124,15 +80,9 @@ def clear_cache() -> tuple[list[Entry], dict[Path, str]]:
                 f"{shown(folder)}: a run is under way there, which needs the cache. Let it end or "
                 "stop it, and clear the cache then."
             )
-    removed, stayed = [], {}
-    for entry in find_entries():
-        if entry.kind == FOREIGN:
-            continue
-        if reason := _try_to_remove(entry.path):
-            stayed[entry.path] = reason
-        else:
-            removed.append(entry)
-    return removed, stayed
+    reasons = {path: _try_to_remove(path) for path in find_entries()}
+    stayed = {path: reason for path, reason in reasons.items() if reason}
+    return len(reasons) - len(stayed), stayed
 
 
 def _try_to_remove(path: Path) -> str:
@@ -143,7 +93,8 @@ def _try_to_remove(path: Path) -> str:
                 return f"it changed within the last {LEFT_BEHIND // 60} minutes"
             _remove(path)
         elif path.parent.name == "data":
-            with alone(path.with_name(BESIDE.sub("", path.name)), wait=False):
+            name = re.fullmatch(NAMES["data"], path.name)[1]
+            with alone(path.with_name(name), wait=False):
                 _remove(path)
         else:
             _remove(path)
@@ -164,14 +115,10 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def describe_cleared(removed: Sequence[Entry], stayed: dict[Path, str]) -> str:
+def describe_cleared(removed: int, stayed: dict[Path, str]) -> str:
     """Return what `clear_cache` did, for a terminal."""
-    size = _show(sum(entry.size for entry in removed))
-    lines = [f"{cache_root()}: {size} removed"]
-    counts = Counter(entry.kind for entry in removed)
-    lines += [f"{counts[kind]:>7,}  {kind}" for kind in KINDS if counts[kind]]
-    lines += [f"{shown(path)} stays: {reason}." for path, reason in stayed.items()]
-    return "\n".join(lines)
+    lines = [f"{shown(path)} stays: {reason}." for path, reason in stayed.items()]
+    return "\n".join([f"{cache_root()}: {removed:,} files and folders removed", *lines])
 
 
 def _show(size: int) -> str:

@@ -1,11 +1,9 @@
 """The chain: the notebooks in order, each brought up to date in one run folder."""
 
 import ast
-import re
 import sys
 import time
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +13,6 @@ from helpers.audit.examination import check_allowed
 from helpers.data.layouts import POSITIVE_CLASS
 from helpers.data.sources import find_data, find_path
 from helpers.report import provenance
-from helpers.report.provenance import TRAINED
 from helpers.run import up_to_date
 from helpers.run.notebooks import Parameter, find_notebooks, read_parameters
 from helpers.split.index import build_index, has_masks
@@ -23,6 +20,7 @@ from helpers.split.splits import check_way, refuse_unpublished
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import clear_partial
 from helpers.storage.folders import cache_root, find_run
+from helpers.storage.layout import find_step, trained_part
 from helpers.storage.locks import hold_run
 from helpers.train.recipes import find_recipe
 
@@ -30,7 +28,6 @@ SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
 # Options of the command itself.
 OPTIONS = ("data", "run", "recipe", "groups", "split", "external", "allow")
 TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
-NEEDS_COVID, NEEDS_MASKS = ("03", "06"), ("04", "05", "06")
 LARGEST_SEED = 2**31 - 1
 BAR = "{desc}: {bar} {n_fmt} of {total_fmt} notebooks"
 LONGEST_TIMEOUT = 999_999  # seconds, eleven days
@@ -50,9 +47,9 @@ class Request:
         groups: the path of a groups file, or None.
         split: how X-rays are split, one of `splits.WAYS`.
         external: the source of X-rays from elsewhere to test the networks on, or None.
-        allow: findings of the audit that shall not stop the run, separated by commas.
+        allow: findings of the audit that do not stop the run, separated by commas.
         force: run what is up to date, too, and train anew.
-        timeout: seconds that a cell may take, as text, or None for no limit.
+        timeout: seconds that a cell may take, or None for no limit.
     """
 
     data: str = "demo"
@@ -66,33 +63,33 @@ class Request:
     external: str | None = None
     allow: str = ""
     force: bool = False
-    timeout: str | None = None
+    timeout: int | None = None
 
 
 def run_chain(request: Request) -> Path:
     """Bring the notebooks up to date, in order, and return the run folder.
 
-    Everything that can be checked beforehand is, so that no night is lost to a typing error. A
-    notebook is run only if what it used or made is not what it was.
+    Input is checked before anything runs, so that no night is lost to a typing error. A notebook
+    runs only if what it used or made has changed.
 
     Raises:
         CovidLungsError: bad input, or a cell of a notebook failed.
     """
     notebooks = find_notebooks(request.only, request.start)
-    timeout, parameters = parse_timeout(request.timeout), _check(request, notebooks)
+    parameters = _check(request, notebooks)
     folder = find_run(request.run, parameters["data"], request.recipe)
     parameters["run"] = str(folder)
     sources = up_to_date.describe_sources(parameters)
     clear_partial(cache_root())
     with hold_run(folder):
         if request.force:
-            _forget(folder, notebooks)
+            up_to_date.forget([notebook.stem for notebook in notebooks], folder)
         bar = tqdm(notebooks, f"run {folder.name}", bar_format=BAR, disable=None)
         for notebook in bar:
             if missing := _find_missing(notebook, folder):
                 _say(f"{notebook.stem}: skipped, since it needs {missing}.")
             else:
-                _bring_up_to_date(notebook, folder, parameters, sources, timeout)
+                _bring_up_to_date(notebook, folder, parameters, sources, request.timeout)
         _report(folder)
     return folder
 
@@ -104,12 +101,12 @@ def _bring_up_to_date(
     sources: dict[str, str],
     timeout: int | None,
 ) -> None:
-    """Run a notebook if what it used or made is not what it was."""
+    """Run a notebook if what it used or made has changed."""
     known = read_parameters(notebook)
     declared = {name: parameter.default for name, parameter in known.items()}
     own = {name: value for name, value in parameters.items() if name in known}
     inputs = up_to_date.describe_inputs(notebook, folder, own, sources)
-    reason = up_to_date.why_stale(notebook, folder, inputs)
+    reason = up_to_date.why_stale(notebook.stem, folder, inputs)
     if reason is None:
         _say(f"{notebook.stem}: up to date, not run again (--force runs it in any case)")
         return
@@ -120,33 +117,25 @@ def _bring_up_to_date(
     execute(notebook, folder / "notebooks" / notebook.name, own, timeout)
     seconds = time.monotonic() - begun
     provenance.record(folder, notebook.stem, seconds, declared | own)
-    up_to_date.record(notebook, folder, inputs)
+    up_to_date.record(notebook.stem, folder, inputs)
     _say(f"{notebook.stem}: finished in {seconds:.0f} s")
 
 
 def _report(folder: Path) -> None:
     """Write the report if what it shows, its templates or its code have changed since."""
     inputs = up_to_date.describe_report(folder)
-    if up_to_date.why_stale(up_to_date.REPORT, folder, inputs) is None:
+    if up_to_date.why_stale("report", folder, inputs) is None:
         return
     from helpers.report.report import write_report  # here, since it takes a second to import
 
     write_report(folder)
-    up_to_date.record_report(folder, inputs)
+    up_to_date.record("report", folder, inputs)
 
 
 def _say(line: str) -> None:
     """Write a line at once, above the progress bars of a terminal."""
     tqdm.write(line)
     sys.stdout.flush()
-
-
-def _forget(folder: Path, notebooks: list[Path]) -> None:
-    """Let notebooks count as never run, and each training of theirs start anew."""
-    for notebook in notebooks:
-        if part := TRAINED.get(notebook.name[:2]):
-            up_to_date.forget_trainings(folder / part)
-    up_to_date.forget(notebooks, folder)
 
 
 def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
@@ -157,6 +146,11 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     """
     check_allowed(request.allow)
     check_way(request.split)
+    if request.timeout is not None and not 1 <= request.timeout <= LONGEST_TIMEOUT:
+        raise CovidLungsError(
+            f"--timeout {request.timeout}: give seconds from 1 to {LONGEST_TIMEOUT}, or leave it "
+            "out."
+        )
     recipe, groups = find_recipe(request.recipe), request.groups
     data, external = _find(request.data), request.external
     if external is not None:
@@ -166,7 +160,7 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     parameters = check_parameters(notebooks, request.given)
     changes = {name: parameters.get(name) for name in ("epochs", "batch_size", "image_size")}
     for notebook in notebooks:
-        if part := TRAINED.get(notebook.name[:2]):
+        if part := trained_part(notebook.name):
             getattr(recipe, part).override(**changes)  # refuses what its network cannot take
     if request.split == "published":
         refuse_unpublished(place.split for place in find_data(data).list_files().places)
@@ -198,10 +192,8 @@ def check_parameters(notebooks: list[Path], given: dict[str, str]) -> dict[str, 
             raise CovidLungsError(f"parameter {name!r}: give it as --{name} {text}, without -p.")
         if name not in known:
             allowed = ", ".join(name for name in known if name not in SHARED_PARAMETERS)
-            near = get_close_matches(name, known, n=1)
-            meant = f" Did you mean {near[0]}?" if near else ""
             raise CovidLungsError(
-                f"parameter {name!r} is unknown.{meant} Besides {', '.join(SHARED_PARAMETERS)} "
+                f"parameter {name!r} is unknown. Besides {', '.join(SHARED_PARAMETERS)} "
                 f"these notebooks have: {allowed or 'none'}."
             )
         values[name] = _parse(name, text, known[name])
@@ -228,30 +220,15 @@ def _parse(name: str, text: str, declared: Parameter) -> object:
     return value
 
 
-def parse_timeout(text: str | None) -> int | None:
-    """Return the seconds that a cell may take; None is no limit.
-
-    Raises:
-        CovidLungsError: no whole number of seconds from 1 to LONGEST_TIMEOUT.
-    """
-    if text is None:
-        return None
-    if not re.fullmatch("[1-9][0-9]{0,5}", text):
-        raise CovidLungsError(
-            f"--timeout {text}: give whole seconds from 1 to {LONGEST_TIMEOUT}, or leave it out."
-        )
-    return int(text)
-
-
 def _find_missing(notebook: Path, run_folder: Path) -> str:
     """Return what a notebook needs that the run's X-rays lack; "" where that is not known yet."""
-    index, number = run_folder / "index.csv", notebook.name[:2]
+    index, needs = run_folder / "index.csv", find_step(notebook.name).needs
     if not index.is_file():
         return ""
     table = pd.read_csv(index, usecols=["class", "mask"], dtype=str, keep_default_na=False)
-    if number in NEEDS_MASKS and not has_masks(table):
+    if "masks" in needs and not has_masks(table):
         return "lung masks, which these X-rays do not have"
     classes = set(table["class"])
-    if number in NEEDS_COVID and not (POSITIVE_CLASS in classes and len(classes) > 1):
+    if "COVID" in needs and not (POSITIVE_CLASS in classes and len(classes) > 1):
         return f"the class {POSITIVE_CLASS} and another"
     return ""

@@ -13,6 +13,7 @@ from pathlib import Path
 from helpers.storage.errors import CovidLungsError
 
 INTERRUPTED, CUT_OFF = 130, 141  # as shells count: 128, and the number of SIGINT or SIGPIPE
+SOURCE = "demo, kaggle, folder, .zip"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -24,10 +25,22 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     _add_run(commands.add_parser("run", help="run the notebooks in order"))
     audit = commands.add_parser("audit", help="say what is wrong with a data set")
-    audit.add_argument("source", metavar="SOURCE", help="demo, kaggle, folder, .zip")
+    audit.add_argument("source", metavar="SOURCE", help=SOURCE)
     audit.set_defaults(act=audit_data)
-    _add_predict(commands.add_parser("predict", help="draw the lungs of X-rays"))
-    _add_export(commands.add_parser("export", help="write a run's networks as ONNX and LiteRT"))
+    whose = {"required": True, "metavar": "RUN", "help": "whose networks: a run's name or folder"}
+    predict = commands.add_parser("predict", help="draw the lungs of X-rays")
+    predict.add_argument("--run", **whose)
+    predict.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="where masks go (default: RUN/predictions)"
+    )
+    predict.add_argument("paths", nargs="+", metavar="PATH", help="an X-ray, or a folder of them")
+    predict.set_defaults(act=predict_xrays)
+    export = commands.add_parser("export", help="write a run's networks as ONNX and LiteRT")
+    export.add_argument("--run", **whose)
+    export.add_argument(
+        "--data", metavar="SOURCE", help="where the run's X-rays are (default: where they were)"
+    )
+    export.set_defaults(act=export_networks)
     cache = commands.add_parser("cache", help="say what the cache holds, or empty it")
     cache.add_argument("--clear", action="store_true", help="remove all that can be made again")
     cache.set_defaults(act=look_after_cache)
@@ -35,91 +48,37 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
-    """Add the options of `run`."""
-    run.add_argument("--data", default="demo", metavar="SOURCE", help="demo, kaggle, folder, .zip")
-    run.add_argument("--recipe", default="demo", metavar="NAME", help="demo, best or original")
-    run.add_argument("--run", metavar="NAME_OR_FOLDER", help="where the results go")
-    run.add_argument(
-        "--groups", metavar="FILE", help=".csv with file,group: what stays together, as patients"
-    )
-    run.add_argument(
-        "--split",
-        default="drawn",
-        metavar="WAY",
-        help="drawn, or published: the data set's own, where it brings one",
-    )
-    run.add_argument(
-        "--external", metavar="SOURCE", help="X-rays from elsewhere to test the networks on, too"
-    )
-    run.add_argument(
-        "--allow",
-        action="append",
-        default=[],
-        metavar="FINDING",
-        help="go on although the audit found this",
-    )
-    run.add_argument(
-        "-p",
-        dest="parameters",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("KEY", "VALUE"),
-        help="a notebook's parameter, such as: -p epochs 2",
-    )
-    run.add_argument("--only", action="append", default=[], metavar="NN", help="such as 04")
-    run.add_argument("--from", dest="start", metavar="NN", help="the first notebook to run")
-    run.add_argument(
-        "--force", action="store_true", help="run what is up to date, too, and train anew"
-    )
-    run.add_argument("--timeout", metavar="SECONDS", help="that one cell may take")
+    """Add the options of `run`, each under the name of its field in `chain.Request`."""
+    add = run.add_argument
+    add("--data", default="demo", metavar="SOURCE", help=SOURCE)
+    add("--recipe", default="demo", metavar="NAME", help="demo, best or original")
+    add("--run", metavar="NAME_OR_FOLDER", help="where the results go")
+    add("--groups", metavar="FILE", help=".csv with file,group: what stays together, as patients")
+    way = "drawn, or published: the data set's own, where it brings one"
+    add("--split", default="drawn", metavar="WAY", help=way)
+    other = "X-rays from elsewhere to test the networks on, too"
+    add("--external", metavar="SOURCE", help=other)
+    several = {"action": "append", "default": []}
+    add("--allow", metavar="FINDING", help="go on although the audit found this", **several)
+    parameter = "a notebook's parameter, such as: -p epochs 2"
+    add("-p", dest="given", nargs=2, metavar=("KEY", "VALUE"), help=parameter, **several)
+    add("--only", metavar="NN", help="such as 04", **several)
+    add("--from", dest="start", metavar="NN", help="the first notebook to run")
+    anew = "run what is up to date, too, and train anew"
+    add("--force", action="store_true", help=anew)
+    add("--timeout", type=int, metavar="SECONDS", help="that one cell may take")
     run.set_defaults(act=run_notebooks)
 
 
-def _add_predict(predict: argparse.ArgumentParser) -> None:
-    """Add the options of `predict`."""
-    predict.add_argument(
-        "--run", required=True, metavar="RUN", help="whose networks: a run's name or folder"
-    )
-    predict.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where masks go (default: RUN/predictions)"
-    )
-    predict.add_argument("paths", nargs="+", metavar="PATH", help="an X-ray, or a folder of them")
-    predict.set_defaults(act=predict_xrays)
-
-
-def _add_export(export: argparse.ArgumentParser) -> None:
-    """Add the options of `export`."""
-    export.add_argument(
-        "--run", required=True, metavar="RUN", help="whose networks: a run's name or folder"
-    )
-    export.add_argument(
-        "--data", metavar="SOURCE", help="where the run's X-rays are (default: where they were)"
-    )
-    export.set_defaults(act=export_networks)
-
-
 def run_notebooks(options: argparse.Namespace) -> int:
-    """Run the chain, print its figures and return the exit status."""
+    """Run the chain, print its scores and return the exit status."""
     # Here, since pandas takes half a second to import and --help should not wait for it.
     from helpers.evaluate.metrics_file import describe_run
     from helpers.run.chain import Request, run_chain
 
-    request = Request(
-        data=options.data,
-        recipe=options.recipe,
-        run=options.run,
-        given=dict(options.parameters),
-        only=options.only,
-        start=options.start,
-        groups=options.groups,
-        split=options.split,
-        external=options.external,
-        allow=",".join(options.allow),
-        force=options.force,
-        timeout=options.timeout,
-    )
-    print(describe_run(run_chain(request)))
+    asked = {name: value for name, value in vars(options).items() if name not in ("command", "act")}
+    asked |= {"given": dict(options.given), "allow": ",".join(options.allow)}
+    print(describe_run(run_chain(Request(**asked))))
     return 0
 
 
@@ -137,7 +96,8 @@ def audit_data(options: argparse.Namespace) -> int:
 def predict_xrays(options: argparse.Namespace) -> int:
     """Draw the lungs of X-rays and return 1 if one of them could not be decoded."""
     from helpers.predict.files import find_xrays
-    from helpers.storage.folders import SEGMENTER, find_trained
+    from helpers.storage.folders import find_trained
+    from helpers.storage.layout import SEGMENTER
 
     run = find_trained(options.run)
     files = find_xrays(options.paths)

@@ -7,25 +7,20 @@ from typing import NamedTuple
 
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import project_root, shown
+from helpers.storage.layout import list_notebooks
 
 INSTALLED = Path(__file__).parents[1] / "series"  # pyproject.toml puts the notebooks here
-UNFINISHED = "unfinished"  # below a run's notebooks: the folder of the one that is executed now
 
 
 class Parameter(NamedTuple):
-    """A parameter as its notebook declares it: `epochs: int = None`.
-
-    Attributes:
-        type_name: the name of its type.
-        default: its value where none is given.
-    """
+    """A parameter as its notebook declares it, such as `epochs: int = None`."""
 
     type_name: str
     default: object
 
 
 def find_notebooks(only: list[str], start: str | None) -> list[Path]:
-    """Return the notebooks of the chain in order, from 01 to 06.
+    """Return the notebooks of the chain in order.
 
     Args:
         only: two-digit numbers to keep; empty keeps all.
@@ -34,14 +29,17 @@ def find_notebooks(only: list[str], start: str | None) -> list[Path]:
     Raises:
         CovidLungsError: a number that no notebook has, or no notebooks at all.
     """
-    notebooks = {path.name[:2]: path for path in sorted(_folder().glob("0[1-6]_*.ipynb"))}
+    numbers = {step.name[:2] for step in list_notebooks()}
+    found = {path.name[:2]: path for path in sorted(_folder().glob("[0-9][0-9]_*.ipynb"))}
+    notebooks = {number: found[number] for number in found if number in numbers}
     if not notebooks:
-        raise CovidLungsError(f"{_folder()} holds no notebooks 01 to 06: restore them with git.")
+        raise CovidLungsError(
+            f"{_folder()} holds no notebooks of the chain: restore them with git."
+        )
     for number in [*only, *([start] if start else [])]:
         if number not in notebooks:
             raise CovidLungsError(f"notebook {number!r}: choose one of {', '.join(notebooks)}.")
-    chosen = [number for number in notebooks if not only or number in only]
-    chosen = [number for number in chosen if start is None or number >= start]
+    chosen = [n for n in notebooks if n in (only or notebooks) and n >= (start or "")]
     if not chosen:
         raise CovidLungsError(
             f"no notebook is left to run: --only {' --only '.join(only)} comes before "
@@ -56,20 +54,12 @@ def _folder() -> Path:
 
 
 def read_code(notebook: Path) -> list[str]:
-    """Return the source of each code cell of a notebook.
-
-    Raises:
-        CovidLungsError: the file is no notebook.
-    """
+    """Return the source of each code cell of a notebook."""
     return ["".join(cell["source"]) for cell in read_cells(notebook)]
 
 
 def read_parameters(notebook: Path) -> dict[str, Parameter]:
-    """Return the parameters of a notebook: the lines of its cell tagged `parameters`.
-
-    Raises:
-        CovidLungsError: the file is no notebook.
-    """
+    """Return the parameters of a notebook: the lines of its cell tagged `parameters`."""
     cells = read_cells(notebook)
     tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", [])]
     lines = ast.parse("".join(tagged[0]["source"])).body if tagged else []
@@ -81,7 +71,7 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
 
 
 def read_cells(notebook: Path) -> list[dict]:
-    """Return the code cells of a notebook, read as what it is: JSON.
+    """Return the code cells of a notebook, read as JSON.
 
     Raises:
         CovidLungsError: the file is no notebook.

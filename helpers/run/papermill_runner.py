@@ -1,4 +1,4 @@
-"""Executing: one notebook by papermill, written whole, its failure told in a few lines."""
+"""Executing: one notebook by papermill, written whole, with a failure explained in a few lines."""
 
 import io
 import json
@@ -18,18 +18,18 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
-from helpers.run.notebooks import UNFINISHED
 from helpers.storage.colab import UNATTENDED
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import cache_root, shown
+from helpers.storage.folders import cache_root, refusing, shown
+from helpers.storage.layout import UNFINISHED
 from helpers.storage.locks import for_notebooks
 
 KERNEL = "python3"  # its name in the executed notebook; `QuietKernelManager` starts it
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
-MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError")
 EPOCH = re.compile(r"epoch +\d+/\d+ ")  # how `training.describe_epoch` begins a line
 # Cells take moments or hours: their rate, or a time that remains, would be wrong.
 BAR = {"leave": False, "disable": None, "bar_format": "{desc}: {bar} cell {n_fmt} of {total_fmt}"}
+MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError")
 LESS_MEMORY = "Try a smaller image_size or batch_size, or close other programs."
 ENDS = (PapermillExecutionError, DeadKernelError, CellTimeoutError, RuntimeError)
 
@@ -58,7 +58,7 @@ class QuietKernelManager(AsyncKernelManager):
 
 
 class EpochLines(io.StringIO):
-    """Takes what cells print, and writes of it on the terminal what each epoch came to."""
+    """Takes what cells print, and repeats the lines about epochs on the terminal."""
 
     def write(self, text: str) -> int:
         """Write the lines about epochs, above the progress bars of a terminal."""
@@ -87,41 +87,30 @@ def execute(
         CovidLungsError: a cell failed, was not done in time, or its kernel died.
     """
     partial = output.parent / UNFINISHED / output.name
-    try:
+    with refusing(partial):
         partial.parent.mkdir(parents=True, exist_ok=True)
-        _run_cells(notebook, partial, parameters, timeout)
+        try:
+            papermill.execute_notebook(
+                notebook,
+                partial,
+                parameters=parameters,
+                cwd=notebook.parent,
+                kernel_name=KERNEL,
+                kernel_manager_class=QuietKernelManager,
+                shutdown_kernel="immediate",
+                execution_timeout=timeout,
+                stdout_file=EpochLines(),
+                progress_bar={"desc": notebook.stem, **BAR},
+            )
+        except ENDS as error:
+            place = _last_cell(partial)
+            _finish(partial, output)
+            raise CovidLungsError(
+                f"{notebook.stem} stopped {place}: {_explain(error, timeout)}\n"
+                f"The executed notebook is {shown(output)}. Once this is mended, the same command "
+                "goes on from here."
+            ) from error
         _finish(partial, output)
-    except ENDS as error:
-        place = _last_cell(partial)
-        _finish(partial, output)
-        raise CovidLungsError(
-            f"{notebook.stem} stopped {place}: {_explain(error, timeout)}\n"
-            f"The executed notebook is {shown(output)}. Once this is mended, the same command "
-            "goes on from here."
-        ) from error
-    except OSError as error:
-        raise CovidLungsError(
-            f"{shown(partial)}: cannot be written ({error.strerror or error}). Make room, mend the "
-            "permissions or reconnect the drive; the same command then goes on from here."
-        ) from error
-
-
-def _run_cells(
-    notebook: Path, output: Path, parameters: dict[str, object], timeout: int | None
-) -> None:
-    """Run a notebook's cells in a kernel of its own, and write them as they go."""
-    papermill.execute_notebook(
-        notebook,
-        output,
-        parameters=parameters,
-        cwd=notebook.parent,
-        kernel_name=KERNEL,
-        kernel_manager_class=QuietKernelManager,
-        shutdown_kernel="immediate",
-        execution_timeout=timeout,
-        stdout_file=EpochLines(),
-        progress_bar={"desc": notebook.stem, **BAR},
-    )
 
 
 def _finish(partial: Path, output: Path) -> None:
@@ -142,20 +131,17 @@ def _last_cell(executed: Path) -> str:
     if not begun:
         return "before its first cell"
     line = next(iter(begun[-1].strip().splitlines()), "")
-    return f"at cell {len(begun)} ({line if len(line) <= 60 else line[:59] + '…'})"
+    return f"at cell {len(begun)} ({line:.60})"
 
 
 def _explain(error: Exception, timeout: int | None) -> str:
     """Return why a notebook stopped, and the remedy."""
     if isinstance(error, PapermillExecutionError):
         return _explain_failure(error.ename, COLOURS.sub("", error.evalue))
-    if isinstance(error, CellTimeoutError) and timeout:
-        return (
-            f"it was not done within {timeout} seconds. Give a cell longer with --timeout, or "
-            "leave --timeout out."
-        )
+    if isinstance(error, CellTimeoutError):
+        return f"it was not done within {timeout} seconds. Give a cell longer with --timeout."
     if isinstance(error, DeadKernelError):
-        return f"its kernel died, mostly for lack of memory{_describe_memory()}. {LESS_MEMORY}"
+        return f"its kernel died, mostly for lack of memory. {LESS_MEMORY}"
     return f"its kernel does not answer ({error}). Install the environment anew with `uv sync`."
 
 
@@ -166,15 +152,3 @@ def _explain_failure(kind: str, message: str) -> str:
     last = next(iter(message.strip().splitlines()[::-1]), "").strip()
     remedy = f" {LESS_MEMORY}" if kind in MEMORY_ERRORS else ""
     return f"{kind}: {last}{remedy}" if last else f"{kind}{remedy}"
-
-
-def _describe_memory() -> str:
-    """Return what the largest kernel so far had of the machine's memory, where that is known."""
-    if sys.platform == "win32":
-        return ""
-    import resource  # here, since Windows has none
-
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss  # of those that have ended
-    had = largest * (1 if sys.platform == "darwin" else 1024)
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return f": it had up to {had / 1e9:.1f} GB of this machine's {memory / 1e9:.1f} GB"

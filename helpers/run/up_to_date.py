@@ -1,73 +1,31 @@
-"""Freshness: whether what a notebook made, or the report, is still what it would make now."""
+"""Freshness: whether what a notebook or the report made is still what it would make now.
+
+A notebook runs again when its parameters, its code, a file that it read or made, or the code of a
+package that it imports or of one before that has changed. Its training need not: that is recalled
+by what the training itself depends on.
+"""
 
 import hashlib
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 from helpers.audit.recall import describe_files
-from helpers.data.images import read_xray
 from helpers.data.sources import find_path
-from helpers.report.provenance import STATE, read_state
+from helpers.report.provenance import read_state
 from helpers.run.notebooks import read_code, read_parameters
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import remove, write_whole
-from helpers.storage.folders import SEGMENTER, TRAINING_RECORD, TRAINING_STATE, shown
-from helpers.storage.versions import PACKAGE, code_version, used_helpers, used_libraries
+from helpers.storage.folders import shown
+from helpers.storage.layout import CHAIN, RECORD, STATE, find_step, list_files, trained_part
+from helpers.storage.versions import library_versions, package_versions
 
-# Parameters that name what a notebook reads outside the run folder.
-SOURCES = ("data", "groups", "external")
-# Files of the run folder that each notebook reads.
-READS = {
-    "02": ("index.csv",),
-    "03": ("index.csv", "split.csv"),
-    "04": ("index.csv", "split.csv"),
-    "05": (
-        "index.csv",
-        "split.csv",
-        SEGMENTER,
-        *(f"detection/{name}" for name in ("model.keras", "predictions.csv", "metrics.json")),
-    ),
-    "06": ("index.csv", "split.csv"),
-}
-# Files of the run folder that each notebook makes, besides its figures and itself.
-MAKES = {
-    "01": ("index.csv", "audit.json"),
-    "02": ("split.csv",),
-    "03": tuple(
-        f"detection/{name}"
-        for name in ("model.keras", "history.csv", "predictions.csv", "metrics.json")
-    ),
-    "04": (SEGMENTER, "segmentation/history.csv", "segmentation/likeness.npz"),
-    "05": (
-        "segmentation/scores.csv",
-        "segmentation/metrics.json",
-        *(f"external/{name}" for name in ("predictions.csv", "scores.csv", "metrics.json")),
-    ),
-    "06": tuple(
-        f"shortcuts/{pattern}"
-        for pattern in ("*.*", "*/model.keras", "*/history.csv", "lungs/*/model.keras")
-    ),
-}
-
-REPORT = Path("report.html")  # in the run folder
-REPORT_READS = (
-    "audit.json",
-    "split.csv",
-    "provenance.json",
-    "*/metrics.json",
-    "shortcuts/verdict.json",
-    "figures/*.png",
-    "notebooks/*.ipynb",
-)
-REPORT_MAKES = (REPORT.name, "notebooks/*.html")
+SOURCES = ("data", "groups", "external")  # parameters that name files outside the run folder
 
 
 def describe_sources(parameters: dict[str, object]) -> dict[str, str]:
     """Return, for each parameter that names a source, what changes with its content.
 
-    The code that draws the demo is among the helpers of every notebook, and what Kaggle's client
-    has fetched stays as it is.
+    The demo changes with the code of the helpers; what Kaggle's client has fetched never does.
 
     Raises:
         CovidLungsError: a source cannot be read.
@@ -84,7 +42,7 @@ def _describe_source(source: str) -> str:
     if path.is_dir():
         lines = "".join(sorted(describe_files(path)))
         return hashlib.sha256(lines.encode(errors="surrogateescape")).hexdigest()
-    if path.suffix.lower() == ".zip":  # as large as a disk; its X-rays are kept under the same two
+    if path.suffix.lower() == ".zip":  # too large to read each time
         return f"{path.stat().st_size} {path.stat().st_mtime_ns}"
     return _digest(path)
 
@@ -92,10 +50,10 @@ def _describe_source(source: str) -> str:
 def describe_inputs(
     notebook: Path, run_folder: Path, parameters: dict[str, object], sources: dict[str, str]
 ) -> dict[str, object]:
-    """Return what a notebook's results follow from, by name: values, and digests of files.
+    """Return what a notebook's results depend on, by name: values, versions, digests of files.
 
-    Where it decodes X-rays into an index, the versions of the libraries that decode them are among
-    that. Others read the index, and follow from it: equal pixels need no new training.
+    The libraries that decode X-rays count only where X-rays are first decoded. Later notebooks
+    depend on the pixels recorded in index.csv: equal pixels need no new training.
 
     Args:
         notebook: its file.
@@ -109,97 +67,83 @@ def describe_inputs(
     inputs = {f"parameter {name}": value for name, value in values.items() if name != "run"}
     inputs |= {f"content of {name}": sources[name] for name in known if name in sources}
     inputs["code"] = hashlib.sha256(code.encode()).hexdigest()
-    inputs |= {
-        path.relative_to(PACKAGE.parent).as_posix(): _digest(path) for path in used_helpers(code)
-    }
-    if notebook.name[:2] == "01" or "external" in known.keys() & sources.keys():
-        decoding = used_libraries(f"import {read_xray.__module__}")
-        inputs |= {f"version of {name}": version for name, version in decoding.items()}
-    return inputs | {name: _digest(run_folder / name) for name in READS.get(notebook.name[:2], ())}
+    inputs |= package_versions(code)
+    if notebook.name.startswith("01") or "external" in known.keys() & sources.keys():
+        inputs |= {f"version of {name}": text for name, text in library_versions().items()}
+    reads = find_step(notebook.stem).reads
+    return inputs | {name: _digest(run_folder / name) for name in reads}
 
 
 def describe_report(run_folder: Path) -> dict[str, object]:
-    """Return what the report follows from, as `describe_inputs` does for a notebook."""
-    templates = [path for path in PACKAGE.rglob("*") if path.suffix in (".html", ".css", ".toml")]
-    read = [path for pattern in REPORT_READS for path in run_folder.glob(pattern)]
-    return {
-        "code": code_version("helpers.report.report"),  # not imported here: that takes a second
-        **{path.relative_to(PACKAGE).as_posix(): _digest(path) for path in templates},
-        **{path.relative_to(run_folder).as_posix(): _digest(path) for path in read},
-    }
+    """Return what the report depends on, as `describe_inputs` does for a notebook."""
+    reads = find_step("report").reads
+    return package_versions("helpers.report") | _digest_all(run_folder, reads)
 
 
-def why_stale(notebook: Path, run_folder: Path, inputs: dict[str, object]) -> str | None:
-    """Return why a notebook must be run again, in a few words; None if it is up to date.
+def why_stale(name: str, run_folder: Path, inputs: dict[str, object]) -> str | None:
+    """Return why a notebook or the report must be made again, in a few words; None if not.
 
     Args:
-        notebook: its file, or REPORT.
+        name: of the notebook, without ending, or "report".
         run_folder: where it reads and writes.
         inputs: as `describe_inputs` returns them now.
     """
-    kept = read_state(run_folder).get(notebook.stem)
+    kept = read_state(run_folder).get(name)
     if kept is None:
         return "no result of it is here yet"
-    used, made = kept["inputs"], kept["made"]
-    changed = [name for name in sorted(used | inputs) if used.get(name) != inputs.get(name)]
+    used = kept["inputs"]
+    changed = [key for key in sorted(used | inputs) if used.get(key) != inputs.get(key)]
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         return f"changed: {', '.join(changed[:3])}{more}"
-    for name, digest in made.items():
-        found = _digest(run_folder / name)
+    for file, digest in kept["made"].items():
+        found = _digest(run_folder / file)
         if found != digest:
-            return f"{name} {'is missing' if found is None else 'was changed since'}"
+            return f"{file} {'is missing' if found is None else 'was changed since'}"
     return None
 
 
-def record(notebook: Path, run_folder: Path, inputs: dict[str, object]) -> None:
-    """Keep what a notebook that has finished used, and what it made, for the next run.
+def record(name: str, run_folder: Path, inputs: dict[str, object]) -> None:
+    """Keep what a notebook or the report was made from, and what it made, for the next run.
 
     Args:
-        notebook: its file.
+        name: of the notebook, without ending, or "report".
         run_folder: where it read and wrote.
         inputs: as `describe_inputs` returned them before it ran.
     """
-    number = notebook.name[:2]
-    patterns = (*MAKES.get(number, ()), f"figures/{number}_*.png", f"notebooks/{notebook.name}")
-    _keep(notebook, run_folder, inputs, patterns)
+    made = _digest_all(run_folder, list_files(find_step(name)))
+    _write_state(run_folder, read_state(run_folder) | {name: {"inputs": inputs, "made": made}})
 
 
-def record_report(run_folder: Path, inputs: dict[str, object]) -> None:
-    """Keep what the report was made from, as `describe_report` gave it before, and its pages."""
-    _keep(REPORT, run_folder, inputs, REPORT_MAKES)
+def forget(names: list[str], run_folder: Path) -> None:
+    """Let notebooks count as never run, and let each of their trainings begin anew.
 
+    Finished networks stay until then.
 
-def _keep(path: Path, run_folder: Path, inputs: dict[str, object], patterns: Iterable[str]) -> None:
-    """Keep under a file's name what was used, and the digests of what was made."""
-    made = {file for pattern in patterns for file in run_folder.glob(pattern)}
+    Raises:
+        CovidLungsError: a file that describes a training cannot be removed.
+    """
+    for name in names:
+        if part := trained_part(name):
+            forget_trainings(run_folder / part)
     state = read_state(run_folder)
-    state[path.stem] = {
-        "inputs": inputs,
-        "made": {file.relative_to(run_folder).as_posix(): _digest(file) for file in sorted(made)},
-    }
-    _write_state(run_folder, state)
-
-
-def forget(notebooks: list[Path], run_folder: Path) -> None:
-    """Let notebooks count as never run."""
-    stems = {notebook.stem for notebook in notebooks}
-    state = read_state(run_folder)
-    _write_state(run_folder, {stem: kept for stem, kept in state.items() if stem not in stems})
+    _write_state(run_folder, {name: kept for name, kept in state.items() if name not in names})
 
 
 def forget_trainings(folder: Path) -> None:
-    """Let every training below a folder begin anew; finished networks stay until then.
-
-    Raises:
-        CovidLungsError: what tells of a training cannot be removed.
-    """
-    remove(*folder.rglob(TRAINING_RECORD), *folder.rglob(TRAINING_STATE))
+    """Let every training below a folder begin anew."""
+    remove(*folder.rglob(RECORD), *folder.rglob(STATE))
 
 
 def _write_state(run_folder: Path, state: dict[str, dict]) -> None:
     """Write what is known of each notebook, whole or not at all."""
-    write_whole(run_folder / STATE, json.dumps(state, indent=1) + "\n")
+    write_whole(run_folder / CHAIN, json.dumps(state, indent=1) + "\n")
+
+
+def _digest_all(run_folder: Path, patterns: list[str]) -> dict[str, str]:
+    """Return the digests of the files that fit a pattern, by their path below the run folder."""
+    files = {path for pattern in patterns for path in run_folder.glob(pattern)}
+    return {path.relative_to(run_folder).as_posix(): _digest(path) for path in sorted(files)}
 
 
 def _digest(path: Path) -> str | None:

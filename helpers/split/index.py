@@ -79,7 +79,7 @@ def read_index(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
     Raises:
         CovidLungsError: there is no index yet, or it lists files that are not there.
     """
-    path = require(run_folder / "index.csv", "01_get_data")
+    path = require(run_folder / "index.csv")
     try:
         # A class may be called NA, and a fingerprint may look like a number.
         index = pd.read_csv(path, dtype=TEXTS, keep_default_na=False)

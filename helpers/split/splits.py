@@ -225,7 +225,7 @@ def read_split(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
             of the split was changed, or was made from other pixels.
     """
     index = read_index(run_folder, data_set)
-    path = require(run_folder / "split.csv", "02_split_data")
+    path = require(run_folder / "split.csv")
     try:
         split = pd.read_csv(path, dtype=str, keep_default_na=False)
     except ValueError:  # pandas' word for a file that is empty or no table

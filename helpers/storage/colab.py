@@ -1,4 +1,4 @@
-"""Google Colab: is this it, where is Drive, and is Drive still there."""
+"""Google Colab: whether this is Colab, where Drive is, and whether Drive still answers."""
 
 import os
 import sys
@@ -37,8 +37,9 @@ def mount_drive() -> str:
         if not is_mounted():
             _mount()
     except Exception as error:  # Colab raises several kinds, none of them documented
+        reason = "Colab was not allowed to use it" if _is_declined(error) else _first_line(error)
         return (
-            f"Drive was not mounted ({_reason(error)}). The run stays on this machine and is lost "
+            f"Drive was not mounted ({reason}). The run stays on this machine and is lost "
             f"with it: run this cell again and {WHAT_TO_CLICK}."
         )
     return "Google Drive is mounted: the run is kept in MyDrive/covid-lungs."
@@ -54,7 +55,7 @@ def is_mounted() -> bool:
 
 
 def _mount() -> None:
-    """Mount Drive; when it does not answer in time, as happens now and then, try again."""
+    """Mount Drive; when it fails, as happens now and then, try again."""
     from google.colab import drive  # only there in Colab
 
     for attempt in range(1, MOUNT_ATTEMPTS + 1):
@@ -64,32 +65,24 @@ def _mount() -> None:
             (MOUNT_POINT / "MyDrive").stat()
             return
         except Exception as error:
-            if attempt == MOUNT_ATTEMPTS or not _is_timeout(error):
+            if attempt == MOUNT_ATTEMPTS or _is_declined(error):
                 raise
-        print(f"Drive did not answer in time. Trying again: {WHAT_TO_CLICK}.")
+        print(f"Drive did not answer. Trying again: {WHAT_TO_CLICK}.")
 
 
-def _is_timeout(error: Exception) -> bool:
-    """Return whether Drive was late: a ValueError says so in words, pexpect's TIMEOUT by name."""
-    words = f"{type(error).__name__} {error}".lower()
-    return "timeout" in words or "timed out" in words
+def _is_declined(error: Exception) -> bool:
+    """Return whether Colab's question for Drive was declined, by the words that it has for that."""
+    return "credential propagation" in str(error)
 
 
-def _reason(error: Exception) -> str:
-    """Return why a mount failed, in a line; a time-out's own text is pages long."""
-    if "credential propagation" in str(error):  # what Colab says when its question is declined
-        return "Colab was not allowed to use it"
-    if _is_timeout(error):
-        return (
-            f"it did not answer in time, {MOUNT_ATTEMPTS} times over, which thousands of files "
-            "outside any folder of MyDrive can cause"
-        )
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+def _first_line(error: Exception) -> str:
+    """Return what went wrong in a line; a time-out's own text is pages long."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Read a file or folder in this context, and a Drive that goes away has its own message.
+    """Read a file or folder in the block; a Drive that goes away has a message of its own.
 
     Raises:
         CovidLungsError: the path lies on Drive, which does not answer.

@@ -1,4 +1,4 @@
-"""Files: each is written whole or not at all, whatever happens meanwhile."""
+"""Files: each is written whole or not at all, even if the writer is killed."""
 
 import os
 import shutil
@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import PARTIAL, remedy, shown
+from helpers.storage.folders import PARTIAL, refusing
 
 LEFT_BEHIND = 3600  # seconds without a change: whoever fills a hidden folder has ended
 
@@ -31,10 +30,9 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to; the file takes the place of `path` when the block ends well.
 
-    Its name and ending are those of `path`, for writers that choose the format by the ending. The
-    block should do nothing but write there, since any error of the system is taken for one of
-    writing. The folder of `path` must be there: one that vanished with its drive must not be made
-    anew below.
+    Its name and ending are those of `path`, for writers that choose the format by the ending. Only
+    write in the block: any error of the system there counts as one of writing. The folder of
+    `path` must exist; one that vanished with its drive must not be made anew.
 
     Raises:
         CovidLungsError: it cannot be written; an older one stays as it was.
@@ -95,27 +93,3 @@ def is_left_behind(folder: Path) -> bool:
     """Return whether a hidden folder's writer must have ended: nothing in it changed lately."""
     changed = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
     return time.time() - changed > LEFT_BEHIND
-
-
-@contextmanager
-def refusing(path: Path, choice: str = "`run`") -> Iterator[None]:
-    """Turn the system's errors about a path into one for users.
-
-    Args:
-        path: what is written in the block.
-        choice: the parameter or option with which a user chooses another folder.
-
-    Raises:
-        CovidLungsError: the block could not write.
-    """
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        # zipfile has a ValueError of its own for a file that it could not write to the end.
-        cause = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(cause, OSError):
-            raise
-        raise CovidLungsError(
-            f"{shown(path)}: cannot be written ({cause.strerror or cause}). "
-            f"{remedy(path, cause)}, or choose another folder with {choice}. What was there stays."
-        ) from error

@@ -3,7 +3,8 @@
 import errno
 import os
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from helpers.storage.colab import (
@@ -15,13 +16,11 @@ from helpers.storage.colab import (
     on_drive,
 )
 from helpers.storage.errors import CovidLungsError
+from helpers.storage.layout import SEGMENTER, find_writer, list_parts
 
 PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whole yet
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-GONE = {errno.ENOENT, errno.ENOTCONN, errno.EIO, errno.ESTALE}
-SEGMENTER, DETECTOR = "segmentation/model.keras", "detection/model.keras"  # below a run folder
-# Below the folder of a training: what it goes on from, and what a finished one was.
-TRAINING_STATE, TRAINING_RECORD = "unfinished/state.npz", "training.json"
+GONE = {errno.ENOTCONN, errno.EIO, errno.ESTALE}
 
 
 def project_root() -> Path:
@@ -68,20 +67,10 @@ def find_run(run: str | None, data: str, recipe: str) -> Path:
     Raises:
         CovidLungsError: the folder cannot be made.
     """
-    name = (run or default_run_name(data, recipe)).rstrip("/")
-    try:
-        folder = _run_folder(name)
-        for part in ("detection", "segmentation", "shortcuts", "figures", "notebooks"):
+    folder = _run_folder(run or default_run_name(data, recipe))
+    for part in list_parts():
+        with refusing(folder / part):
             (folder / part).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise CovidLungsError(
-            f"{name}: the run folder cannot be made ({error.strerror}). "
-            f"{remedy(runs_root() / name, error)}, or choose another with `run`."
-        ) from error
-    except (RuntimeError, ValueError) as error:  # no path, such as ~nobody
-        raise CovidLungsError(
-            f"{name}: the run folder cannot be made ({error}). Choose another with `run`."
-        ) from error
     return folder
 
 
@@ -94,10 +83,10 @@ def find_trained(run: str) -> Path:
     Raises:
         CovidLungsError: there is no such run, or it has no segmenter yet.
     """
-    with suppress(OSError, RuntimeError, ValueError):  # no path at all, such as ~nobody
-        folder = _run_folder(run.rstrip("/"))
+    with suppress(OSError):  # too long for a path
+        folder = _run_folder(run)
         if run and folder.is_dir():
-            require(folder / SEGMENTER, "04_segment_lungs")
+            require(folder / SEGMENTER)
             return folder
     trained = sorted(path.parents[1].name for path in runs_root().glob(f"*/{SEGMENTER}"))
     choice = (
@@ -110,38 +99,60 @@ def find_trained(run: str) -> Path:
 
 def _run_folder(name: str) -> Path:
     """Return the folder of a run given by its name, or by a path."""
+    name = name.rstrip("/")
     is_path = name != Path(name).name or name in {".", ".."}
-    return Path(name).expanduser().resolve() if is_path else runs_root() / name
+    # Not by Path, which has an error of its own for the folder of an unknown user.
+    return Path(os.path.expanduser(name)).resolve() if is_path else runs_root() / name  # noqa: PTH111
 
 
-def require(path: Path, notebook: str) -> Path:
-    """Return `path`, or say which notebook makes it.
+def require(path: Path) -> Path:
+    """Return the path of a run's file, or say which notebook makes it.
 
     Raises:
         CovidLungsError: the file does not exist.
     """
     if not path.is_file():
+        drive = ""
+        if in_colab() and not is_mounted():
+            drive = f" If it is on Google Drive, run the cell that mounts it and {WHAT_TO_CLICK}."
         raise CovidLungsError(
-            f"{shown(path)} not found: run {notebook} first, with the same `data`, "
-            f"`run` and `recipe`.{_where_it_may_be()}"
+            f"{shown(path)} not found: run {find_writer(path)} first, with the same `data`, "
+            f"`run` and `recipe`.{drive}"
         )
     return path
 
 
-def _where_it_may_be() -> str:
-    """Return that Google Drive is not there, if Colab's notebooks may have left a file on it."""
-    if not in_colab() or is_mounted():
-        return ""
-    return f" If it is on Google Drive, run the cell that mounts it and {WHAT_TO_CLICK}."
+@contextmanager
+def refusing(path: Path, choice: str = "`run`") -> Iterator[None]:
+    """Turn the system's errors about a path into one for users.
+
+    Args:
+        path: what is written in the block.
+        choice: the parameter or option with which a user chooses another folder.
+
+    Raises:
+        CovidLungsError: the block could not write.
+    """
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        # zipfile has a ValueError of its own for a file that it could not write to the end.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise CovidLungsError(
+            f"{shown(path)}: cannot be written ({cause.strerror or cause}). "
+            f"{_remedy(path, cause)}, or choose another folder with {choice}. What was there stays."
+        ) from error
 
 
-def remedy(path: Path, error: OSError) -> str:
+def _remedy(path: Path, error: OSError) -> str:
     """Return what helps against an error of the system about a file or folder, in a clause."""
     if error.errno in NO_ROOM:
         if on_drive(path):
             return "Google Drive is full: delete files there and empty its trash"
         return "Make room on its disk"
-    if error.errno not in GONE:
+    if error.errno not in GONE and not isinstance(error, FileNotFoundError):
         return "Mend the permissions, or close the program that has it open"
     if on_drive(path):
         return f"Google Drive went away: run the cell that mounts it again and {WHAT_TO_CLICK}"
@@ -149,19 +160,14 @@ def remedy(path: Path, error: OSError) -> str:
 
 
 def make_partial(target: Path) -> Path:
-    """Return a new hidden folder beside `target`, to be filled and then renamed.
+    """Return a new hidden folder beside a target in the cache, to be filled and then renamed.
 
     Raises:
         CovidLungsError: the folder that is to hold both cannot be made.
     """
-    try:
+    with refusing(target.parent, "COVID_LUNGS_CACHE"):
         target.parent.mkdir(parents=True, exist_ok=True)
         return Path(tempfile.mkdtemp(prefix=PARTIAL, dir=target.parent))
-    except OSError as error:
-        raise CovidLungsError(
-            f"{shown(target.parent)}: this folder cannot be made or written to ({error.strerror}). "
-            "Mend its permissions, or choose another with COVID_LUNGS_CACHE."
-        ) from error
 
 
 def shown(path: Path) -> str:

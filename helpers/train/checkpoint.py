@@ -19,7 +19,7 @@ import numpy as np
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import refusing, replacing
 from helpers.storage.folders import PARTIAL, shown
-from helpers.storage.folders import TRAINING_STATE as STATE
+from helpers.storage.layout import STATE
 from helpers.train.backend import keras
 from helpers.train.batches import Batches
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import refusing, replacing
-from helpers.storage.folders import TRAINING_RECORD as RECORD
 from helpers.storage.folders import shown
+from helpers.storage.layout import HISTORY, NETWORK, RECORD, SCORES
 from helpers.train.backend import keras
 from helpers.train.checkpoint import (
     MACHINE,
@@ -23,10 +23,7 @@ from helpers.train.checkpoint import (
     read_progress,
 )
 
-NETWORK, HISTORY = "model.keras", "history.csv"
 KINDS = {"epochs": int, "history": str, "weights": str, "fingerprint": dict}  # in the record
-# Made of a network, or by its training split, beside it.
-FIGURES = ("predictions.csv", "scores.csv", "metrics.json", "likeness.npz")
 
 CONFIG = "config.json"  # the network's description, in a .keras file
 LARGEST_CONFIG = 2**24  # bytes
@@ -78,7 +75,7 @@ def keep_trained(model: keras.Model, progress: Progress, folder: Path) -> None:
         _save(model, unfinished / NETWORK)
         (unfinished / HISTORY).write_bytes(history)
         (unfinished / RECORD).write_bytes(json.dumps(record, indent=2).encode() + b"\n")
-        for name in (RECORD, *FIGURES):
+        for name in (RECORD, *SCORES):
             (folder / name).unlink(missing_ok=True)
         for name in (NETWORK, HISTORY, RECORD):
             (unfinished / name).replace(folder / name)

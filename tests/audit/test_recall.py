@@ -129,7 +129,8 @@ def test_changed_code_examines_again(data_set, tmp_path, monkeypatch):
     (code / "scan.py").write_text("LEVEL = 9")
     recall(data_set, examine)
     assert examine.calls == 2
-    (code / "plots.py").write_text("COLOUR = 3")
+    (code.parent / "report").mkdir()
+    (code.parent / "report" / "plots.py").write_text("COLOUR = 3")
     recall(data_set, examine)
     assert examine.calls == 2, "nothing of the examination"
     (code / "scan.py").write_text("LEVEL = 8")
@@ -229,5 +230,5 @@ def test_a_folder_that_cannot_be_listed_is_named(data_set):
 
 def test_a_cache_that_cannot_be_made_is_named(data_set, cache):
     cache.touch()
-    with refused("cache/audits", "cannot be made", "COVID_LUNGS_CACHE"):
+    with refused("cache/audits", "cannot be written", "COVID_LUNGS_CACHE"):
         recall(data_set, Examiner())

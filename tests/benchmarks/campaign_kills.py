@@ -25,26 +25,17 @@ import numpy as np
 import psutil
 
 from helpers.storage.folders import project_root
-from helpers.train.checkpoint import STATE
-from helpers.train.trained import RECORD
+from helpers.storage.layout import PROVENANCE, RECORD, STATE, STEPS, list_results
 
+# The tables and scores of a run; its networks differ in the time that is written into them.
 REPRODUCED = [
-    "index.csv",
-    "audit.json",
-    "split.csv",
-    "detection/history.csv",
-    "detection/predictions.csv",
-    "detection/metrics.json",
-    "segmentation/history.csv",
-    "segmentation/scores.csv",
-    "segmentation/metrics.json",
-    "shortcuts/predictions.csv",
-    "shortcuts/metrics.json",
-    "shortcuts/verdict.json",
+    name
+    for name in list_results()
+    if name.endswith((".csv", ".json")) and not name.startswith(("external/", PROVENANCE))
 ]
 AT_MOST = 17  # kills in one run
 TARGETS = ("command", "kernel", "both")
-PARTS = ("detection", "segmentation", "shortcuts/*")  # where trainings are
+PARTS = [folder for step in STEPS for folder in step.trains]
 
 
 class Moment(NamedTuple):

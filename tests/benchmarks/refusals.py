@@ -19,7 +19,8 @@ from helpers.evaluate.intervals import estimate_share
 from helpers.predict.novelty import read_likeness
 from helpers.predict.prediction import load_networks, predict_files
 from helpers.split.splits import read_split
-from helpers.storage.folders import SEGMENTER, find_trained
+from helpers.storage.folders import find_trained
+from helpers.storage.layout import SEGMENTER
 from tests.support.strangers import make_strangers
 
 

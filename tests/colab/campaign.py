@@ -25,8 +25,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from helpers.data.synthetic import write_data_set
-from helpers.evaluate.metrics_file import MADE
 from helpers.storage.folders import project_root
+from helpers.storage.layout import list_results
 
 PYTHON = "3.13"
 ROOT, RUNTIME = project_root(), Path(__file__).with_name("colab")
@@ -219,7 +219,7 @@ def test_a_notebook_finds_on_drive_what_those_before_it_left(path, lend, drive, 
     mounts = "late late" if path == NOTEBOOKS[0] else ""
     notebook = machine.run(path, mounts, data=data, **QUICK)
     text = printed(notebook)
-    assert text.count("Drive did not answer in time. Trying again") == len(mounts.split())
+    assert text.count("Drive did not answer. Trying again") == len(mounts.split())
     assert "Google Drive is mounted: the run is kept in MyDrive/covid-lungs." in text
     assert brought(machine) & {"covid-lungs", "papermill"} == {"covid-lungs", "papermill"}
     assert not brought(machine) & PINNED, "Colab's own packages are to stay"
@@ -238,7 +238,7 @@ def brought(machine: Machine) -> set[str]:
 
 def test_the_last_notebook_leaves_a_whole_run_on_drive(drive):
     run = drive / "covid-lungs" / "runs" / "xrays-demo"
-    missing = [pattern for pattern in MADE if not list(run.glob(pattern))]
+    missing = [pattern for pattern in list_results() if not list(run.glob(pattern))]
     outside = {"external/", "notebooks/", "report.html", "provenance.json"}
     assert [name for name in missing if not name.startswith(tuple(outside))] == []
     assert sorted(path.name for path in drive.iterdir()) == ["covid-lungs", "xrays.zip"]

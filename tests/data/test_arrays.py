@@ -165,7 +165,7 @@ def test_a_cache_that_cannot_be_made_is_named(data_set, cache):
     index, _ = build_index(data_set)
     shutil.rmtree(cache)
     cache.touch()
-    with refused("cache/arrays", "cannot be made", "COVID_LUNGS_CACHE"):
+    with refused("cache/arrays", "cannot be written", "COVID_LUNGS_CACHE"):
         prepare_images(data_set, index, 16)
 
 

@@ -308,6 +308,6 @@ def test_a_run_whose_xrays_are_unknown_gives_one_line_and_status_1(
     assert main(["export", "--run", "a"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "its files do not tell where its X-rays are" in said.err
+    assert "its files do not say where its X-rays are" in said.err
     assert len(said.err.splitlines()) == 1
     assert not (runs / "a/export").exists()

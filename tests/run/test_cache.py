@@ -19,20 +19,20 @@ from helpers.storage.locks import hold_run
 from tests.support.builders import make_data_set, refused
 
 HASH, LONG = "0123456789ab", "0123456789abcdef"
-OURS = {
-    f"data/demo-{HASH}/{SYNTHETIC_MARKER}": "demo X-rays",
-    f"data/my X-rays-{HASH}/{UNPACKED}": "unpacked archives",
-    f"audits/{LONG}-{LONG}/pairs.csv": "audits",
-    f"arrays/pixels-{LONG}-128-{LONG}.npy": "resized X-rays and masks",
-    f"arrays/mask_pixels-{LONG}-64-{LONG}.npy": "resized X-rays and masks",
-    f"arrays/pixels-{LONG}-128.npy": "resized X-rays and masks",
-    f"data/my X-rays-{HASH}.partial/COVID/images/a.png": "begun and not finished",
-    f"data/b-{HASH}.copy": "begun and not finished",
-    f"data/c-{HASH}.lock": "begun and not finished",
-    "arrays/.partial-abcdefgh/pixels.npy": "begun and not finished",
-    "audits/.partial-abcdefgh/pairs.csv": "begun and not finished",
-    "data/.partial-abcdefgh/COVID/images/a.png": "begun and not finished",
-}
+OURS = (
+    f"data/demo-{HASH}/{SYNTHETIC_MARKER}",
+    f"data/my X-rays-{HASH}/{UNPACKED}",
+    f"data/my X-rays-{HASH}.partial/COVID/images/a.png",
+    f"data/b-{HASH}.copy",
+    f"data/c-{HASH}.lock",
+    "data/.partial-abcdefgh/COVID/images/a.png",
+    f"audits/{LONG}-{LONG}/pairs.csv",
+    "audits/.partial-abcdefgh/pairs.csv",
+    f"arrays/pixels-{LONG}-128-{LONG}.npy",
+    f"arrays/mask_pixels-{LONG}-64-{LONG}.npy",
+    f"arrays/pixels-{LONG}-128.npy",
+    "arrays/.partial-abcdefgh/pixels.npy",
+)
 FOREIGN = (
     "notes.txt",
     f"mine-{HASH}",
@@ -67,7 +67,7 @@ def files(root: Path) -> set[str]:
 
 def test_a_cache_that_is_not_there_holds_nothing(cache):
     assert describe_cache() == f"{cache}: 0.0 MB"
-    assert clear_cache() == ([], {})
+    assert clear_cache() == (0, {})
     assert not cache.exists()
 
 
@@ -75,21 +75,17 @@ def test_every_kind_is_named_with_its_number_and_size(cache):
     for name in OURS:
         write(cache, name, 2_000_000)
     write(cache, "data/mine/a.png", 10_000_000)
-    kinds, found = list(OURS.values()), {}
     first, *rows, last = describe_cache().splitlines()
-    assert first == f"{cache}: {2 * len(OURS):.1f} MB"
+    assert first == f"{cache}: 24.0 MB"
+    assert [row.split() for row in rows] == [
+        ["6", "data", "sets", "12.0", "MB"],
+        ["2", "audits", "4.0", "MB"],
+        ["4", "resized", "X-rays", "and", "masks", "8.0", "MB"],
+    ]
     assert last.endswith("`covid-lungs cache --clear` empties it.")
-    for row in rows:
-        number, rest = row.split(maxsplit=1)
-        kind, *size = rest.rsplit(maxsplit=2)
-        found[kind] = (int(number), *size)
-    assert found.pop("not of this project, left alone") == (1, "10.0", "MB")
-    assert found == {
-        kind: (kinds.count(kind), f"{2 * kinds.count(kind):.1f}", "MB") for kind in kinds
-    }
 
 
-def test_large_caches_are_told_in_gigabytes(cache):
+def test_large_caches_are_shown_in_gigabytes(cache):
     path = write(cache, f"arrays/pixels-{LONG}-512-{LONG}.npy")
     os.truncate(path, 11_096_000_000)  # a hole: it takes no room
     assert describe_cache().startswith(f"{cache}: 11.10 GB\n")
@@ -100,13 +96,8 @@ def test_all_of_ours_goes_and_all_else_stays(cache):
         write(cache, name)
     removed, stayed = clear_cache()
     assert files(cache) == set(FOREIGN)
-    assert stayed == {}
-    assert len(removed) == len(OURS)
-    said = describe_cleared(removed, stayed)
-    assert said.startswith(f"{cache}: 0.0 MB removed\n")
-    assert "      2  audits" not in said
-    assert "      6  begun and not finished" in said
-    assert [entry.kind for entry in find_entries()] == ["not of this project, left alone"] * 10
+    assert (removed, stayed) == (len(OURS), {})
+    assert describe_cleared(removed, stayed) == f"{cache}: 12 files and folders removed"
 
 
 def test_what_the_project_itself_puts_there_is_known_goes_and_comes_again(cache, tmp_path):
@@ -121,12 +112,7 @@ def test_what_the_project_itself_puts_there_is_known_goes_and_comes_again(cache,
 
     for _ in range(2):
         fill()
-        kinds = [entry.kind for entry in find_entries()]
-        assert sorted(kinds) == [
-            "audits",
-            *["resized X-rays and masks"] * 2,
-            "unpacked archives",
-        ]
+        assert [path.parent.name for path in find_entries()] == ["data", "audits", *["arrays"] * 2]
         clear_cache()
         assert files(cache) == set()
 
@@ -137,7 +123,7 @@ def test_the_demo_s_xrays_are_known(cache, monkeypatch):
 
     monkeypatch.setattr("helpers.data.synthetic.write_data_set", draw)
     find_data("demo")
-    assert [entry.kind for entry in find_entries()] == ["demo X-rays"]
+    assert [path.parent.name for path in find_entries()] == ["data"]
 
 
 def test_no_link_is_followed(cache, tmp_path):
@@ -147,11 +133,7 @@ def test_no_link_is_followed(cache, tmp_path):
     (inside.parent / "a.png").symlink_to(elsewhere[0])
     (cache / f"data/linked-{HASH}").symlink_to(elsewhere[1].parent)
     (cache / "audits").symlink_to(elsewhere[2].parent.parent)
-    assert {entry.path.name: entry.kind[:3] for entry in find_entries()} == {
-        "audits": "not",
-        f"linked-{HASH}": "not",
-        f"mine-{HASH}": "unp",
-    }
+    assert [path.name for path in find_entries()] == [f"mine-{HASH}"]
     clear_cache()
     assert all(path.is_file() for path in elsewhere)
     assert not inside.parent.exists()
@@ -168,7 +150,7 @@ def test_what_another_process_unpacks_stays(cache):
         write(cache, name)
     with FileLock(cache / f"data/a-{HASH}.lock"):
         removed, stayed = clear_cache()
-        assert [entry.path.name for entry in removed] == [f"b-{HASH}"]
+        assert removed == 1
         assert set(stayed.values()) == {"another process unpacks it"}
         assert {f"data/a-{HASH}.partial/x.png", f"data/a-{HASH}.copy"} <= files(cache)
         said = describe_cleared(removed, stayed)
@@ -181,7 +163,7 @@ def test_what_is_being_written_just_now_stays(cache):
     partial = make_partial(cache / "arrays" / "pixels.npy")
     (partial / "pixels.npy").touch()
     removed, stayed = clear_cache()
-    assert removed == []
+    assert removed == 0
     assert stayed == {partial: "it changed within the last 60 minutes"}
     assert partial.is_dir()
 
@@ -211,16 +193,9 @@ def test_what_cannot_be_removed_is_named_and_the_rest_goes(cache, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("COVID_LUNGS_CACHE", str(cache))
     assert not (cache / f"data/demo-{HASH}").exists(), "hidden, so that nobody reads half of it"
-    assert {entry.kind for entry in find_entries()} == {"begun and not finished"}
+    assert all(path.name.startswith(".partial-") for path in find_entries())
     clear_cache()
     assert files(cache) == set()
-
-
-def test_a_cache_that_cannot_be_listed_is_named(cache):
-    cache.mkdir()
-    (cache / "arrays").touch()
-    with refused("cache/arrays", "cannot be listed", "COVID_LUNGS_CACHE"):
-        describe_cache()
 
 
 NAMES = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1)

@@ -26,10 +26,8 @@ BAD_INPUT = {
     "missing groups": (["--groups", "no/such.csv"], "groups 'no/such.csv': no such folder or file"),
     "unknown split": (["--split", "theirs"], "split 'theirs': choose drawn or published"),
     "unknown finding": (["--allow", "speed"], "allow 'speed': choose from class_without_xrays"),
-    "no time": (["--timeout", "0"], "--timeout 0: give whole seconds from 1 to 999999"),
-    "part of a second": (["--timeout", "1.5"], "--timeout 1.5: give whole seconds"),
-    "endless time": (["--timeout", "9" * 5000], "give whole seconds from 1 to 999999"),
-    "a word for a time": (["--force", "--timeout", "ten"], "--timeout ten: give whole seconds"),
+    "no time": (["--timeout", "0"], "--timeout 0: give seconds from 1 to 999999"),
+    "endless time": (["--timeout", "9" * 50], "give seconds from 1 to 999999"),
     "nothing left": (["--only", "01", "--from", "02"], "no notebook is left to run"),
 }
 
@@ -46,15 +44,11 @@ def test_bad_input_gives_one_line_and_status_1(name, runs, capsys):
     assert not runs.exists(), "nothing was begun"
 
 
-def test_a_run_folder_that_cannot_be_made_gives_status_1(runs, capsys):
-    runs.write_text("in the way")
-    assert main(["run"]) == 1
-    assert "the run folder cannot be made" in capsys.readouterr().err
+MISUSES = [[], ["walk"], ["run", "--speed", "9"], ["run", "-p", "epochs"], ["run", "--data"]]
+MISUSES += [["run", "--timeout", text] for text in ("1.5", "ten", "9" * 5000)]
 
 
-@pytest.mark.parametrize(
-    "arguments", [[], ["walk"], ["run", "--speed", "9"], ["run", "-p", "epochs"], ["run", "--data"]]
-)
+@pytest.mark.parametrize("arguments", MISUSES, ids=lambda arguments: " ".join(arguments)[:20])
 def test_misuse_gives_status_2(arguments, capsys):
     with pytest.raises(SystemExit) as caught:
         main(arguments)
@@ -67,12 +61,6 @@ def test_a_finished_chain_ends_with_its_figures_and_status_0(data_set, runs, cap
     monkeypatch.setattr("helpers.run.chain.run_chain", lambda request: runs / "a")
     assert main(["run"]) == 0
     assert f"Made:\n  {runs.as_posix()}/a/index.csv" in capsys.readouterr().out
-
-
-def test_a_run_that_cannot_be_described_gives_status_1(runs, capsys, monkeypatch):
-    monkeypatch.setattr("helpers.run.chain.run_chain", lambda request: runs / "a")
-    assert main(["run"]) == 1
-    assert "runs/a/audit.json not found" in capsys.readouterr().err
 
 
 def test_options_reach_the_chain(monkeypatch, capsys):
@@ -99,7 +87,7 @@ def test_options_reach_the_chain(monkeypatch, capsys):
         "external": "x.zip",
         "allow": "mostly_unusable,class_without_xrays",
         "force": True,
-        "timeout": "60",
+        "timeout": 60,
     }
 
 
@@ -119,33 +107,22 @@ def test_an_interrupt_gives_status_130_and_the_line_that_goes_on(number, monkeyp
     assert signal.getsignal(signal.SIGTERM) == usual
 
 
-@pytest.mark.parametrize(
-    ("command", "options"),
-    [
-        (
-            "run",
-            [
-                "--groups FILE",
-                "--split WAY",
-                "--allow FINDING",
-                "--recipe NAME",
-                "--force",
-                "--timeout SEC",
-            ],
-        ),
-        ("audit", ["SOURCE"]),
-        ("predict", ["--run RUN", "--out FOLDER"]),
-        ("export", ["--run RUN", "--data SOURCE"]),
-        ("cache", ["--clear"]),
-    ],
-)
-def test_help_names_the_options(command, options, capsys):
+OPTIONS = {
+    "run": "--groups FILE,--split WAY,--allow FINDING,--recipe NAME,--force,--timeout SEC",
+    "audit": "SOURCE",
+    "predict": "--run RUN,--out FOLDER",
+    "export": "--run RUN,--data SOURCE",
+    "cache": "--clear",
+}
+
+
+@pytest.mark.parametrize("command", OPTIONS)
+def test_help_names_the_options(command, capsys):
     with pytest.raises(SystemExit) as caught:
         main([command, "--help"])
     assert caught.value.code == 0
     said = capsys.readouterr().out
-    for option in options:
-        assert option in said
+    assert [option for option in OPTIONS[command].split(",") if option not in said] == []
 
 
 def test_an_audit_of_a_sound_data_set_gives_status_0(data_set, capsys):
@@ -206,7 +183,7 @@ def test_the_cache_is_described_and_emptied(data_set, cache, capsys):
     assert main(["cache"]) == 0
     assert "      1  audits  " in capsys.readouterr().out
     assert main(["cache", "--clear"]) == 0
-    assert capsys.readouterr().out == f"{cache}: 0.0 MB removed\n      1  audits\n"
+    assert capsys.readouterr().out == f"{cache}: 1 files and folders removed\n"
     assert main(["cache"]) == 0
     assert capsys.readouterr().out == f"{cache}: 0.0 MB\n"
 

@@ -8,22 +8,31 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from helpers.evaluate.metrics_file import MADE, describe_run
+from helpers.evaluate.metrics_file import describe_run
 from helpers.evaluate.segmentation import SCORES
 from helpers.evaluate.views import VIEWS
 from helpers.run.chain import Request, run_chain
 from helpers.run.command import main
 from helpers.storage.folders import runs_root
+from helpers.storage.layout import LOCK, STEPS, list_files, list_results
 from tests.benchmarks.campaign_kills import Moment, find_unequal, run_disturbed
 from tests.support.builders import QUICK
 
 
 def test_run_leaves_every_file_of_the_contract(quick_run):
-    for pattern in MADE:
+    for pattern in list_results():
         external = pattern.startswith("external/")  # none was named
         assert bool(list(quick_run.glob(pattern))) != external, pattern
     executed = sorted(path.stem[:2] for path in quick_run.glob("notebooks/*.ipynb"))
     assert executed == ["01", "02", "03", "04", "05", "06"]
+
+
+def test_a_run_leaves_no_file_that_the_layout_does_not_name(quick_run):
+    left = {path for path in quick_run.rglob("*") if path.is_file() and path.name != LOCK}
+    for step in STEPS:
+        for pattern in list_files(step):
+            left -= set(quick_run.glob(pattern))
+    assert left == set()
 
 
 def test_tables_have_the_columns_of_the_contract(quick_run):
@@ -78,11 +87,13 @@ def test_a_run_killed_again_and_again_gives_equal_files(quick_run):
 
 
 def test_a_second_run_runs_nothing_and_ends_with_the_same_figures(quick_run, capsys):
-    before = {path: path.stat().st_mtime_ns for path in quick_run.rglob("*")}
+    files = [path for path in quick_run.rglob("*") if path.name != LOCK]
+    before = {path: path.stat().st_mtime_ns for path in files}
     begun = time.monotonic()
     assert main(["run", "--run", "quick", *QUICK]) == 0
     assert time.monotonic() - begun < 5
-    assert {path: path.stat().st_mtime_ns for path in quick_run.rglob("*")} == before
+    assert {path: path.stat().st_mtime_ns for path in files} == before
+    assert {*quick_run.rglob("*")} == {*files, quick_run / LOCK}
     steps, figures = capsys.readouterr().out.split("\n\n", 1)
     assert [line.split(": ")[1] for line in steps.splitlines()] == [
         "up to date, not run again (--force runs it in any case)"

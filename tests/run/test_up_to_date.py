@@ -1,18 +1,12 @@
 import os
-import re
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from helpers.report.provenance import find_source
-from helpers.report.report import write_report
 from helpers.run import up_to_date
-from helpers.run.notebooks import find_notebooks, read_code
 from helpers.run.up_to_date import (
-    MAKES,
-    READS,
-    STATE,
     describe_inputs,
     describe_sources,
     forget,
@@ -20,6 +14,7 @@ from helpers.run.up_to_date import (
     why_stale,
 )
 from helpers.storage import versions
+from helpers.storage.layout import CHAIN, find_step, list_files, list_notebooks
 from tests.support.builders import refused, upgrade, write_notebook
 
 NUMBERS = ("01", "02", "03", "04", "05", "06")
@@ -27,9 +22,8 @@ PARAMETERS = (
     'data: str = "demo"\nrun: str = None\nseed: int = 7\nsize: int = 5\nepochs: int = None\n'
 )
 NEVER = "no result of it is here yet"
-FILES = sorted({name for table in (READS, MAKES) for names in table.values() for name in names})
+FILES = sorted({name for step in list_notebooks() for name in (*step.reads, *list_files(step))})
 FILES = [name for name in FILES if "*" not in name] + [
-    "shortcuts/predictions.csv",
     "shortcuts/whole/model.keras",
     "shortcuts/lungs/fold-1/model.keras",
     "figures/04_curves.png",
@@ -57,10 +51,10 @@ class Chain:
         return describe_inputs(self.notebooks[number], self.run_folder, self.parameters, sources)
 
     def finish(self, number: str) -> None:
-        record(self.notebooks[number], self.run_folder, self.inputs(number))
+        record(self.notebooks[number].stem, self.run_folder, self.inputs(number))
 
     def why(self, number: str) -> str | None:
-        return why_stale(self.notebooks[number], self.run_folder, self.inputs(number))
+        return why_stale(self.notebooks[number].stem, self.run_folder, self.inputs(number))
 
     def stale(self) -> dict[str, str]:
         return {number: why for number in NUMBERS if (why := self.why(number))}
@@ -75,33 +69,28 @@ def test_what_has_finished_and_not_changed_is_up_to_date(chain):
     assert chain.stale() == {}
 
 
-def test_what_never_finished_is_stale(chain):
-    (chain.run_folder / STATE).unlink()
-    assert chain.stale() == dict.fromkeys(NUMBERS, NEVER)
-
-
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"01_n": 5}', '{"01_n": {"made": {}}}'])
 def test_a_damaged_record_counts_as_none(chain, text):
-    (chain.run_folder / STATE).write_text(text)
+    (chain.run_folder / CHAIN).write_text(text)
     assert chain.why("01") == NEVER
     chain.finish("01")
     assert chain.why("01") is None
 
 
 def test_what_is_forgotten_is_stale_and_nothing_else(chain):
-    forget([chain.notebooks["03"], chain.notebooks["05"]], chain.run_folder)
+    forget(["03_n", "05_n"], chain.run_folder)
     assert chain.stale() == {"03": NEVER, "05": NEVER}
 
 
 def users(name: str) -> set[str]:
     """Return the notebooks that must be run again when a file of the run folder changes."""
-    readers = {number for number in NUMBERS if name in READS.get(number, ())}
+    readers = {number for number in NUMBERS if name in find_step(number).reads}
     part, _, file = name.partition("/")
     if part in ("figures", "notebooks"):
         return {file[:2]}
     if part == "shortcuts":
         return {"06"}
-    return readers | {number for number in NUMBERS if name in MAKES[number]}
+    return readers | {number for number in NUMBERS if name in list_files(find_step(number))}
 
 
 @settings(
@@ -122,20 +111,13 @@ def test_any_changed_byte_makes_its_readers_and_its_maker_stale_and_no_other(cha
     assert chain.stale() == {}, "as it was, it is up to date"
 
 
-def test_a_missing_file_is_named(chain):
+def test_a_file_that_is_missing_or_changed_by_hand_is_named(chain):
     (chain.run_folder / "segmentation" / "history.csv").unlink()
-    assert chain.stale() == {"04": "segmentation/history.csv is missing"}
-
-
-def test_a_file_changed_by_hand_is_named(chain):
     (chain.run_folder / "detection" / "history.csv").write_text("better")
-    assert chain.stale() == {"03": "detection/history.csv was changed since"}
-
-
-def test_a_new_model_makes_the_evaluation_stale_and_never_the_detection(chain):
-    (chain.run_folder / "segmentation" / "model.keras").write_text("other weights")
-    chain.finish("04")
-    assert chain.stale() == {"05": "changed: segmentation/model.keras"}
+    assert chain.stale() == {
+        "03": "detection/history.csv was changed since",
+        "04": "segmentation/history.csv is missing",
+    }
 
 
 def test_a_file_of_ones_own_in_the_run_folder_changes_nothing(chain):
@@ -168,20 +150,18 @@ def test_code_makes_its_notebook_stale_and_outputs_or_text_do_not(chain):
     assert chain.stale() == {"02": "changed: code"}
 
 
-def test_a_helper_makes_stale_who_imports_it(chain, tmp_path, monkeypatch):
-    package = tmp_path / "helpers"
-    package.mkdir()
-    for name, code in {"used": "from helpers import deep", "deep": "", "other": ""}.items():
-        (package / f"{name}.py").write_text(code)
-    monkeypatch.setattr(versions, "PACKAGE", package)
-    monkeypatch.setattr(up_to_date, "PACKAGE", package)
-    write_notebook(chain.notebooks["03"], PARAMETERS, "from helpers import used")
-    for number in ("01", "03"):
+def test_a_helper_makes_stale_who_imports_its_package_or_a_later_one(chain, tmp_path, monkeypatch):
+    for name in ("storage", "data", "train", "report"):
+        (tmp_path / "helpers" / name).mkdir(parents=True)
+    monkeypatch.setattr(versions, "PACKAGE", tmp_path / "helpers")
+    write_notebook(chain.notebooks["02"], PARAMETERS, "import helpers.data.images")
+    write_notebook(chain.notebooks["03"], PARAMETERS, "from helpers.train.models import build")
+    for number in ("02", "03"):
         chain.finish(number)
-    (package / "other.py").write_text("changed = True")
+    (tmp_path / "helpers" / "report" / "plots.py").touch()
     assert chain.stale() == {}
-    (package / "deep.py").write_text("changed = True")
-    assert chain.stale() == {"03": "changed: helpers/deep.py"}
+    (tmp_path / "helpers" / "data" / "images.py").touch()
+    assert chain.stale() == dict.fromkeys(("02", "03"), "changed: helpers.data")
 
 
 @pytest.mark.parametrize("library", ["opencv-python-headless", "numpy", "pydicom"])
@@ -215,32 +195,9 @@ def test_a_library_that_decodes_nothing_changes_nothing(chain, library, monkeypa
     assert chain.stale() == {}
 
 
-def test_the_report_follows_from_the_code_that_writes_it(chain, monkeypatch):
-    used = []
-    monkeypatch.setattr(up_to_date, "code_version", lambda name: used.append(name))
-    up_to_date.describe_report(chain.run_folder)
-    assert used == [write_report.__module__]
-
-
 def test_many_changes_are_counted(chain):
     chain.parameters |= {f"p{number}": number for number in range(5)}
     assert chain.why("01") == "changed: parameter p0, parameter p1, parameter p2 and 2 more"
-
-
-def test_a_folder_of_x_rays_is_told_by_its_names_sizes_and_times(chain, data_set, tmp_path):
-    def described() -> str:
-        return describe_sources({"data": str(data_set.root)})["data"]
-
-    first = described()
-    assert described() == first
-    image = next(data_set.root.rglob("*.png"))
-    status = image.stat()
-    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
-    assert described() != first
-    os.utime(image, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert described() == first
-    image.rename(image.with_name("other.png"))
-    assert described() != first
 
 
 def test_an_archive_is_told_by_its_size_and_time_and_a_groups_file_by_its_content(tmp_path):
@@ -254,22 +211,6 @@ def test_an_archive_is_told_by_its_size_and_time_and_a_groups_file_by_its_conten
         assert describe_sources({"data": str(path)}) != first
 
 
-def test_a_changed_source_makes_stale_who_takes_it(chain, tmp_path):
-    groups = tmp_path / "patients.csv"
-    groups.write_text("file,group\n")
-    write_notebook(chain.notebooks["02"], PARAMETERS + "groups: str = None\n", "print(groups)")
-    chain.parameters["groups"] = str(groups)
-    for number in NUMBERS:
-        chain.finish(number)
-    groups.write_text("file,group\na,b\n")
-    assert chain.stale() == {"02": "changed: content of groups"}
-
-
-def test_a_source_that_has_gone_is_refused(tmp_path):
-    with refused("patients.csv", "no such folder or file", "Give"):
-        describe_sources({"groups": str(tmp_path / "patients.csv")})
-
-
 def test_a_file_that_cannot_be_read_has_a_remedy(chain, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
@@ -279,61 +220,11 @@ def test_a_file_that_cannot_be_read_has_a_remedy(chain, monkeypatch):
         chain.why("03")
 
 
-def test_the_tables_name_what_the_notebooks_read():
-    """Each file that a notebook's code names is in its table."""
-    calls = {
-        "read_index": ("index.csv",),
-        "read_split": ("index.csv", "split.csv"),
-        "headline_table": ("detection/metrics.json",),
-    }
-    for notebook in find_notebooks([], None):
-        code, number = "\n".join(read_code(notebook)), notebook.name[:2]
-        for call, files in calls.items():
-            if re.search(rf"\b{call}\(", code):
-                assert set(files) <= set(READS[number]), notebook.name
-        for part, name in re.findall(r'require\(run_folder / "(\w+)" / "([\w.]+)"', code):
-            assert f"{part}/{name}" in READS[number], notebook.name
-
-
-def test_every_file_of_a_run_is_made_by_one_notebook():
-    from helpers.evaluate.metrics_file import MADE
-
-    made = [name for names in MAKES.values() for name in names]
-    assert len(made) == len(set(made))
-    for name in MADE:
-        if name.startswith("shortcuts/"):
-            assert "shortcuts/*.*" in made
-        elif name in {"provenance.json", "report.html"}:
-            assert name not in made, "the chain itself writes it"
-        elif not name.startswith(("figures/", "notebooks/")):
-            assert name in made
-    assert set(MAKES) == {path.name[:2] for path in find_notebooks([], None)}
-
-
 def test_the_source_that_a_run_was_made_from(chain, tmp_path):
     assert find_source(chain.run_folder) == "demo"
     chain.parameters["data"] = str(tmp_path)
-    forget(list(chain.notebooks.values()), chain.run_folder)
-    with refused("run", "do not tell where its X-rays are", "--data"):
+    forget([f"{number}_n" for number in NUMBERS], chain.run_folder)
+    with refused("run", "do not say where its X-rays are", "--data"):
         find_source(chain.run_folder)
     chain.finish("02")
     assert find_source(chain.run_folder) == str(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("audit", "found"),
-    [
-        ('{"data": {"name": "demo", "synthetic": true}}', True),
-        ('{"data": {"name": "demo", "synthetic": false}}', False),
-        ('{"data": {"name": "other", "synthetic": true}}', False),
-        ("[]", False),
-        ("{", False),
-    ],
-)
-def test_a_run_by_hand_is_known_by_the_demo_s_name(audit, found, tmp_path):
-    (tmp_path / "audit.json").write_text(audit)
-    if found:
-        assert find_source(tmp_path) == "demo"
-        return
-    with refused(tmp_path.name, "do not tell where its X-rays are", "--data"):
-        find_source(tmp_path)

@@ -19,7 +19,7 @@ from helpers.split.index import build_index, write_index
 from helpers.split.splits import assign_splits, write_split
 from helpers.storage.files import clear_partial, replacing, write_whole
 from helpers.train.inference import write_table
-from tests.support.builders import make_data_set, make_run, refused
+from tests.support.builders import make_run, refused
 
 FULL = ("cannot be written (No space left on device)", "Make room on its disk, or choose another")
 LIMITED = ("cannot be written (File too large)", "Make room on its disk, or choose another")
@@ -227,14 +227,4 @@ def test_every_writer_of_a_run_keeps_what_a_full_disk_would_cut(name, write, tmp
     before = files(tmp_path / "run")
     with refused(f"run/{name}", *LIMITED), files_limited(50):
         write(name)
-    assert files(tmp_path / "run") == before
-
-
-def test_the_index_keeps_what_a_full_disk_would_cut(tmp_path):
-    data_set = make_data_set(tmp_path / "larger", {"COVID": 12, "Normal": 12})
-    index, audit = build_index(data_set)
-    make_run(tmp_path / "run", data_set)
-    before = files(tmp_path / "run")
-    with refused("run/index.csv", *LIMITED), files_limited(2000):  # room for the audit alone
-        write_index(tmp_path / "run", index, audit)
     assert files(tmp_path / "run") == before

@@ -9,6 +9,7 @@ from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import (
     default_run_name,
     find_run,
+    find_trained,
     make_partial,
     project_root,
     require,
@@ -63,10 +64,10 @@ def drive(monkeypatch, tmp_path):
 def test_a_missing_file_may_be_on_a_drive_that_is_not_mounted(drive):
     path = drive / "MyDrive" / "covid-lungs" / "runs" / "a" / "split.csv"
     with refused("run 02_split_data first", "If it is on Google Drive", "press “Connect"):
-        require(path, "02_split_data")
+        require(path)
     path.parent.mkdir(parents=True)
     with pytest.raises(CovidLungsError, match=r"the same `data`, `run` and `recipe`\.$"):
-        require(path, "02_split_data")
+        require(path)
 
 
 def test_a_full_drive_says_where_to_make_room(drive, tmp_path, monkeypatch):
@@ -74,10 +75,9 @@ def test_a_full_drive_says_where_to_make_room(drive, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(Path, "mkdir", fill)
-    full = "(No space left on device). Google Drive is full"
-    with refused("the run folder cannot be made", full, "trash, or choose another with `run`"):
+    with refused("a/detection: cannot be written", "Google Drive is full", "folder with `run`"):
         find_run(str(drive / "MyDrive" / "a"), "demo", "demo")
-    with refused("the run folder cannot be made", "No space left", "Make room on its disk"):
+    with refused("a/detection: cannot be written", "No space left", "Make room on its disk"):
         find_run(str(tmp_path / "a"), "demo", "demo")
 
 
@@ -98,12 +98,6 @@ def test_a_full_drive_says_where_to_make_room(drive, tmp_path, monkeypatch):
 def test_the_default_name_comes_from_data_and_recipe(data, recipe, name, runs):
     assert default_run_name(data, recipe) == name
     assert find_run(None, data, recipe) == runs / name
-
-
-def test_the_current_folder_s_run_is_named_after_it(tmp_path, monkeypatch):
-    (tmp_path / "xrays").mkdir()
-    monkeypatch.chdir(tmp_path / "xrays")
-    assert default_run_name(".", "demo") == "xrays-demo"
 
 
 def test_a_name_is_a_folder_below_the_runs(runs):
@@ -128,13 +122,19 @@ def test_what_a_run_holds_is_kept(runs):
 def test_a_run_folder_that_cannot_be_made_is_refused(runs, blocked):
     (runs / blocked).parent.mkdir(parents=True)
     (runs / blocked).write_text("in the way")
-    with refused("a: ", "the run folder cannot be made", "or choose another with `run`"):
+    with refused("a/detection: ", "cannot be written", "choose another folder with `run`"):
         find_run("a", "demo", "demo")
 
 
-def test_a_run_of_an_unknown_user_is_refused():
-    with refused("~nobody-here/x", "cannot be made", "Choose another with `run`"):
-        find_run("~nobody-here/x", "demo", "demo")
+def test_the_folder_of_an_unknown_user_is_taken_as_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_run("~nobody-here/x", "demo", "demo") == tmp_path / "~nobody-here" / "x"
+
+
+@pytest.mark.parametrize("run", ["", "no-such", "no/such", "x" * 300])
+def test_a_run_that_is_not_there_is_refused(run):
+    with refused(f"run {run!r}", "no such run", "covid-lungs run"):
+        find_trained(run)
 
 
 def test_a_run_named_with_a_slash_at_its_end_is_that_run(runs):
@@ -143,13 +143,7 @@ def test_a_run_named_with_a_slash_at_its_end_is_that_run(runs):
 
 def test_a_missing_file_names_the_notebook_that_makes_it(runs):
     with refused("runs/a/split.csv", "not found", "run 02_split_data first"):
-        require(runs / "a" / "split.csv", "02_split_data")
-
-
-def test_a_file_that_is_there_is_returned(runs):
-    path = find_run("a", "demo", "demo") / "split.csv"
-    path.touch()
-    assert require(path, "02_split_data") == path
+        require(runs / "a" / "split.csv")
 
 
 def test_paths_in_the_project_are_shown_from_its_root_and_others_whole(tmp_path):
@@ -166,5 +160,5 @@ def test_a_partial_folder_lies_beside_its_target(tmp_path):
 
 def test_a_partial_folder_that_cannot_be_made_is_refused(cache):
     cache.write_text("in the way")
-    with refused("cache/data", "cannot be made or written to", "COVID_LUNGS_CACHE"):
+    with refused("cache/data", "cannot be written", "COVID_LUNGS_CACHE"):
         make_partial(cache / "data" / "set")

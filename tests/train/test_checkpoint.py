@@ -161,7 +161,7 @@ def test_a_full_disk_leaves_the_state_of_the_epoch_before(all_but_finished, tmp_
         read_progress(folder).write(folder, model)
     assert (folder / STATE).read_bytes() == before
     left = sorted(path.name for path in (folder / STATE).parent.iterdir())
-    assert left == [".training.lock", "state.npz"]
+    assert left == [".lock", "state.npz"]
 
 
 def test_a_folder_that_vanishes_is_named(tmp_path):

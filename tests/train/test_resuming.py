@@ -12,12 +12,12 @@ import pandas as pd
 import pytest
 
 from helpers.run.up_to_date import forget_trainings
-from helpers.storage.errors import CovidLungsError
+from helpers.storage.layout import SCORES
 from helpers.storage.locks import hold_training
 from helpers.train import training
 from helpers.train.checkpoint import STATE, describe_training, read_progress, resume
 from helpers.train.models import look_twice
-from helpers.train.trained import FIGURES, load_model, recall_trained, replace_model
+from helpers.train.trained import load_model, recall_trained, replace_model
 from helpers.train.training import describe_epoch, train
 from tests.support.builders import refused
 from tests.support.trainings import (
@@ -130,7 +130,7 @@ def test_a_training_stopped_while_it_is_kept_is_kept_by_the_next(
     moments = 0
     while True:
         folder = Path(shutil.copytree(all_but_finished, tmp_path / str(moments)))
-        for name in FIGURES:
+        for name in SCORES:
             (folder / name).write_text("of an earlier network")
         with monkeypatch.context() as patch:
             stop_after(patch, steps, moments)
@@ -145,7 +145,7 @@ def test_a_training_stopped_while_it_is_kept_is_kept_by_the_next(
         assert outcome(folder) == outcome(whole["classifier"])
         names = sorted(path.name for path in folder.iterdir())
         assert names == ["history.csv", "model.keras", "training.json"]
-    assert moments >= len([*FIGURES, "old record", *("model", "history", "record"), "state"])
+    assert moments >= len([*SCORES, "old record", *("model", "history", "record"), "state"])
 
 
 def stop_after(patch: pytest.MonkeyPatch, steps: list, count: int) -> None:
@@ -214,7 +214,7 @@ def test_a_finished_network_of_another_machine_is_used(finished):
 def test_two_processes_do_not_work_on_one_training(tmp_path):
     prepared = prepare_classifier()
     with hold_training(tmp_path / "unfinished"):
-        with pytest.raises(CovidLungsError, match="unfinished: another notebook or command"):
+        with refused("unfinished", f"in use by process {os.getpid()}", "Let it end or stop it"):
             train(*prepared, EPOCHS, tmp_path)
         assert not (tmp_path / STATE).exists()
     train(*prepared, 1, tmp_path)
