@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.data import depths
+from helpers.data import decoding
 from helpers.data.arrays import prepare_images
-from helpers.data.depths import find_depth, reduce_depth, to_grey
+from helpers.data.decoding import find_depth, reduce_depth, to_grey
 from helpers.data.images import resize_image
 from helpers.data.sources import DataSet, find_data
 from helpers.evaluate import calibration, postprocessing
@@ -147,8 +147,8 @@ def _describe(
         "LUNGS": postprocessing.LUNGS,
         "SPECK_SHARE": postprocessing.SPECK_SHARE,
         "LEAST": calibration.LEAST,
-        "DEPTHS": depths.DEPTHS,
-        "BEYOND": depths.BEYOND,
+        "DEPTHS": decoding.DEPTHS,
+        "BEYOND": decoding.BEYOND,
     }
 
 

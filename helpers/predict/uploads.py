@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import cv2
 
-from helpers.data.decoding import BadImageError, read_file
+from helpers.data.decoding import BadImageError
+from helpers.data.images import read_file
 from helpers.data.synthetic import draw_xray, image_seed
 from helpers.storage.colab import in_colab
 from helpers.storage.errors import CovidLungsError

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from helpers.data.decoding import decode
 from helpers.data.images import (
     BadImageError,
     brightest_channel,
+    decode,
     draw_outlines,
     fingerprint,
     read_mask,
