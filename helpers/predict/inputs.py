@@ -4,8 +4,7 @@ import os
 from pathlib import Path
 
 from helpers.data.images import SUFFIXES, find_stem, is_picture
-from helpers.data.listing import NO_TEXT
-from helpers.data.tree import walk
+from helpers.data.listing import NO_TEXT, walk
 from helpers.storage.errors import CovidLungsError
 
 

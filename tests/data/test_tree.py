@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from helpers.audit.recall import describe_files
+from helpers.data.listing import walk
 from helpers.data.sources import find_data
-from helpers.data.tree import walk
 from helpers.predict.inputs import find_xrays
 from tests.support.builders import make_data_set, refused, xray
 
