@@ -104,7 +104,7 @@ def _unpack(archive: Path, target: Path) -> None:
         local = _copy(archive, copy) if on_drive(archive) else archive
         with _open(local) as opened:
             members = _check(opened.infolist(), local.stat().st_size)
-            _require_room(archive, target.parent, _bytes_on_disk(members))
+            require_room(archive, target.parent, _bytes_on_disk(members))
             _extract(opened, members, partial, f"unpacking {archive.name}")
         (partial / UNPACKED).touch()
         partial.rename(target)
@@ -117,7 +117,7 @@ def _copy(archive: Path, copy: Path) -> Path:
     """Copy an archive from Drive, where small reads are slow."""
     with reading(archive):
         size = archive.stat().st_size
-    _require_room(archive, copy.parent, size)
+    require_room(archive, copy.parent, size)
     bar = tqdm(desc=f"copying {archive.name}", total=size, disable=None, unit="B", unit_scale=True)
     with bar, copy.open("wb") as target:
         for chunk in _read_chunks(archive):
@@ -133,12 +133,16 @@ def _read_chunks(archive: Path) -> Iterator[bytes]:
             yield chunk
 
 
-def _require_room(archive: Path, folder: Path, needed: int) -> None:
-    """Stop before the disk is full, which would harm whatever else writes to it."""
+def require_room(name: str | Path, folder: Path, needed: int) -> None:
+    """Refuse to write so many bytes if the disk of a folder has less room.
+
+    Raises:
+        CovidLungsError: it has less; the message says what `name` needs.
+    """
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CovidLungsError(
-            f"{archive}: needs {needed / 1e9:.2f} GB in {folder}, which has {free / 1e9:.2f} GB "
+            f"{name}: needs {needed / 1e9:.2f} GB in {folder}, which has {free / 1e9:.2f} GB "
             "free. Make room, or choose another folder with COVID_LUNGS_CACHE."
         )
 
