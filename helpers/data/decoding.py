@@ -25,11 +25,11 @@ DEPTHS = (8, 9, 10, 11, 12, 13, 14, 15)  # that detectors have; their files most
 # value that a file can hold, whatever the detector's depth is.
 BEYOND = 0.01
 OPAQUE = 2 / 255  # share of the brightest grey that transparency may hide
-# Noise to append to a JPEG: where pixels are missing, decoders put grey, but with the noise they
-# put something else. It holds all bytes but 255, and the eight markers that may be waited for.
+# Noise to append to a JPEG: where pixels are missing, decoders fill in grey, but with the noise
+# something else. It holds all bytes but 255, and the eight markers that a decoder may wait for.
 MIXED = bytes(place * 167 % 255 for place in range(1, 256))
 MORE = b"".join(MIXED + bytes([0xFF, 0xD0 + number]) for number in range(8)) * 2
-FILLED, ABOUT = 128, 2  # that grey, and by how much other parts of the picture change it
+FILLED, ABOUT = 128, 2  # that grey, and how far other parts of the picture can change it
 CONVERT = "Save it as a PNG, grey, of 8 bits"
 
 
@@ -178,15 +178,10 @@ def _decode(content: bytes, header: Header) -> np.ndarray:
 
 
 def _is_whole(content: bytes, end: int, pixels: np.ndarray) -> bool:
-    """Return whether a JPEG shows all of its pixels, if bytes before its end change none.
+    """Return whether a JPEG has all of its pixels: then noise before its end changes none.
 
-    Those after the last pixel are passed over; only where pixels are missing are they decoded.
-    Pillow does it, since OpenCV would print a warning of them.
-
-    Args:
-        content: of the file.
-        end: the place of its end.
-        pixels: as OpenCV decoded them.
+    Decoders read on after the last pixel only where pixels are missing. Pillow decodes the noise,
+    since OpenCV would print a warning. `end` is the place of the end, `pixels` are OpenCV's.
     """
     scans = content[:end].rstrip(b"\xff")  # any number of which may stand before a marker
     try:
@@ -218,14 +213,7 @@ def _split_alpha(pixels: np.ndarray, header: Header) -> tuple[np.ndarray, np.nda
 
 
 def _refuse_hidden(pixels: np.ndarray, alpha: np.ndarray, depth: int, found: str) -> None:
-    """Refuse a picture in which transparency hides what is not black: viewers show it, or not.
-
-    Args:
-        pixels: (height, width) or (height, width, 3).
-        alpha: 0..1, (height, width).
-        depth: bits of the pixels.
-        found: the format.
-    """
+    """Refuse a picture in which transparency, of 0..1, hides what is not black."""
     if found == "bmp" and not alpha.any():
         return  # in a BMP that is a byte which nothing uses
     brightest = pixels if pixels.ndim == 2 else pixels.max(axis=2)

@@ -1,7 +1,7 @@
 """DICOM: X-rays as machines write them, turned into grey pixels.
 
-Only those parts of a header are read that say how the pixels are stored and shown. What it says of
-the patient never gets into this program, and so into none of its files and messages.
+Only the parts of a header that say how pixels are stored and shown are read. Nothing about the
+patient gets into this program, and so into its files and messages.
 """
 
 import io
@@ -55,9 +55,9 @@ def is_dicom(start: bytes) -> bool:
 def read_dicom(content: bytes) -> np.ndarray:
     """Return the X-ray in a DICOM file as it is meant to be seen: uint8 grey, (height, width).
 
-    The header's first table or window decides what is black and white. Without either it is the
-    depth of the pixels that does, from 0 or, where pixels are below, the lowest value. Padding is
-    black, like the air around a patient.
+    The header's first table or window decides what is black and white. Without either, the depth
+    of the pixels does, from 0 or, where pixels are below, the lowest value. Padding is black, like
+    the air around a patient.
 
     Raises:
         BadImageError: it holds no picture, several, a coloured one, or one that cannot be decoded.
@@ -107,7 +107,7 @@ def _refuse_bomb(content: bytes) -> None:
 
 @cache  # warnings' filters may not be changed while other threads work
 def _import_pydicom() -> ModuleType:
-    """Return pydicom, which is then quiet: what it warns of is decoded all the same, or refused."""
+    """Return pydicom without its warnings: such files are decoded all the same, or refused."""
     try:
         import pydicom
     except ImportError:
@@ -163,7 +163,7 @@ def _decode(dataset: "Dataset") -> np.ndarray:
 
 
 def _show(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Return pixels, as stored, as grey; that of each value that can be is found once."""
+    """Return stored pixels as grey: the grey of every possible value is computed once."""
     values = _give_sign(np.arange(2**dataset.BitsStored), dataset)
     padding = _find_padding(stored, dataset)
     levels = _shade(values, stored[~padding], dataset)
@@ -194,12 +194,9 @@ def _find_padding(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
 
 
 def _shade(values: np.ndarray, seen: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Return how bright each value is to be shown, before any inversion: 0..255.
+    """Return the brightness of all possible values before any inversion: 0..255.
 
-    Args:
-        values: all that can be.
-        seen: those of the pixels.
-        dataset: the header.
+    `seen` are the values of the pixels.
     """
     from pydicom.pixels import apply_modality_lut, apply_voi
 
@@ -213,13 +210,13 @@ def _shade(values: np.ndarray, seen: np.ndarray, dataset: "Dataset") -> np.ndarr
         return _apply_window(meant, dataset)
     if dataset.get("ModalityLUTSequence"):
         return _stretch(meant)
-    # Evenly rescaled values look as those that are stored do, if they are not turned round.
+    # A linear rescaling changes no grey, unless it turns black and white round.
     levels = _spread(values, seen, dataset)
     return 255 - levels if dataset.get("RescaleSlope", 1) < 0 else levels
 
 
 def _widen(table: "Dataset") -> None:
-    """Give a table entries of 16 bits, whatever is said of them: pydicom needs the room."""
+    """Give a table entries of 16 bits, whatever it says: pydicom needs the room."""
     entries, first, bits = table.LUTDescriptor
     if bits == 8 and isinstance(table.LUTData, bytes) and len(table.LUTData) < 2 * entries:
         table.LUTData = np.frombuffer(table.LUTData, np.uint8).astype("<u2").tobytes()
@@ -227,9 +224,9 @@ def _widen(table: "Dataset") -> None:
 
 
 def _stretch(entries: np.ndarray) -> np.ndarray:
-    """Return a table's entries as 0..255: white is that of the depth which holds them all.
+    """Return a table's entries as 0..255: white is the largest value of their real depth.
 
-    The depth that is said is not to be relied on: entries of 12 bits are called 16.
+    The depth that a table states is unreliable: some call entries of 12 bits 16.
     """
     return entries * (255 / (2 ** max(8, int(entries.max()).bit_length()) - 1))
 
@@ -249,22 +246,20 @@ def _apply_window(values: np.ndarray, dataset: "Dataset") -> np.ndarray:
         center, width = center - 0.5, width - 1
     elif function != "LINEAR_EXACT":
         raise _damaged()
-    below, above = values <= center - width / 2, values > center + width / 2
-    with np.errstate(divide="ignore", invalid="ignore"):  # a width of 0 is a threshold
-        levels = ((values - center) / width + 0.5) * 255
-    return np.select([below, above], [0, 255], levels)
+    if width == 0:
+        return np.where(values > center, 255, 0)
+    return np.clip(((values - center) / width + 0.5) * 255, 0, 255)
 
 
 def _spread(values: np.ndarray, seen: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Return values as shares of their depth: 0..255.
+    """Return values from black to the white of their depth: 0..255; 0 is black if none is below.
 
-    That is the header's; where it says no more than how a pixel is stored, as of 16 bits it
-    mostly does, it is found. Black is 0 unless pixels are below.
+    A header of 16 bits mostly states how a pixel is stored, and not its depth, which is then found.
     """
     bits = dataset.BitsStored
-    said = bits < dataset.BitsAllocated or bits == 8
+    stated = bits < dataset.BitsAllocated or bits == 8
     below = np.count_nonzero(seen < 0) > BEYOND * seen.size
-    if said:
+    if stated:
         bits -= bool(dataset.PixelRepresentation)
     else:
         bits = find_depth(np.where(seen < 0, -1 - seen, seen) if below else np.maximum(seen, 0))

@@ -52,11 +52,7 @@ class Header(NamedTuple):
 
 
 def read_header(content: bytes, found: str) -> Header:
-    """Return what the header of a file says.
-
-    Args:
-        content: of the file.
-        found: its format: `png`, `jpeg`, `bmp` or `tiff`.
+    """Return what the header of a file says; `found` is `png`, `jpeg`, `bmp` or `tiff`.
 
     Raises:
         EOFError: the file is cut short.

@@ -43,10 +43,7 @@ LEVELS, SMOOTH, APART, SHARE = 256, 8, 32, 0.01
 
 
 def is_picture(path: str | Path) -> bool:
-    """Return whether a file is a picture by its ending, or DICOM of any name, as on clinics' discs.
-
-    One that cannot be opened is none by its content.
-    """
+    """Return whether a file is a picture by its ending, or DICOM of any name, as on CDs."""
     if f".{str(path).rpartition('.')[2].lower()}" in ENDINGS:
         return True
     path = Path(path)
