@@ -34,12 +34,6 @@ def test_a_folder_of_class_folders(data_set):
     assert found.label == "X-rays: tiny"
 
 
-def test_a_folder_around_the_class_folders(data_set):
-    found = find_data(str(data_set.root.parent))
-    assert found.root == data_set.root
-    assert found.name == data_set.root.parent.name
-
-
 def test_other_folders_and_files_are_no_classes(data_set):
     (data_set.root / "notes").mkdir()
     (data_set.root / "COVID.metadata.xlsx").touch()
@@ -65,13 +59,6 @@ def test_an_archive_is_unpacked_into_the_cache(data_set, cache, prefix):
     assert found.name == "real v1"
     assert found.root.is_relative_to(cache / "data")
     assert build_index(found)[1]["counts"] == COUNTS
-
-
-def test_a_mac_s_extra_folder_is_passed_over(data_set):
-    archive = zip_folder(data_set.root, data_set.root.parent / "mac.zip", "xrays/")
-    with zipfile.ZipFile(archive, "a") as opened:
-        opened.writestr("__MACOSX/xrays/COVID/images/._COVID-1.png", "resource fork")
-    assert find_data(str(archive)).root.name == "xrays"
 
 
 def test_a_changed_archive_is_unpacked_again(data_set):
@@ -161,13 +148,6 @@ def test_an_empty_folder_says_that_nothing_was_found(tmp_path):
     (tmp_path / "hollow").mkdir()
     with refused("hollow", "found nothing, no pictures", "Give the folder"):
         find_data(str(tmp_path / "hollow"))
-
-
-def test_an_archive_without_layout_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "loose.zip", "w") as opened:
-        opened.writestr("one.png", "")
-    with refused("loose", "found pictures in the folder itself", "Give the folder"):
-        find_data(str(tmp_path / "loose.zip"))
 
 
 def give_kagglehub(monkeypatch, download) -> None:

@@ -68,17 +68,17 @@ def test_reading_waits_for_a_slow_consumer():
 
 
 @settings(max_examples=40, deadline=None)
-@given(count=st.integers(0, 200), threads=st.integers(1, 4))
-def test_items_without_a_length_are_taken_as_they_are_needed(count, threads):
+@given(count=st.integers(0, 200), workers=st.integers(1, 4))
+def test_items_without_a_length_are_taken_as_they_are_needed(count, workers):
     taken = []
     items = (taken.append(item) or item for item in range(count))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(threads, "THREADS", threads)
+        patch.setattr(threads, "THREADS", workers)
         patch.setattr(threads, "BATCH", 3)
         done = []
         for result in read_all(lambda item: item * 10, items, "reading", count):
             done.append(result)
-            assert len(taken) <= len(done) + 3 * (threads + 1)
+            assert len(taken) <= len(done) + 3 * (workers + 1)
     assert done == [item * 10 for item in range(count)]
 
 
@@ -97,30 +97,6 @@ def test_at_an_interrupt_the_files_still_waiting_are_dropped(end):
     with pytest.raises(end):
         results.throw(end)
     assert len(seen) <= begun + threads.THREADS * threads.BATCH
-
-
-def test_an_error_of_the_items_comes_through():
-    def items():
-        yield from range(3)
-        raise ValueError("no more")
-
-    with pytest.raises(ValueError, match="no more"):
-        list(read_all(str, items(), "reading", 9))
-
-
-def test_work_ahead_drops_what_is_not_begun_when_it_is_closed():
-    seen, go_on = [], threading.Event()
-
-    def work(item):
-        seen.append(item)
-        return item if item == 0 else go_on.wait(10)
-
-    with ThreadPoolExecutor(1) as pool:
-        results = work_ahead(pool, work, range(30), 20)
-        assert next(results) == 0
-        results.close()
-        go_on.set()
-    assert len(seen) <= 2, "the one that was being worked on"
 
 
 @settings(max_examples=40, deadline=None)
