@@ -21,7 +21,7 @@ COEFFICIENTS = 64  # of a block in a JPEG
 BITS, PHOTOMETRIC, SAMPLES, MOST, PLANES, VALUES = 258, 262, 277, 281, 284, 339
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS, YCBCR = 0, 1, 2, 3, 5, 6
 
-# What Pillow warns of is shown all the same, as in viewers, or refused.
+# Pillow warns of files that viewers show all the same.
 warnings.filterwarnings("ignore", module="PIL")
 
 

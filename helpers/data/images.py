@@ -148,13 +148,10 @@ def join_halves(halves: Sequence[np.ndarray], name: str) -> np.ndarray:
 
 
 def to_mask(brightest: np.ndarray) -> np.ndarray:
-    """Return a picture as a lung mask: uint8 zeros and ones, (height, width); one is lung.
+    """Return the output of `brightest_channel` as a mask: uint8, (height, width); one is lung.
 
     A pixel is lung if it is above half of the picture's brightest value, so {0, 255}, {0, 1} and
     JPEG-smeared masks all read right.
-
-    Args:
-        brightest: of each pixel, as `brightest_channel` returns it.
     """
     return (brightest > brightest.max() // 2).view(np.uint8)
 
@@ -212,12 +209,9 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def fingerprint(pixels: np.ndarray) -> str:
-    """Return 16 hexadecimal digits (XXH3) that are equal for equal shape and pixels only.
+    """Return 16 hexadecimal digits (XXH3) of uint8 pixels, (height, width), and their shape.
 
     Two X-rays that differ get equal ones by chance once in 2^64 pairs; forgery is not prevented.
-
-    Args:
-        pixels: uint8, (height, width).
     """
     # The width, as the seed, tells shapes of as many pixels apart.
     return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(pixels), seed=pixels.shape[1])

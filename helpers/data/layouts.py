@@ -16,8 +16,8 @@ SPLITS = {  # folders' names, and the splits that they hold
     "testing": "test",
 }
 FINDINGS = {"0": "Normal", "1": "Tuberculosis"}  # at the end of the names of the NLM's X-rays
-# What the words in braces stand for; what is in brackets may be missing, and a space may be an
-# underscore or a hyphen. Folders of images, masks or splits are never classes.
+# The words in braces. What is in brackets may be missing, and a space may be an underscore or a
+# hyphen. Folders of images, masks or splits are never classes.
 WORDS = {
     "{class}": "(?P<class>(?!(?:(?:[^/]*[ _-])?(?:images?|imgs?|masks?|ground[ _-]?truths?)"
     f"|{'|'.join(SPLITS)})(?:/|$))[^/]+)",
@@ -46,7 +46,7 @@ class Part(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A way of laying out a data set.
+    """How the folders of a data set are laid out.
 
     Attributes:
         name: what people call it.
