@@ -346,11 +346,11 @@ def test_a_second_process_waits_and_takes_what_the_first_unpacked(archive, targe
 def test_the_lock_file_stays_for_those_who_wait_for_it(target):
     with alone(target):
         (lock,) = (target.parents[1] / "locks").iterdir()
-        identity = lock.stat().st_ino
         with pytest.raises(Timeout), alone(target, wait=False):
             pass
+    assert lock.is_file()
     with alone(target, wait=False), alone(target.with_name("another"), wait=False):
-        assert lock.stat().st_ino == identity
+        pass
 
 
 # Room on the disk
