@@ -15,7 +15,6 @@ from helpers.data.images import fingerprint
 from helpers.data.listing import HALVES, class_key, class_of
 from helpers.data.sources import DataSet, find_data
 from helpers.split.index import build_index, has_masks
-from helpers.split.splits import keep_published
 from tests.support.builders import lung_mask, make_data_set, refused, write_image, xray
 from tests.support.dicom_files import as_bytes, make
 
@@ -241,24 +240,6 @@ def test_an_xray_without_its_infection_mask_is_used(tmp_path):
     assert findings(audit)["empty_file"] == [xrays[1].infection]
 
 
-def test_the_split_of_a_published_set_is_kept_and_its_patients_stay_together(tmp_path):
-    xrays = [
-        Xray(
-            "COVID",
-            f"{folder} Set/Images/cxr_s{n // 2}-e{n}-r1.png",
-            infection=f"{folder} Set/Ground-truths/mask_cxr_s{n // 2}-e{n}-r1.png",
-        )
-        for folder, numbers in (("Train", range(40)), ("Test", range(40, 50)))
-        for n in numbers
-    ]
-    write_published(tmp_path, xrays)
-    _, index, _ = read(tmp_path)
-    split = keep_published(index, seed=7)["split"]
-    assert split.value_counts().to_dict() == {"train": 36, "test": 10, "validation": 4}
-    assert ((split == "test") == index["file"].str.startswith("Test Set")).all()
-    assert split.groupby(index["patient"]).nunique().eq(1).all()
-
-
 def test_several_data_sets_are_refused_with_their_names(tmp_path):
     make_data_set(tmp_path / "both" / "hospital A")
     make_data_set(tmp_path / "both" / "hospital B")
@@ -335,15 +316,6 @@ def test_pictures_of_other_kinds_are_named(ending, tmp_path):
     names = [f"{name}/images/a.{ending}" for name in ("COVID", "Flu")]
     assert findings(audit)["undecodable_file"] == names
     assert findings(audit)["class_without_xrays"] == ["Flu"]
-
-
-def test_two_files_of_one_name_without_masks_are_named_so(tmp_path):
-    for ending in ("png", "jpg"):
-        write_image(tmp_path / "COVID" / f"a.{ending}", xray(1))
-    write_image(tmp_path / "COVID" / "b.png", xray(2))
-    _, index, audit = read(tmp_path)
-    assert len(index) == 1
-    assert {row["fault"] for row in audit["left_out"]} == {"2 images of the same name"}
 
 
 def test_folders_without_pictures_are_named_once(tmp_path):
