@@ -9,7 +9,8 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from posixpath import dirname, normpath
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -195,18 +196,19 @@ def _check_member(member: zipfile.ZipInfo) -> None:
 
 def _refuse_collisions(members: Sequence[zipfile.ZipInfo]) -> None:
     """Refuse two members that some disk takes for one, whatever their case or accents."""
-    files: Counter[PurePosixPath] = Counter()
-    folders: set[PurePosixPath] = set()
+    files: Counter[str] = Counter()
+    folders = {""}
     for member in members:
-        path = PurePosixPath(unicodedata.normalize("NFC", member.filename).casefold())
-        folders.update(path.parents)
-        if member.is_dir():
-            folders.add(path)
-        else:
+        path = normpath(unicodedata.normalize("NFC", member.filename).casefold())
+        if not member.is_dir():
             files[path] += 1
+            path = dirname(path)
+        while path not in folders:
+            folders.add(path)
+            path = dirname(path)
     for path, count in files.items():
         if count > 1 or path in folders:
-            raise ArchiveError(f"{str(path)!r} is there twice", DISTRUST)
+            raise ArchiveError(f"{path!r} is there twice", DISTRUST)
 
 
 def _extract(
