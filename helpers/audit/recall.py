@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from helpers.data.listing import walk
 from helpers.data.sources import DataSet
-from helpers.data.tree import walk
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import cache_root, make_partial, shown
 from helpers.storage.versions import code_version

@@ -10,17 +10,17 @@ import pandas as pd
 
 from helpers.audit.duplicates import make_thumbnail
 from helpers.audit.mask_shapes import measure_masks, shrink_mask
-from helpers.data.decoding import BadImageError, Picture, decode
-from helpers.data.depths import to_grey
+from helpers.data.decoding import BadImageError, Picture, to_grey
 from helpers.data.images import (
     LABEL_MAP,
     as_mask,
     brightest_channel,
+    decode,
     fingerprint,
+    is_label_map,
     join_halves,
     to_mask,
 )
-from helpers.data.labels import is_label_map
 from helpers.data.layouts import IMAGES, MASKS
 from helpers.data.listing import HALVES, Listing, Place
 from helpers.data.sources import DataSet

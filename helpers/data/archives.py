@@ -1,37 +1,60 @@
-"""Archives: unpack a .zip to the local disk, whole or not at all, going on where a call stopped."""
+"""Archives: unpack a .zip to the local disk, whole or not at all."""
 
 import shutil
+import stat
+import struct
+import unicodedata
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from pathlib import Path, PurePosixPath
+from contextlib import contextmanager
+from pathlib import Path
+from posixpath import dirname, normpath
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from helpers.data.threads import read_all
-from helpers.data.zip_members import DAMAGE, DOWNLOAD_AGAIN, ArchiveError, Member, read_members
 from helpers.storage.colab import on_drive, reading
 from helpers.storage.errors import CovidLungsError
 
+UNPACKED = ".unpacked-by-covid-lungs"  # marks a folder that is ours, and so may be removed
+LOCKS = "locks"  # the folder of the lock files, beside the one that archives are unpacked into
 CHUNK = 2**20  # bytes read at once
-BATCH_BYTES = 2**20  # a thread's work at a time, some forty X-rays
-UNPACKED = ".unpacked-by-covid-lungs"  # in a folder that is ours, and so may be removed
 DISK_BLOCK = 4096  # bytes: a file takes whole blocks
+METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # those that every tool writes by default
+ENCRYPTED = 1  # a bit of a member's flags
+# Masks as BMP shrink 240-fold (measured), a bomb up to 1,032-fold, the most that this compression
+# can. What unpacks to less than a GiB does no harm.
+MOST_SHRINKAGE = 300
+HARMLESS_BYTES = 2**30
+# The largest open sets of X-rays have 380,000 files (MIMIC-CXR).
+MOST_MEMBERS = 1_000_000
+# What zipfile raises at damage, which may be in an archive's names and numbers, too.
+DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError)
+
+DOWNLOAD_AGAIN = "Download it again"
+DISTRUST = "Nothing was unpacked: download the archive from its publisher, or pack it anew"
+UNPACK_ELSEWHERE = "Unpack it with another program and give the folder"
+
+
+class ArchiveError(Exception):
+    """What is wrong with an archive, and the remedy, without the archive's name."""
+
+    def __init__(self, fault: str, remedy: str):
+        super().__init__(f"{fault}. {remedy}.")
 
 
 def unpack(archive: Path, target: Path) -> Path:
-    """Unpack a .zip into the folder `target` and return it; one unpacked before is kept.
+    """Unpack a .zip into the folder `target` and return it; an earlier one is kept.
 
-    The work is done in `<target>.partial`, which is renamed at the end and which an interrupted
-    call leaves to the next one. An archive on Google Drive is first copied beside it. While one
-    process unpacks, others that want the same wait for it.
+    The work is done in `<target>.partial`, which is renamed at the end. An archive on Google Drive
+    is first copied beside it. While one process unpacks, others that want the same wait for it.
 
     Raises:
-        CovidLungsError: the file is no .zip, is damaged, or must not be unpacked, and nothing is
-            left; or the disk is full or Drive went away, and the next call goes on from there.
+        CovidLungsError: the file is no .zip, is damaged, or must not be unpacked; or the disk is
+            full or Drive went away. Nothing is left of it.
     """
     if target.is_dir():
         return target
@@ -40,24 +63,28 @@ def unpack(archive: Path, target: Path) -> Path:
         with alone(target):
             if not target.is_dir():  # it may have come while this process waited
                 _unpack(archive, target)
+    except ArchiveError as error:
+        raise CovidLungsError(f"{archive}: {error}") from error
     except OSError as error:
         raise CovidLungsError(
-            f"{archive}: cannot be unpacked into {target.parent} ({error.strerror}). Make room or "
-            "mend the permissions, or choose another folder with COVID_LUNGS_CACHE. What was "
-            "unpacked is kept, and the next call goes on from there."
+            f"{archive}: cannot be unpacked into {target.parent} ({error.strerror or error}). Make "
+            "room or mend the permissions, or choose another folder with COVID_LUNGS_CACHE."
         ) from error
     return target
 
 
 @contextmanager
 def alone(target: Path, wait: bool = True) -> Iterator[None]:
-    """Keep other processes from `target` meanwhile.
+    """Keep other processes from unpacking into `target` or removing it.
+
+    The lock file stays: if it were removed, two processes could each lock one of its name.
 
     Raises:
-        Timeout: another one unpacks it, and that is not waited for.
+        Timeout: another process has it, and `wait` is false.
     """
-    path = _beside(target, "lock")
-    lock = FileLock(path)
+    locks = target.parent.with_name(LOCKS)
+    locks.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(locks / f"{target.name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -68,163 +95,138 @@ def alone(target: Path, wait: bool = True) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file
-            path.unlink()  # while it is held: whoever waits for it notices, and makes a new one
         lock.release()
 
 
 def _unpack(archive: Path, target: Path) -> None:
-    """Copy, judge and unpack an archive; what an error leaves stays, unless it is the archive's."""
-    partial, copy = _beside(target, "partial"), _beside(target, "copy")
+    """Copy, check and unpack an archive, and leave the folder `target` or nothing."""
+    partial = target.with_name(f"{target.name}.partial")
+    copy = target.with_name(f"{target.name}.copy")
+    shutil.rmtree(partial, ignore_errors=True)  # a killed process left it
     try:
         local = _copy(archive, copy) if on_drive(archive) else archive
-        members = read_members(local)
-        _clear_others(partial, members)
-        missing = _missing(partial, members)
-        _require_room(archive, target.parent, _bytes_on_disk(missing))
-        _make_folders(partial, members)
-        _extract(local, missing, partial, f"unpacking {archive.name}")
-    except ArchiveError as error:
+        with _open(local) as opened:
+            members = _check(opened.infolist(), local.stat().st_size)
+            require_room(archive, target.parent, _bytes_on_disk(members))
+            _extract(opened, members, partial, f"unpacking {archive.name}")
+        (partial / UNPACKED).touch()
+        partial.rename(target)
+    finally:
         shutil.rmtree(partial, ignore_errors=True)
         copy.unlink(missing_ok=True)
-        raise CovidLungsError(f"{archive}: {error}") from error
-    (partial / UNPACKED).touch()
-    partial.rename(target)
-    copy.unlink(missing_ok=True)
-
-
-def _beside(target: Path, ending: str) -> Path:
-    """Return a path of the same name with one more ending."""
-    return target.with_name(f"{target.name}.{ending}")
 
 
 def _copy(archive: Path, copy: Path) -> Path:
-    """Copy an archive from Drive, where small reads are slow; go on from what was copied before."""
+    """Copy an archive from Drive, where small reads are slow."""
     with reading(archive):
         size = archive.stat().st_size
-    done = copy.stat().st_size if copy.exists() else 0
-    _require_room(archive, copy.parent, size - done)
-    name, unit = f"copying {archive.name}", {"unit": "B", "unit_scale": True}
-    bar = tqdm(desc=name, total=size, initial=done, disable=None, **unit)
-    with bar, copy.open("ab") as target:
-        for chunk in _read_chunks(archive, done):
+    require_room(archive, copy.parent, size)
+    bar = tqdm(desc=f"copying {archive.name}", total=size, disable=None, unit="B", unit_scale=True)
+    with bar, copy.open("wb") as target:
+        for chunk in _read_chunks(archive):
             target.write(chunk)
             bar.update(len(chunk))
-    copied = copy.stat().st_size
-    if copied > size:
-        raise ArchiveError("changed while it was copied", "Run this again.")
-    if copied < size:
-        raise CovidLungsError(
-            f"{archive}: Google Drive gave {copied:,} bytes of {size:,}. Run this again: what was "
-            "copied is kept, and the next call goes on from there."
-        )
     return copy
 
 
-def _read_chunks(archive: Path, start: int) -> Iterator[bytes]:
-    """Yield the bytes of a file on Drive from `start` on."""
+def _read_chunks(archive: Path) -> Iterator[bytes]:
+    """Yield the bytes of a file on Drive."""
     with reading(archive), archive.open("rb") as source:
-        source.seek(start)
         while chunk := source.read(CHUNK):
             yield chunk
 
 
-def _require_room(archive: Path, folder: Path, needed: int) -> None:
-    """Stop before the disk is full, which would harm whatever else writes to it."""
+def require_room(name: str | Path, folder: Path, needed: int) -> None:
+    """Refuse to write so many bytes if the disk of a folder has less room.
+
+    Raises:
+        CovidLungsError: it has less; the message says what `name` needs.
+    """
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise CovidLungsError(
-            f"{archive}: needs {needed / 1e9:.2f} GB in {folder}, which has {free / 1e9:.2f} GB "
+            f"{name}: needs {needed / 1e9:.2f} GB in {folder}, which has {free / 1e9:.2f} GB "
             "free. Make room, or choose another folder with COVID_LUNGS_CACHE."
         )
 
 
-def _bytes_on_disk(members: Sequence[Member]) -> int:
+def _bytes_on_disk(members: Sequence[zipfile.ZipInfo]) -> int:
     """Return how much disk the members take."""
-    return sum(-(-member.info.file_size // DISK_BLOCK) * DISK_BLOCK for member in members)
+    return sum(-(-member.file_size // DISK_BLOCK) * DISK_BLOCK for member in members)
 
 
-def _clear_others(folder: Path, members: Sequence[Member]) -> None:
-    """Remove a folder that another archive was being unpacked into: its files must not mingle."""
-    folders, files = _folders(members), {member.path for member in members if not member.is_folder}
-    for path in folder.rglob("*"):
-        expected = folders if path.is_dir() else {*files, UNPACKED}
-        if path.relative_to(folder).as_posix() not in expected:
-            shutil.rmtree(folder)
-            return
-
-
-def _folders(members: Sequence[Member]) -> set[str]:
-    """Return the POSIX paths of all folders that the members lie in, "." for the outermost."""
-    direct = {m.path if m.is_folder else m.path.rpartition("/")[0] for m in members}
-    paths = [PurePosixPath(path) for path in direct]
-    return {".", *(str(folder) for path in paths for folder in (path, *path.parents))}
-
-
-def _make_folders(folder: Path, members: Sequence[Member]) -> None:
-    """Make every folder, so that the threads need not."""
-    for path in _folders(members):
-        (folder / path).mkdir(parents=True, exist_ok=True)
-
-
-def _missing(folder: Path, members: Sequence[Member]) -> list[Member]:
-    """Return the files that are not below `folder` in full: a killed call leaves half a file."""
-    files = [member for member in members if not member.is_folder]
-    if not folder.is_dir():
-        return files
-    whole = read_all(lambda member: _is_whole(folder / member.path, member.info), files, "checking")
-    return [member for member, is_whole in zip(files, whole, strict=True) if not is_whole]
-
-
-def _extract(archive: Path, files: Sequence[Member], folder: Path, description: str) -> None:
-    """Write files below `folder`, in threads, since zlib and the disk work outside Python's lock.
-
-    At an error or interrupt the batches still waiting are dropped.
-    """
-    bar = tqdm(desc=description, total=len(files), unit="file", disable=None)
-    # The threads share one open archive, which locks its own reads; each would read its list anew.
-    with bar, zipfile.ZipFile(archive) as opened, ThreadPoolExecutor() as pool:
-
-        def write(batch: list[Member]) -> int:
-            for member in batch:
-                _write(opened, member.info, folder / member.path)
-            return len(batch)
-
-        for count in pool.map(write, _batches(files)):
-            bar.update(count)
-
-
-def _batches(files: Sequence[Member]) -> Iterator[list[Member]]:
-    """Yield files that are small together: to hand over each alone takes as long as to write it."""
-    batch, size = [], 0
-    for member in files:
-        batch.append(member)
-        size += member.info.file_size
-        if size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    yield batch
-
-
-def _is_whole(path: Path, entry: zipfile.ZipInfo) -> bool:
-    """Return whether an earlier call unpacked a member in full: a killed one leaves half a file."""
-    if not path.is_file() or path.stat().st_size != entry.file_size:
-        return False
-    checksum = 0
-    with path.open("rb") as opened:
-        while chunk := opened.read(CHUNK):
-            checksum = zlib.crc32(chunk, checksum)
-    return checksum == entry.CRC
-
-
-def _write(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:
-    """Write a member; zipfile itself compares the checksum, and writes no more than was said."""
+def _open(archive: Path) -> zipfile.ZipFile:
+    """Open an archive."""
     try:
-        with opened.open(entry) as source, path.open("wb") as target:
-            shutil.copyfileobj(source, target, CHUNK)
-            written = target.tell()
+        return zipfile.ZipFile(archive)
     except DAMAGE as error:
-        raise ArchiveError(f"{entry.filename!r} is damaged ({error})", DOWNLOAD_AGAIN) from error
-    if written != entry.file_size:
-        fault = f"{entry.filename!r} is damaged ({written:,} bytes, not {entry.file_size:,})"
-        raise ArchiveError(fault, DOWNLOAD_AGAIN)
+        raise ArchiveError(
+            f"not a .zip archive, or a damaged one ({error})",
+            "Download it again. An archive of another kind, such as .rar or .tar, you have to "
+            "unpack yourself: give the folder",
+        ) from error
+
+
+def _check(members: Sequence[zipfile.ZipInfo], size: int) -> list[zipfile.ZipInfo]:
+    """Return the members of an archive of `size` bytes; refuse it if it must not be unpacked."""
+    unpacked = sum(member.file_size for member in members)
+    if len(members) > MOST_MEMBERS or unpacked > max(HARMLESS_BYTES, MOST_SHRINKAGE * size):
+        what = f"{len(members):,} files of {unpacked / 1e9:,.1f} GB from {size / 1e6:,.1f} MB"
+        raise ArchiveError(f"unpacks to {what}, as no X-rays do", DISTRUST)
+    kept = [member for member in members if member.filename not in ("./", ".\\")]
+    for member in kept:
+        _check_member(member)
+    _refuse_collisions(kept)
+    return kept
+
+
+def _check_member(member: zipfile.ZipInfo) -> None:
+    """Refuse a member that leads out of the folder, or is no file or folder that can be read."""
+    name = f"{member.filename[:80]!r}"
+    # Old Windows tools write a backslash for a slash.
+    member.filename = member.filename.replace("\\", "/")
+    parts = [part.strip() for part in member.filename.split("/")]
+    if parts[0] == "" or ".." in parts or not any(part.strip(".") for part in parts):
+        raise ArchiveError(f"{name} leads out of the archive", DISTRUST)
+    if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise ArchiveError(f"{name} is neither a file nor a folder, but such as a link", DISTRUST)
+    if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
+        raise ArchiveError(f"{name} is encrypted, or of a rare compression", UNPACK_ELSEWHERE)
+
+
+def _refuse_collisions(members: Sequence[zipfile.ZipInfo]) -> None:
+    """Refuse two members that some disk takes for one, whatever their case or accents."""
+    files: Counter[str] = Counter()
+    folders = {""}
+    for member in members:
+        path = normpath(unicodedata.normalize("NFC", member.filename).casefold())
+        if not member.is_dir():
+            files[path] += 1
+            path = dirname(path)
+        while path not in folders:
+            folders.add(path)
+            path = dirname(path)
+    for path, count in files.items():
+        if count > 1 or path in folders:
+            raise ArchiveError(f"{path!r} is there twice", DISTRUST)
+
+
+def _extract(
+    opened: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path, description: str
+) -> None:
+    """Write members below `folder`, in threads: zlib and the disk work outside Python's lock."""
+    folder.mkdir()
+    names = [member.filename for member in members]
+    for place in sorted({name.rpartition("/")[0] for name in names}):  # so that no thread need
+        (folder / place).mkdir(parents=True, exist_ok=True)
+
+    def write(member: zipfile.ZipInfo) -> None:
+        try:
+            opened.extract(member, folder)  # which compares the checksum
+        except DAMAGE as error:
+            raise ArchiveError(
+                f"{member.filename!r} is damaged ({error})", DOWNLOAD_AGAIN
+            ) from error
+
+    for _ in read_all(write, members, description):
+        pass

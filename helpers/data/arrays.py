@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from helpers.data.archives import require_room
 from helpers.data.images import fingerprint, resize_image, resize_mask
 from helpers.data.sources import DataSet
 from helpers.data.threads import read_all
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import cache_root, make_partial, shown
+from helpers.storage.folders import cache_root, make_partial
 from helpers.storage.versions import code_version
 
 
@@ -25,7 +26,7 @@ def prepare_images(data_set: DataSet, index: pd.DataFrame, image_size: int) -> n
         uint8, (rows of the index, image_size, image_size), in the index's order.
 
     Raises:
-        CovidLungsError: a file's pixels are not those that the index saw.
+        CovidLungsError: a file's pixels differ from those recorded in the index.
     """
     columns = ("file", "pixels")
     return _prepare(index, image_size, columns, data_set.read_xray, resize_image)
@@ -35,7 +36,7 @@ def prepare_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np
     """Return the masks of the index as `prepare_images` does; zeros and ones, one is lung.
 
     Raises:
-        CovidLungsError: the X-rays have none, or a file's pixels are not those the index saw.
+        CovidLungsError: the X-rays have none, or a file's pixels differ from the index.
     """
     if (index["mask"] == "").any():
         raise CovidLungsError(
@@ -53,9 +54,9 @@ def _prepare(
     read: Callable[[str], np.ndarray],
     resize: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
 ) -> np.ndarray:
-    """Return the array, made if the cache does not hold one of just these pixels and this size.
+    """Return the array of these pixels at this size, from the cache or made anew.
 
-    One that other code or other libraries made of them is not that, and goes when this is there.
+    An array made by other code or other libraries is not used; it is removed afterwards.
     """
     files, fingerprints = (list(index[column]) for column in columns)
     content = hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()[:16]
@@ -74,21 +75,16 @@ def _prepare(
 
 
 def refuse_changed(file: str, pixels: np.ndarray, seen: str) -> None:
-    """Refuse an X-ray or a mask that was changed since notebook 01.
-
-    Args:
-        file: what the index calls it.
-        pixels: as `DataSet.read_xray` or `read_mask` reads it.
-        seen: its fingerprint in the index.
+    """Refuse an X-ray or a mask that changed after notebook 01, by its fingerprint in the index.
 
     Raises:
-        CovidLungsError: it was changed.
+        CovidLungsError: it changed.
     """
     if fingerprint(pixels) != seen:
         raise CovidLungsError(
-            f"{file}: its pixels are not those that index.csv saw, or another version of "
-            "covid-lungs or OpenCV wrote that. Give the `data` of this run, or run 01_get_data "
-            "again under another name."
+            f"{file}: its pixels differ from index.csv: the file changed, or another version of "
+            "covid-lungs or OpenCV wrote the index. Give the `data` of this run, or run "
+            "01_get_data again under another name."
         )
 
 
@@ -96,7 +92,7 @@ def _write(target: Path, shape: tuple[int, ...], read: Callable[[int], np.ndarra
     """Write a new uint8 array row by row under a temporary name, renamed when it is whole."""
     folder = make_partial(target)
     try:
-        _require_room(folder, math.prod(shape))
+        require_room("resized X-rays or masks", folder.parent, math.prod(shape))
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
         with (folder / target.name).open("wb") as opened:  # a memory map would fill the memory
             np.lib.format.write_array_header_1_0(opened, header)
@@ -108,18 +104,8 @@ def _write(target: Path, shape: tuple[int, ...], read: Callable[[int], np.ndarra
 
 
 def _remove_others(kept: Path, name: str) -> None:
-    """Remove the arrays that other versions made; who reads one meanwhile reads on to its end."""
+    """Remove the arrays that other versions made; a program that reads one can go on."""
     for other in kept.parent.glob(f"{name}-*.npy"):
         if other != kept:
             with suppress(OSError):  # Windows removes no open file
                 other.unlink()
-
-
-def _require_room(folder: Path, size: int) -> None:
-    """Refuse an array that the disk cannot hold: writing into it would end Python itself."""
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise CovidLungsError(
-            f"{shown(folder.parent)}: {free / 1e9:.1f} GB are free, and the prepared array needs "
-            f"{size / 1e9:.1f} GB. Make room, or choose another disk with COVID_LUNGS_CACHE."
-        )

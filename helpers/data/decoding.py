@@ -1,9 +1,6 @@
-"""Decoding: the one place where the file of a picture becomes pixels, as a viewer shows them."""
+"""Decoding: the bytes of a PNG, JPEG, BMP or TIFF become pixels, as a viewer shows them."""
 
 import io
-import os
-import stat
-from io import FileIO
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +8,6 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from helpers.data.depths import find_depth, to_grey
-from helpers.data.dicom import LARGEST, LARGEST_FILE, DicomError, is_dicom, read_dicom
 from helpers.data.headers import Header, read_header
 from helpers.storage.errors import CovidLungsError
 
@@ -23,18 +18,23 @@ SIGNATURES = {
     b"II*\0": "tiff",
     b"MM\0*": "tiff",
 }
+LARGEST = 2**26  # pixels of a picture, four times as many as the finest detectors have
+LARGEST_FILE = 4 * LARGEST  # bytes: as many pixels of 16 bits, and as much again
+DEPTHS = (8, 9, 10, 11, 12, 13, 14, 15)  # that detectors have; their files mostly have 16
+# Share of the values that may be too bright for the depth: letters are burned in at the brightest
+# value that a file can hold, whatever the detector's depth is.
+BEYOND = 0.01
 OPAQUE = 2 / 255  # share of the brightest grey that transparency may hide
-# Noise to append to a JPEG: where pixels are missing, decoders put grey, but with the noise they
-# put something else. It holds all bytes but 255, and the eight markers that may be waited for.
+# Noise to append to a JPEG: where pixels are missing, decoders fill in grey, but with the noise
+# something else. It holds all bytes but 255, and the eight markers that a decoder may wait for.
 MIXED = bytes(place * 167 % 255 for place in range(1, 256))
 MORE = b"".join(MIXED + bytes([0xFF, 0xD0 + number]) for number in range(8)) * 2
-FILLED, ABOUT = 128, 2  # that grey, and by how much other parts of the picture change it
+FILLED, ABOUT = 128, 2  # that grey, and how far other parts of the picture can change it
 CONVERT = "Save it as a PNG, grey, of 8 bits"
-NO_IMAGE = "cannot be decoded as an 8- or 16-bit image"
 
 
 class BadImageError(CovidLungsError):
-    """A file that cannot be decoded whole, or not for certain as a viewer shows it.
+    """A file that cannot be decoded whole, or that viewers may show differently.
 
     Attributes:
         finding: the name of the fault in an audit.
@@ -43,14 +43,14 @@ class BadImageError(CovidLungsError):
     """
 
     def __init__(
-        self,
-        finding: str,
-        path: str | Path,
-        reason: str,
-        remedy: str = "Restore it from the archive",
+        self, finding: str, reason: str, remedy: str = "Restore it from the archive", name: str = ""
     ):
-        super().__init__(f"{Path(path).name}: {reason}. {remedy}.")
+        super().__init__(f"{name}: {reason}. {remedy}.")
         self.finding, self.reason, self.remedy = finding, reason, remedy
+
+    def of(self, path: str | Path) -> "BadImageError":
+        """Return the same error with the name of the file."""
+        return BadImageError(self.finding, self.reason, self.remedy, Path(path).name)
 
 
 class Picture(NamedTuple):
@@ -69,110 +69,119 @@ class Picture(NamedTuple):
     depth: int
 
 
-def decode(path: str | Path) -> Picture:
-    """Return the picture in a file.
+def decode_picture(content: bytes) -> Picture:
+    """Return the picture in the bytes of a PNG, JPEG, BMP or TIFF.
 
     What is transparent counts as black, as the air around a patient is.
 
     Raises:
-        BadImageError: the file is missing, empty, too large, damaged, no picture, or one that
-            viewers show differently.
+        BadImageError: it is too large, damaged, no picture, or one that viewers show differently.
     """
-    content = read_file(path)
-    if is_dicom(content):
-        try:
-            return Picture(read_dicom(content), "dicom", channels=1, depth=8)
-        except DicomError as error:
-            raise BadImageError(error.finding, path, error.reason, error.remedy) from None
-    known = (kind for start, kind in SIGNATURES.items() if content.startswith(start))
-    found = next(known, None)
+    found = next((kind for start, kind in SIGNATURES.items() if content.startswith(start)), None)
     if found is None:
-        raise BadImageError("undecodable_file", path, NO_IMAGE)
-    try:
-        header = read_header(content, found)
-    except ValueError:
-        raise BadImageError("undecodable_file", path, NO_IMAGE) from None
-    _refuse_unfit(header, path)
-    pixels = _decode(content, header, path)
+        raise _no_image()
+    header = _read_header(content, found)
+    pixels = _decode(content, header)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     pixels, alpha = _split_alpha(pixels, header)
-    depth = 8 if pixels.dtype == np.uint8 else find_depth(pixels, header.depths)
+    depth = 8 if pixels.dtype == np.uint8 else find_depth(pixels, header.depth)
     if alpha is not None:
-        _refuse_hidden(pixels, alpha, depth, found, path)
+        _refuse_hidden(pixels, alpha, depth, found)
     if header.inverted and pixels.dtype == np.uint16:  # OpenCV inverts those of 8 bits itself
         white = np.uint16(2**depth - 1)
         pixels = white - np.minimum(pixels, white)
     return Picture(_turn(pixels, header.orientation), found, channels, depth)
 
 
-def read_file(path: str | Path) -> bytes:
-    """Return a file's bytes, at least one.
+def find_depth(values: np.ndarray, stated: int = 0) -> int:
+    """Return the bits of the smallest depth that holds an X-ray's values; 16 if no other does.
 
-    Raises:
-        BadImageError: it is missing, empty, too large, or no file, such as a pipe without an end.
+    Files of 16 bits mostly hold the values of a detector with fewer, and seldom say so. One value
+    of a hundred may be beyond, so that neither a single pixel nor a letter decides.
+
+    Args:
+        values: integers, none below 0.
+        stated: the only depth that is possible beside 16, where a header states it.
     """
-    try:
-        with FileIO(path, opener=_open) as opened:  # a buffer would only copy it once more
-            status = os.fstat(opened.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(None, "a pipe or device")
-            if status.st_size > LARGEST_FILE:
-                raise _too_large(path)
-            content = opened.read()
-    except OSError as error:
-        reason = f"cannot be read ({error.strerror})"
-        raise BadImageError("unreadable_file", path, reason) from error
-    if not content:
-        raise BadImageError("empty_file", path, "the file is empty")
-    return content
+    few = BEYOND * values.size
+    for bits in (stated,) if stated else DEPTHS:
+        if bits < 16 and np.count_nonzero(values >= 2**bits) <= few:
+            return bits
+    return 16
 
 
-def _open(path: str | Path, flags: int) -> int:
-    """Return the number of an opened file; a pipe that nobody writes to is not waited for."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+def reduce_depth(values: np.ndarray, bits: int) -> np.ndarray:
+    """Return uint16 values of a depth as uint8, of the same shape; what is beyond is white."""
+    white = 2**bits - 1
+    greys = np.minimum(np.arange(2**16), white) * (255 / white)
+    return np.round(greys).astype(np.uint8)[values]
 
 
-def _too_large(path: str | Path) -> BadImageError:
+def to_grey(pixels: np.ndarray, bits: int | None = None) -> np.ndarray:
+    """Return decoded pixels as an X-ray: uint8 grey, (height, width); colours by luminance.
+
+    Args:
+        pixels: uint8 or uint16, (height, width) or, blue first, (height, width, 3).
+        bits: the depth of uint16 values; None: as `find_depth` finds it.
+    """
+    if pixels.dtype != np.uint8:
+        pixels = reduce_depth(pixels, find_depth(pixels) if bits is None else bits)
+    if pixels.ndim == 2:
+        return pixels
+    return cv2.cvtColor(np.ascontiguousarray(pixels), cv2.COLOR_BGR2GRAY)
+
+
+def _no_image() -> BadImageError:
+    """Return what is raised of a file that is no picture, or damaged."""
+    return BadImageError("undecodable_file", "cannot be decoded as an 8- or 16-bit image")
+
+
+def _cut_short() -> BadImageError:
+    """Return what is raised of a file that lacks its end, or pixels before it."""
+    return BadImageError("truncated_file", "the file is cut short")
+
+
+def too_large() -> BadImageError:
     """Return what is raised before a file takes more memory than any X-ray needs."""
-    return BadImageError("oversized_file", path, "larger than any X-ray", "Save it smaller")
+    return BadImageError("oversized_file", "larger than any X-ray", "Save it smaller")
 
 
-def _refuse_unfit(header: Header, path: str | Path) -> None:
-    """Refuse a file by its header, before it takes any memory."""
-    if header.cut:
-        raise BadImageError("truncated_file", path, "the file is cut short")
+def _read_header(content: bytes, found: str) -> Header:
+    """Return the header of a file that is fit to be decoded."""
+    try:
+        header = read_header(content, found)
+    except EOFError:
+        raise _cut_short() from None
+    except ValueError:
+        raise _no_image() from None
     if header.width * header.height > LARGEST:
-        raise _too_large(path)
+        raise too_large()
     if header.unfit:
-        raise BadImageError("unclear_file", path, header.unfit, CONVERT)
+        raise BadImageError("unclear_file", header.unfit, CONVERT)
+    return header
 
 
-def _decode(content: bytes, header: Header, path: str | Path) -> np.ndarray:
+def _decode(content: bytes, header: Header) -> np.ndarray:
     """Return the pixels as OpenCV decodes them, of 8 or 16 bits, whole."""
     try:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         pixels = None
     if pixels is None or pixels.dtype not in (np.uint8, np.uint16):
-        raise BadImageError("undecodable_file", path, NO_IMAGE)
+        raise _no_image()
     if header.end:  # a JPEG
         last = int(to_grey(pixels[-1:, -1:])[0, 0])
         doubtful = header.layered or abs(last - FILLED) <= ABOUT
         if doubtful and not _is_whole(content, header.end, pixels):
-            raise BadImageError("truncated_file", path, "the file is cut short")
+            raise _cut_short()
     return pixels
 
 
 def _is_whole(content: bytes, end: int, pixels: np.ndarray) -> bool:
-    """Return whether a JPEG shows all of its pixels, if bytes before its end change none.
+    """Return whether a JPEG has all of its pixels: then noise before its end changes none.
 
-    Those after the last pixel are passed over; only where pixels are missing are they decoded.
-    Pillow does it, since OpenCV would print a warning of them.
-
-    Args:
-        content: of the file.
-        end: the place of its end.
-        pixels: as OpenCV decoded them.
+    Decoders read on after the last pixel only where pixels are missing. Pillow decodes the noise,
+    since OpenCV would print a warning. `end` is the place of the end, `pixels` are OpenCV's.
     """
     scans = content[:end].rstrip(b"\xff")  # any number of which may stand before a marker
     try:
@@ -203,25 +212,15 @@ def _split_alpha(pixels: np.ndarray, header: Header) -> tuple[np.ndarray, np.nda
     return pixels, None if alpha.min() == opaque else alpha / opaque
 
 
-def _refuse_hidden(
-    pixels: np.ndarray, alpha: np.ndarray, depth: int, found: str, path: str | Path
-) -> None:
-    """Refuse a picture in which transparency hides what is not black: viewers show it, or not.
-
-    Args:
-        pixels: (height, width) or (height, width, 3).
-        alpha: 0..1, (height, width).
-        depth: bits of the pixels.
-        found: the format.
-        path: of the file.
-    """
+def _refuse_hidden(pixels: np.ndarray, alpha: np.ndarray, depth: int, found: str) -> None:
+    """Refuse a picture in which transparency, of 0..1, hides what is not black."""
     if found == "bmp" and not alpha.any():
         return  # in a BMP that is a byte which nothing uses
     brightest = pixels if pixels.ndim == 2 else pixels.max(axis=2)
     hidden = (brightest * (1 - alpha)).max() > OPAQUE * (2**depth - 1)
     if hidden or found == "tiff":  # in which OpenCV has made black of what is hidden
         reason = "it has transparent pixels, which viewers show differently"
-        raise BadImageError("unclear_file", path, reason, CONVERT)
+        raise BadImageError("unclear_file", reason, CONVERT)
 
 
 def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:

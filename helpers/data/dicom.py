@@ -1,7 +1,7 @@
 """DICOM: X-rays as machines write them, turned into grey pixels.
 
-Only those parts of a header are read that say how the pixels are stored and shown. What it says of
-the patient never gets into this program, and so into none of its files and messages.
+Only the parts of a header that say how pixels are stored and shown are read. Nothing about the
+patient gets into this program, and so into its files and messages.
 """
 
 import io
@@ -14,8 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from helpers.data.depths import BEYOND, find_depth
-from helpers.storage.errors import CovidLungsError
+from helpers.data.decoding import (
+    BEYOND,
+    CONVERT,
+    LARGEST,
+    LARGEST_FILE,
+    BadImageError,
+    find_depth,
+    too_large,
+)
 
 if TYPE_CHECKING:  # an optional extra, which takes a quarter of a second to import
     from pydicom import Dataset
@@ -26,59 +33,17 @@ MARK, MARK_PLACE = b"DICM", 128  # after a preamble of any content
 BARE = re.compile(
     rb"[\x02\x08]\0[\0-\x7f]\0(?:AE|CS|DA|DT|LO|OB|SH|TM|UI|UL|US|[\x02-\xfe]\0\0\0)", re.DOTALL
 )
-PARTS = [
-    "Rows",
-    "Columns",
-    "SamplesPerPixel",
-    "NumberOfFrames",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelPaddingValue",
-    "PixelPaddingRangeLimit",
-    "ModalityLUTSequence",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "VOILUTSequence",
-    "VOILUTFunction",
-    "WindowCenter",
-    "WindowWidth",
-    "PresentationLUTShape",
-    "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths",
-    "PixelData",
-]
+PARTS = """
+    Rows Columns SamplesPerPixel NumberOfFrames PhotometricInterpretation PlanarConfiguration
+    BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
+    ModalityLUTSequence RescaleSlope RescaleIntercept VOILUTSequence VOILUTFunction WindowCenter
+    WindowWidth PresentationLUTShape ExtendedOffsetTable ExtendedOffsetTableLengths PixelData
+""".split()  # noqa: SIM905
 SHAPES = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}  # by DICOM PS3.3 C.8.11.3.1.2
 ALLOCATED = (8, 16)  # bits that a pixel takes in the file; 12 bits are stored in 16
-LARGEST = 2**26  # pixels of a picture, four times as many as the finest detectors have
-LARGEST_FILE = 4 * LARGEST  # bytes: as many pixels of 16 bits, and as much again
 DEFLATED = b"1.2.840.10008.1.2.1.99"
 GROUP_END = 144  # where the first element ends: the length of the group that it opens
 EXPLICIT = "1.2.840.10008.1.2.1"
-NEEDS_PYDICOM = "a DICOM file, which this installation cannot read"
-INSTALL = "Install pydicom with `uv sync --extra dicom`, or in Colab with `%pip install pydicom`"
-
-
-class DicomError(CovidLungsError):
-    """A DICOM file that is no single grey picture, or cannot be decoded.
-
-    Attributes:
-        reason: what is wrong, without the file's name.
-        remedy: what helps, without the full stop.
-        finding: the name of the fault in an audit.
-    """
-
-    def __init__(
-        self,
-        reason: str,
-        remedy: str = "Restore it from the archive",
-        finding: str = "undecodable_file",
-    ):
-        super().__init__(f"{reason}. {remedy}.")
-        self.reason, self.remedy, self.finding = reason, remedy, finding
 
 
 def is_dicom(start: bytes) -> bool:
@@ -90,38 +55,43 @@ def is_dicom(start: bytes) -> bool:
 def read_dicom(content: bytes) -> np.ndarray:
     """Return the X-ray in a DICOM file as it is meant to be seen: uint8 grey, (height, width).
 
-    The header's first table or window decides what is black and white. Without either it is the
-    depth of the pixels that does, from 0 or, where pixels are below, the lowest value. Padding is
-    black, like the air around a patient.
+    The header's first table or window decides what is black and white. Without either, the depth
+    of the pixels does, from 0 or, where pixels are below, the lowest value. Padding is black, like
+    the air around a patient.
 
     Raises:
-        DicomError: it holds no picture, several, a coloured one, or one that cannot be decoded.
+        BadImageError: it holds no picture, several, a coloured one, or one that cannot be decoded.
     """
-    dataset = _parse(content)
     try:
+        _refuse_bomb(content)
+        dataset = _parse(content)
         _refuse_unfit(dataset)
         return _show(_decode(dataset), dataset)
-    except DicomError:
+    except BadImageError:
         raise
     except Exception:  # pydicom raises many kinds, with words for programmers
-        raise DicomError("a damaged DICOM file") from None
+        raise _damaged() from None
+
+
+def _damaged(what: str = "a damaged DICOM file") -> BadImageError:
+    """Return what is raised of a file that cannot be decoded."""
+    return BadImageError("undecodable_file", what)
+
+
+def _unclear(what: str, remedy: str) -> BadImageError:
+    """Return what is raised of a sound file that is no X-ray, or not for certain."""
+    return BadImageError("unclear_file", f"a DICOM file {what}", remedy)
 
 
 def _parse(content: bytes) -> "Dataset":
     """Return the parts of a file that are needed."""
     pydicom = _import_pydicom()
-    try:
-        _refuse_bomb(content)
-        dataset = pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=PARTS)
-        if "TransferSyntaxUID" not in dataset.file_meta:  # without a header of its own
-            implicit, _ = dataset.original_encoding
-            syntax = pydicom.uid.ImplicitVRLittleEndian if implicit else EXPLICIT
-            dataset.file_meta.TransferSyntaxUID = syntax
-        return dataset
-    except DicomError:
-        raise
-    except Exception:
-        raise DicomError("a damaged DICOM file") from None
+    dataset = pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=PARTS)
+    if "TransferSyntaxUID" not in dataset.file_meta:  # without a header of its own
+        implicit, _ = dataset.original_encoding
+        syntax = pydicom.uid.ImplicitVRLittleEndian if implicit else EXPLICIT
+        dataset.file_meta.TransferSyntaxUID = syntax
+    return dataset
 
 
 def _refuse_bomb(content: bytes) -> None:
@@ -132,16 +102,19 @@ def _refuse_bomb(content: bytes) -> None:
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
     inflater.decompress(content[start:], LARGEST_FILE)
     if inflater.unconsumed_tail:
-        raise DicomError("a DICOM file larger than any X-ray", "Save it smaller", "oversized_file")
+        raise too_large()
 
 
 @cache  # warnings' filters may not be changed while other threads work
 def _import_pydicom() -> ModuleType:
-    """Return pydicom, which is then quiet: what it warns of is decoded all the same, or refused."""
+    """Return pydicom without its warnings: such files are decoded all the same, or refused."""
     try:
         import pydicom
     except ImportError:
-        raise DicomError(NEEDS_PYDICOM, INSTALL, "unclear_file") from None
+        raise _unclear(
+            "that this installation cannot read",
+            "Install pydicom with `uv sync --extra dicom`, or in Colab with `%pip install pydicom`",
+        ) from None
     warnings.filterwarnings("ignore", module="pydicom")
     return pydicom
 
@@ -149,7 +122,7 @@ def _import_pydicom() -> ModuleType:
 def _refuse_unfit(dataset: "Dataset") -> None:
     """Refuse what is not one grey picture of a usual depth."""
     if "PixelData" not in dataset:
-        raise DicomError("a DICOM file without a picture, or cut short")
+        raise _damaged("a DICOM file without a picture, or cut short")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise _unclear(f"of {frames} pictures", "Save the one that you mean as a file of its own")
@@ -157,21 +130,14 @@ def _refuse_unfit(dataset: "Dataset") -> None:
     if meaning not in SHAPES:
         raise _unclear("in colour, as no X-ray is", "Give the X-ray itself")
     if shape and shape != SHAPES[meaning]:
-        raise _unclear(f"that says both {meaning} and {shape}", "Save it as a PNG, grey, of 8 bits")
+        raise _unclear(f"that says both {meaning} and {shape}", CONVERT)
     allocated, bits, high = dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit
     if allocated not in ALLOCATED or dataset.SamplesPerPixel != 1:
         raise _unclear(f"of {allocated * dataset.SamplesPerPixel} bits a pixel", "Save 8 or 16")
     if not 0 < bits <= high + 1 <= allocated:
-        raise DicomError("a damaged DICOM file")
+        raise _damaged()
     if dataset.Rows * dataset.Columns > LARGEST:
-        raise DicomError(
-            "a DICOM file of more pixels than an X-ray has", "Save it smaller", "oversized_file"
-        )
-
-
-def _unclear(what: str, remedy: str) -> DicomError:
-    """Return what is raised of a sound file that is no X-ray, or not for certain."""
-    return DicomError(f"a DICOM file {what}", remedy, "unclear_file")
+        raise too_large()
 
 
 def _decode(dataset: "Dataset") -> np.ndarray:
@@ -197,12 +163,12 @@ def _decode(dataset: "Dataset") -> np.ndarray:
 
 
 def _show(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Return pixels, as stored, as grey; that of each value that can be is found once."""
+    """Return stored pixels as grey: the grey of every possible value is computed once."""
     values = _give_sign(np.arange(2**dataset.BitsStored), dataset)
     padding = _find_padding(stored, dataset)
     levels = _shade(values, stored[~padding], dataset)
     if not np.isfinite(levels).all():
-        raise DicomError("a damaged DICOM file")
+        raise _damaged()
     greys = np.round(levels).astype(np.uint8)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         greys = 255 - greys
@@ -228,14 +194,11 @@ def _find_padding(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
 
 
 def _shade(values: np.ndarray, seen: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Return how bright each value is to be shown, before any inversion: 0..255.
+    """Return the brightness of all possible values before any inversion: 0..255.
 
-    Args:
-        values: all that can be.
-        seen: those of the pixels.
-        dataset: the header.
+    `seen` are the values of the pixels.
     """
-    from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
+    from pydicom.pixels import apply_modality_lut, apply_voi
 
     for name in ("ModalityLUTSequence", "VOILUTSequence"):
         for table in dataset.get(name) or ():
@@ -244,16 +207,16 @@ def _shade(values: np.ndarray, seen: np.ndarray, dataset: "Dataset") -> np.ndarr
     if dataset.get("VOILUTSequence"):
         return _stretch(apply_voi(np.round(meant).astype(int), dataset))
     if dataset.get("WindowCenter") is not None and dataset.get("WindowWidth") is not None:
-        return apply_windowing(meant, _window(dataset))
+        return _apply_window(meant, dataset)
     if dataset.get("ModalityLUTSequence"):
         return _stretch(meant)
-    # Evenly rescaled values look as those that are stored do, if they are not turned round.
+    # A linear rescaling changes no grey, unless it turns black and white round.
     levels = _spread(values, seen, dataset)
     return 255 - levels if dataset.get("RescaleSlope", 1) < 0 else levels
 
 
 def _widen(table: "Dataset") -> None:
-    """Give a table entries of 16 bits, whatever is said of them: pydicom needs the room."""
+    """Give a table entries of 16 bits, whatever it says: pydicom needs the room."""
     entries, first, bits = table.LUTDescriptor
     if bits == 8 and isinstance(table.LUTData, bytes) and len(table.LUTData) < 2 * entries:
         table.LUTData = np.frombuffer(table.LUTData, np.uint8).astype("<u2").tobytes()
@@ -261,41 +224,42 @@ def _widen(table: "Dataset") -> None:
 
 
 def _stretch(entries: np.ndarray) -> np.ndarray:
-    """Return a table's entries as 0..255: white is that of the depth which holds them all.
+    """Return a table's entries as 0..255: white is the largest value of their real depth.
 
-    The depth that is said is not to be relied on: entries of 12 bits are called 16.
+    The depth that a table states is unreliable: some call entries of 12 bits 16.
     """
     return entries * (255 / (2 ** max(8, int(entries.max()).bit_length()) - 1))
 
 
-def _window(dataset: "Dataset") -> "Dataset":
-    """Return a header that asks pydicom for the first window, from 0 to 255."""
-    from pydicom import Dataset
-
-    window = Dataset()
-    window.PhotometricInterpretation, window.PixelRepresentation = "MONOCHROME2", 0
-    window.BitsStored = 8
-    window.VOILUTFunction = dataset.get("VOILUTFunction") or "LINEAR"
-    for name in ("WindowCenter", "WindowWidth"):
-        setattr(window, name, float(np.ravel(dataset[name].value)[0]))
-    least = 1 if window.VOILUTFunction == "LINEAR" else np.finfo(float).tiny
-    if not (np.isfinite(window.WindowCenter) and least <= window.WindowWidth < np.inf):
-        raise DicomError(
-            "a DICOM file whose window has no width", "Save it as a PNG, grey, of 8 bits"
-        )
-    return window
+def _apply_window(values: np.ndarray, dataset: "Dataset") -> np.ndarray:
+    """Return values through the first window of the header: 0..255, by DICOM PS3.3 C.11.2.1.2."""
+    center, width = (
+        float(np.ravel(dataset[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
+    )
+    function = dataset.get("VOILUTFunction") or "LINEAR"
+    least = 1 if function == "LINEAR" else np.finfo(float).tiny
+    if not (np.isfinite(center) and least <= width < np.inf):
+        raise _damaged("a DICOM file whose window has no width")
+    if function == "SIGMOID":
+        return 255 / (1 + np.exp(-4 * (values - center) / width))
+    if function == "LINEAR":
+        center, width = center - 0.5, width - 1
+    elif function != "LINEAR_EXACT":
+        raise _damaged()
+    if width == 0:
+        return np.where(values > center, 255, 0)
+    return np.clip(((values - center) / width + 0.5) * 255, 0, 255)
 
 
 def _spread(values: np.ndarray, seen: np.ndarray, dataset: "Dataset") -> np.ndarray:
-    """Return values as shares of their depth: 0..255.
+    """Return values from black to the white of their depth: 0..255; 0 is black if none is below.
 
-    That is the header's; where it says no more than how a pixel is stored, as of 16 bits it
-    mostly does, it is found. Black is 0 unless pixels are below.
+    A header of 16 bits mostly states how a pixel is stored, and not its depth, which is then found.
     """
     bits = dataset.BitsStored
-    said = bits < dataset.BitsAllocated or bits == 8
+    stated = bits < dataset.BitsAllocated or bits == 8
     below = np.count_nonzero(seen < 0) > BEYOND * seen.size
-    if said:
+    if stated:
         bits -= bool(dataset.PixelRepresentation)
     else:
         bits = find_depth(np.where(seen < 0, -1 - seen, seen) if below else np.maximum(seen, 0))

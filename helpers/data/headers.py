@@ -10,8 +10,6 @@ from typing import NamedTuple
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
-from helpers.data.depths import DEPTHS
-
 ORIENTATION = 274  # the tag, in EXIF and TIFF alike
 MARKER = re.compile(rb"\xff([^\x00\xff\xd0-\xd7])")  # of a JPEG, but not those inside a scan
 END, SCAN, EXIF, ADOBE = 0xD9, 0xDA, 0xE1, 0xEE
@@ -20,12 +18,10 @@ PROGRESSIVE = 0xC2
 SHOWN_FRAMES = (0xC0, 0xC1, PROGRESSIVE)  # the others are shown by few viewers
 COEFFICIENTS = 64  # of a block in a JPEG
 # Of TIFF: tags, and the photometric interpretations that OpenCV shows right.
-SUBFILE, BITS, PHOTOMETRIC, SAMPLES, MOST, PLANES, VALUES = 254, 258, 262, 277, 281, 284, 339
+BITS, PHOTOMETRIC, SAMPLES, MOST, PLANES, VALUES = 258, 262, 277, 281, 284, 339
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, INKS, YCBCR = 0, 1, 2, 3, 5, 6
-PAGES = 16  # that are looked at: those of a pyramid, all but one of them reduced
 
-
-# What Pillow warns of is shown all the same, as in viewers, or refused.
+# Pillow warns of files that viewers show all the same.
 warnings.filterwarnings("ignore", module="PIL")
 
 
@@ -36,40 +32,37 @@ class Header(NamedTuple):
         width: pixels, as stored.
         height: pixels, as stored.
         orientation: how to turn the picture, as EXIF counts: 1 is upright.
-        depths: of values of more than 8 bits, as `depths.find_depth` takes them.
+        depth: bits that values of 16 really have, or 0 where it does not say.
         inverted: whether such values are the darker the larger they are.
         key: the grey that is transparent, as it is decoded, or None.
         end: where the end of a JPEG is.
         layered: whether a JPEG is coded in several passes, or in four inks.
-        cut: whether the end, or something before it, is missing.
-        unfit: why it cannot be shown for certain, or "".
+        unfit: why viewers may show it differently, or "".
     """
 
     width: int
     height: int
     orientation: int = 1
-    depths: tuple[int, ...] = DEPTHS
+    depth: int = 0
     inverted: bool = False
     key: int | None = None
     end: int = 0
     layered: bool = False
-    cut: bool = False
     unfit: str = ""
 
 
 def read_header(content: bytes, found: str) -> Header:
-    """Return what the header of a file says.
-
-    Args:
-        content: of the file.
-        found: its format: `png`, `jpeg`, `bmp` or `tiff`.
+    """Return what the header of a file says; `found` is `png`, `jpeg`, `bmp` or `tiff`.
 
     Raises:
+        EOFError: the file is cut short.
         ValueError: the header is damaged.
     """
     read = {"png": _read_png, "jpeg": _read_jpeg, "bmp": _read_bmp, "tiff": _read_tiff}[found]
     try:
         return read(content)
+    except EOFError:
+        raise
     except Exception as error:  # Pillow alone raises many kinds
         raise ValueError("a damaged header") from error
 
@@ -78,28 +71,24 @@ def _read_png(content: bytes) -> Header:
     """Return what the chunks of a PNG say."""
     said: dict[bytes, bytes] = {}
     place = 8
-    while place + 12 <= len(content) and b"IEND" not in said:
+    while b"IEND" not in said:
+        if place + 12 > len(content):
+            raise EOFError
         length, name = struct.unpack_from(">I4s", content, place)
         said[name] = b"" if name == b"IDAT" else content[place + 8 : place + 8 + length]
         place += 12 + length
-    if b"IEND" not in said:
-        return Header(0, 0, cut=True)
     width, height, bits, colours = struct.unpack_from(">IIBB", said[b"IHDR"])
     key = said.get(b"tRNS") if colours == 0 else None  # OpenCV knows the others
+    depth = max(said.get(b"sBIT", b"\0"))
     return Header(
         width,
         height,
         _read_orientation(said.get(b"eXIf")),
         # Values of fewer bits should have been scaled up to 16, but often are stored as they are.
-        depths=_only(max(said.get(b"sBIT", b"\0"))),
+        depth=depth if depth >= 8 else 0,
         key=key and int.from_bytes(key) * max(1, 255 // (2**bits - 1)),
         unfit="a PNG of several pictures" if b"acTL" in said else "",
     )
-
-
-def _only(bits: int) -> tuple[int, ...]:
-    """Return the depths that are possible where a header gives one of 8 to 16 bits, or none."""
-    return tuple(depth for depth in DEPTHS if depth == bits) if bits >= 8 else DEPTHS
 
 
 def _read_orientation(exif: bytes | None) -> int:
@@ -118,13 +107,12 @@ def _read_orientation(exif: bytes | None) -> int:
 def _read_jpeg(content: bytes) -> Header:
     """Return what the segments of a JPEG say."""
     segments = list(_segments(content))
-    end, _, place = segments[-1]
-    if end != END:
-        return Header(0, 0, cut=True)
     kind, frame = next((kind, said) for kind, said, _ in segments if kind in FRAMES)
     scans = [said for kind, said, _ in segments if kind == SCAN]
     exifs = (said for kind, said, _ in segments if kind == EXIF and said.startswith(b"Exif\0"))
     bits, height, width, parts = struct.unpack_from(">BHHB", frame)
+    if not _has_all_scans(frame[6 : 6 + 3 * parts : 3], scans, kind == PROGRESSIVE):
+        raise EOFError
     unfit = ""
     if kind not in SHOWN_FRAMES or bits != 8:
         unfit = "a JPEG of a kind that few viewers show"
@@ -134,16 +122,14 @@ def _read_jpeg(content: bytes) -> Header:
         width,
         height,
         _read_orientation(next(exifs, None)),
-        end=place,
+        end=segments[-1][2],
         layered=kind == PROGRESSIVE or len(scans) > 1 or parts == 4,
-        cut=not _has_all_scans(frame[6 : 6 + 3 * parts : 3], scans, kind == PROGRESSIVE),
         unfit=unfit,
     )
 
 
 def _segments(content: bytes) -> Iterator[tuple[int, bytes, int]]:
     """Yield the segments of a JPEG to its end: what each is, what it says, and its place."""
-    yield 0, b"", 0
     place = 2
     while match := MARKER.search(content, place):
         kind, start = match[1][0], match.end()
@@ -152,6 +138,7 @@ def _segments(content: bytes) -> Iterator[tuple[int, bytes, int]]:
             return
         place = start + int.from_bytes(content[start : start + 2])
         yield kind, content[start + 2 : place], match.start()
+    raise EOFError
 
 
 def _has_all_scans(parts: bytes, scans: list[bytes], progressive: bool) -> bool:
@@ -178,36 +165,28 @@ def _read_bmp(content: bytes) -> Header:
 
 def _read_tiff(content: bytes) -> Header:
     """Return what the first page of a TIFF says, its orientation aside: OpenCV turns it."""
-    pages = _read_pages(content)
-    page = pages[0]
+    page = ImageFileDirectory_v2(content[:8])
+    place, file = page.next, io.BytesIO(content)
+    file.seek(place)
+    page.load(file)
+    if page.next == place:  # Pillow stays where it is if the directory is cut short
+        raise ValueError
     bits, samples = max(page.get(BITS, (1,))), page.get(SAMPLES, 1)
     meaning, most = page.get(PHOTOMETRIC), page.get(MOST, (0,))[0]
-    whole = [place for place, page in enumerate(pages) if not page.get(SUBFILE, 0) & 1]
     shown = (BLACK_IS_ZERO, WHITE_IS_ZERO, RGB, PALETTE, INKS, YCBCR)[: 3 if bits > 8 else None]
     unfit = ""
-    if len(pages) > 1 and whole != [0]:
+    if page.next:
         unfit = "a TIFF of several pictures"
     elif set(page.get(VALUES, (1,))) != {1}:
         unfit = "a TIFF of values with signs or fractions"
     elif meaning not in shown or samples == 2 or (bits > 8 and page.get(PLANES) == 2):
         unfit = f"a TIFF of {samples} × {bits} bits a pixel, in colours or layers of a rare kind"
-    depths = DEPTHS if bits == 16 else ()  # OpenCV scales those of 10 to 14 up
-    if bits == 16 and most in [2**depth - 1 for depth in DEPTHS]:  # else some pixel's value
-        depths = _only(most.bit_length())
+    # OpenCV scales values of 10 to 14 bits up to 16. Of 16 bits, `most` may be some pixel's value.
+    depth = most.bit_length() if most in [2**depth - 1 for depth in range(8, 16)] else 0
     return Header(
-        page[256], page[257], depths=depths, inverted=meaning == WHITE_IS_ZERO, unfit=unfit
+        page[256],
+        page[257],
+        depth=depth if bits == 16 else 16,
+        inverted=meaning == WHITE_IS_ZERO,
+        unfit=unfit,
     )
-
-
-def _read_pages(content: bytes) -> list[dict]:
-    """Return what each page of a TIFF says, by the numbers of its tags."""
-    file, pages = io.BytesIO(content), {}
-    directory = ImageFileDirectory_v2(content[:8])
-    while directory.next and len(pages) < PAGES:
-        place = directory.next
-        if place in pages:  # Pillow stays where it is if a directory is cut short
-            raise ValueError("a circle of directories, or one that is cut short")
-        file.seek(place)
-        directory.load(file)
-        pages[place] = dict(directory)
-    return list(pages.values())

@@ -1,5 +1,7 @@
-"""Images: X-rays and masks as arrays, read, resized and outlined."""
+"""Images: X-rays and masks as arrays, read from files, resized and outlined."""
 
+import os
+import stat
 from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
@@ -9,10 +11,15 @@ import cv2
 import numpy as np
 import xxhash
 
-from helpers.data.decoding import BadImageError, Picture, decode
-from helpers.data.depths import to_grey
-from helpers.data.dicom import MARK, MARK_PLACE, is_dicom
-from helpers.data.labels import is_label_map
+from helpers.data.decoding import (
+    LARGEST_FILE,
+    BadImageError,
+    Picture,
+    decode_picture,
+    to_grey,
+    too_large,
+)
+from helpers.data.dicom import MARK, MARK_PLACE, is_dicom, read_dicom
 
 # The endings that are read as images, with the format that each promises.
 FORMATS = {
@@ -30,14 +37,13 @@ SUFFIXES = frozenset(FORMATS)
 ENDINGS = SUFFIXES | {".jfif", ".jpe", ".webp", ".gif", ".jp2", ".heic", ".avif", ".tga", ".pgm"}
 DIRECTORY = "DICOMDIR"  # of a medium's DICOM files; it holds no picture
 LABEL_MAP = ("label_map_mask", "the mask has several labels, of which any may be lung")
-SAVE_LUNGS = "Save the lungs as 255 and all else as 0"
+# Of a mask with several labels: levels, how much they differ inside an area, as JPEG makes them,
+# how far two labels are apart, and the smallest share of the pixels that is no letter or smear.
+LEVELS, SMOOTH, APART, SHARE = 256, 8, 32, 0.01
 
 
 def is_picture(path: str | Path) -> bool:
-    """Return whether a file is a picture by its ending, or DICOM of any name, as on clinics' discs.
-
-    One that cannot be opened is none by its content.
-    """
+    """Return whether a file is a picture by its ending, or DICOM of any name, as on CDs."""
     if f".{str(path).rpartition('.')[2].lower()}" in ENDINGS:
         return True
     path = Path(path)
@@ -56,61 +62,96 @@ def find_stem(name: str) -> str:
     return stem if ending.lower() in ENDINGS else name
 
 
+def decode(path: str | Path) -> Picture:
+    """Return the picture in a file of any kind, as a viewer shows it.
+
+    Raises:
+        BadImageError: the file is missing, empty, too large, damaged, no picture, or one that
+            viewers show differently.
+    """
+    content = read_file(path)
+    try:
+        if is_dicom(content):
+            return Picture(read_dicom(content), "dicom", channels=1, depth=8)
+        return decode_picture(content)
+    except BadImageError as error:
+        raise error.of(path) from None
+
+
+def read_file(path: str | Path) -> bytes:
+    """Return a file's bytes, at least one.
+
+    Raises:
+        BadImageError: it is missing, empty, too large, or no file, such as a pipe without an end.
+    """
+    try:
+        with FileIO(path, opener=_open) as opened:  # a buffer would only copy it once more
+            status = os.fstat(opened.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(None, "a pipe or device")
+            if status.st_size > LARGEST_FILE:
+                raise too_large().of(path)
+            content = opened.read()
+    except OSError as error:
+        reason = f"cannot be read ({error.strerror})"
+        raise BadImageError("unreadable_file", reason).of(path) from error
+    if not content:
+        raise BadImageError("empty_file", "the file is empty").of(path)
+    return content
+
+
+def _open(path: str | Path, flags: int) -> int:
+    """Return the number of an opened file; a pipe that nobody writes to is not waited for."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
 def read_xray(path: str | Path) -> np.ndarray:
     """Return an X-ray as a viewer shows it: uint8 grey, (height, width).
 
     Raises:
-        BadImageError: as `decoding.decode` does.
+        BadImageError: as `decode` does.
     """
     picture = decode(path)
     return to_grey(picture.pixels, picture.depth)
 
 
 def read_mask(path: str | Path) -> np.ndarray:
-    """Return a lung mask as `to_mask` makes it of a file's picture.
+    """Return the mask in a file, as `to_mask` does.
 
     Raises:
-        BadImageError: as `decoding.decode` does, or it is no mask of lungs alone.
+        BadImageError: as `decode` does, or the mask has several labels.
     """
     return as_mask(decode(path), path)
 
 
 def as_mask(picture: Picture, path: str | Path) -> np.ndarray:
-    """Return the picture in a file as a lung mask, as `to_mask` does.
+    """Return a file's picture as a mask, as `to_mask` does.
 
     Raises:
-        BadImageError: it is no mask of lungs alone.
+        BadImageError: the mask has several labels.
     """
     brightest = brightest_channel(picture.pixels)
     if is_label_map(brightest):
-        finding, reason = LABEL_MAP
-        raise BadImageError(finding, path, reason, SAVE_LUNGS)
+        raise BadImageError(*LABEL_MAP, "Save the lungs as 255 and all else as 0").of(path)
     return to_mask(brightest)
 
 
 def join_halves(halves: Sequence[np.ndarray], name: str) -> np.ndarray:
-    """Return the union of masks that lie in files of their own; of one, itself.
-
-    Args:
-        halves: zeros and ones, (height, width) each.
-        name: of the files, for the error.
+    """Return the union of masks of zeros and ones, (height, width) each.
 
     Raises:
-        BadImageError: they differ in size.
+        BadImageError: they differ in size; it names the file `name`.
     """
     if len({half.shape for half in halves}) > 1:
-        raise BadImageError("half_a_mask", name, "the mask's files differ in size")
+        raise BadImageError("half_a_mask", "the mask's files differ in size").of(name)
     return np.maximum.reduce(halves)
 
 
 def to_mask(brightest: np.ndarray) -> np.ndarray:
-    """Return a picture as a lung mask: uint8 zeros and ones, (height, width); one is lung.
+    """Return the output of `brightest_channel` as a mask: uint8, (height, width); one is lung.
 
     A pixel is lung if it is above half of the picture's brightest value, so {0, 255}, {0, 1} and
     JPEG-smeared masks all read right.
-
-    Args:
-        brightest: of each pixel, as `brightest_channel` returns it.
     """
     return (brightest > brightest.max() // 2).view(np.uint8)
 
@@ -123,6 +164,33 @@ def brightest_channel(pixels: np.ndarray) -> np.ndarray:
     for other in others:
         cv2.max(brightest, other, brightest)
     return brightest
+
+
+def is_label_map(brightness: np.ndarray) -> bool:
+    """Return whether areas of three or more levels make up a mask.
+
+    JPEG and resizing smear the outline of a mask over many levels, but neighbours are alike only
+    inside an area: only pixels that hardly differ from those around them count. A mask whose
+    brightest level is but a letter beside an area of another level is refused, too.
+
+    Args:
+        brightness: uint8 or uint16, (height, width).
+    """
+    largest = int(brightness.max())
+    lit, full = np.count_nonzero(brightness), np.count_nonzero(brightness == largest)
+    if lit == full or largest == 0:
+        return False  # two levels at most, 0 among them
+    levels = np.round(brightness * ((LEVELS - 1) / largest)).astype(np.uint8)
+    differences = cv2.morphologyEx(levels, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    counts = np.bincount(levels[differences <= SMOOTH], minlength=LEVELS)
+    if (levels > LEVELS // 2).sum() < SHARE * levels.size < counts[APART : LEVELS // 2].sum():
+        return True
+    for _ in range(3):
+        most = int(counts.argmax())
+        if counts[max(0, most - SMOOTH) : most + SMOOTH + 1].sum() < SHARE * levels.size:
+            return False
+        counts[max(0, most - APART) : most + APART + 1] = 0
+    return True
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -141,12 +209,9 @@ def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def fingerprint(pixels: np.ndarray) -> str:
-    """Return 16 hexadecimal digits (XXH3) that are equal for equal shape and pixels only.
+    """Return 16 hexadecimal digits (XXH3) of uint8 pixels, (height, width), and their shape.
 
     Two X-rays that differ get equal ones by chance once in 2^64 pairs; forgery is not prevented.
-
-    Args:
-        pixels: uint8, (height, width).
     """
     # The width, as the seed, tells shapes of as many pixels apart.
     return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(pixels), seed=pixels.shape[1])

@@ -1,11 +1,8 @@
-"""Layouts: how the public sets of chest X-rays are laid out in folders, and which one this is."""
+"""Layouts: how the public sets of chest X-rays are laid out in folders. A new one is a new row."""
 
 import re
 from collections.abc import Iterator
 from typing import NamedTuple
-
-from helpers.data.images import is_picture
-from helpers.data.tree import Folder
 
 POSITIVE_CLASS = "COVID"
 IMAGES, MASKS, INFECTION = "images", "masks", "infection masks"  # the kinds of files
@@ -19,8 +16,8 @@ SPLITS = {  # folders' names, and the splits that they hold
     "testing": "test",
 }
 FINDINGS = {"0": "Normal", "1": "Tuberculosis"}  # at the end of the names of the NLM's X-rays
-# What the words in braces stand for; what is in brackets may be missing, and a space may be an
-# underscore or a hyphen. Folders of images, masks or splits are never classes.
+# The words in braces. What is in brackets may be missing, and a space may be an underscore or a
+# hyphen. Folders of images, masks or splits are never classes.
 WORDS = {
     "{class}": "(?P<class>(?!(?:(?:[^/]*[ _-])?(?:images?|imgs?|masks?|ground[ _-]?truths?)"
     f"|{'|'.join(SPLITS)})(?:/|$))[^/]+)",
@@ -31,12 +28,15 @@ WORDS = {
 }
 
 
+Pictures = dict[str, list[str]]  # their names, by the POSIX path of their folder
+
+
 class Part(NamedTuple):
     """Where the files of one kind are.
 
     Attributes:
         kind: IMAGES, MASKS or INFECTION.
-        folder: the folder's path, in the words of WORDS; case plays no part.
+        folder: the folder's path, in the words of WORDS; upper and lower case are the same.
         file: a file's name without its ending, likewise.
     """
 
@@ -46,14 +46,14 @@ class Part(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A way of laying out a data set.
+    """How the folders of a data set are laid out.
 
     Attributes:
         name: what people call it.
         form: the folders, for people.
         parts: where everything is. A mask is the union of the files of its name in all parts of
             its kind.
-        class_name: of every X-ray, where neither folder nor name tells it; "" for the data set's
+        class_name: of every X-ray, where neither folder nor name has it; "" for the data set's
             own name.
     """
 
@@ -64,7 +64,7 @@ class Layout(NamedTuple):
 
     @property
     def has_no_masks(self) -> bool:
-        """Whether it consists of X-rays alone."""
+        """Return whether it consists of X-rays alone."""
         return all(part.kind == IMAGES for part in self.parts)
 
 
@@ -74,7 +74,7 @@ def _beside(folder: str, masks: str) -> tuple[Part, ...]:
     return tuple(Part(kind, f"{folder}{name}") for kind, name in kinds.items())
 
 
-# The one that has a place for most pictures is taken, of equals the first.
+# The layout with a place for most pictures is taken, of equals the first.
 LAYOUTS = (
     Layout(
         "COVID-QU-Ex",
@@ -140,63 +140,55 @@ class Match(NamedTuple):
     """A folder of a data set that a part of a layout describes.
 
     Attributes:
-        folder: as the walk found it.
-        number: the part's, in its layout.
+        place: as the walk found it.
+        part: of the layout.
         root: the POSIX path of the data set's root, "" or with a slash at its end.
         words: what `class` and `split` are here, where the part's folder has them.
+        pictures: the names of the pictures directly in it.
     """
 
-    folder: Folder
-    number: int
+    place: str
+    part: Part
     root: str
     words: dict[str, str]
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures are directly in the folder."""
-        return sum(is_picture(file.path) for file in self.folder.files)
+    pictures: list[str]
 
 
 def as_pattern(words: str, before: str = "") -> re.Pattern:
-    """Return the regular expression of a part's folder or file; `before` is one already."""
+    """Return the regular expression of a part's folder or file, after the one of `before`."""
     pattern = re.sub(r"\[(.*?)\]", r"(?:\1)?", words).replace(" ", "[ _-]")
     for word, meaning in WORDS.items():
         pattern = pattern.replace(word, meaning)
     return re.compile(before + pattern, re.IGNORECASE)
 
 
-def fit(folders: list[Folder]) -> tuple[Layout, dict[str, list[Match]]]:
-    """Return the layout of some folders, and the matches of each root that it fits.
+def find_layout(pictures: Pictures) -> tuple[Layout | None, dict[str, list[Match]]]:
+    """Return the layout with a place for most pictures, and the matches of each root it fits.
 
-    Raises:
-        LookupError: they have no known layout.
+    Without a known layout it is None.
     """
-    fitting = []
+    best, most = (None, {}), -1
     for layout in LAYOUTS:
         roots: dict[str, list[Match]] = {}
-        for match in _match(layout, folders):
+        for match in _match(layout, pictures):
             roots.setdefault(match.root, []).append(match)
         roots = {root: found for root, found in roots.items() if _fits(layout, found)}
-        if roots:
-            most = max(sum(match.pictures for match in found) for found in roots.values())
-            fitting.append((most, layout, roots))
-    if not fitting:
-        raise LookupError
-    _, layout, roots = max(fitting, key=lambda one: one[0])  # of equals the first
-    return layout, roots
+        count = max((count_pictures(found) for found in roots.values()), default=-1)
+        if count > most:  # of equals the first
+            best, most = (layout, roots), count
+    return best
 
 
-def _match(layout: Layout, folders: list[Folder]) -> Iterator[Match]:
+def _match(layout: Layout, pictures: Pictures) -> Iterator[Match]:
     """Yield the folders that are a part of a layout, below whatever root."""
-    bare = layout.has_no_masks
-    for number, part in enumerate(layout.parts):
+    for part in layout.parts:
         pattern = as_pattern(part.folder, before="(?P<root>(?:.*/)?)")
-        for folder in folders:
-            if found := pattern.fullmatch(folder.place):
+        for place, names in pictures.items():
+            found = pattern.fullmatch(place)
+            # Without masks, any empty folder could else be a class.
+            if found and (names or not layout.has_no_masks):
                 words = found.groupdict()
-                match = Match(folder, number, words.pop("root"), words)
-                if match.pictures or not bare:  # any empty folder could be a class else
-                    yield match
+                yield Match(place, part, words.pop("root"), words, names)
 
 
 def _fits(layout: Layout, matches: list[Match]) -> bool:
@@ -205,8 +197,13 @@ def _fits(layout: Layout, matches: list[Match]) -> bool:
     Unless the layout has none, there must be a folder of masks, with masks or beside one of
     X-rays; and a folder of X-rays, unless the folders name the class that lacks them.
     """
-    images = [match for match in matches if layout.parts[match.number].kind == IMAGES]
+    images = [match for match in matches if match.part.kind == IMAGES]
     masks = [match for match in matches if match not in images]
     meant = any(mask.pictures or mask.words in [one.words for one in images] for mask in masks)
     named = any("class" in match.words for match in matches)
     return layout.has_no_masks or (meant and (bool(images) or named))
+
+
+def count_pictures(matches: list[Match]) -> int:
+    """Return how many pictures are directly in the folders."""
+    return sum(len(match.pictures) for match in matches)

@@ -1,9 +1,11 @@
 """Listing: every file of a data set, what it is by its layout, and what has no place there."""
 
+import os
 import re
 import unicodedata
-from itertools import chain
+from collections.abc import Iterator
 from pathlib import Path
+from posixpath import dirname
 from typing import NamedTuple
 
 from helpers.data.images import find_stem, is_picture
@@ -15,12 +17,19 @@ from helpers.data.layouts import (
     SPLITS,
     Layout,
     Match,
+    Pictures,
     as_pattern,
-    fit,
+    count_pictures,
+    find_layout,
 )
-from helpers.data.tree import Folder, walk
 from helpers.storage.errors import CovidLungsError
 
+# What systems and programs leave for themselves: hidden files, thumbnails, open documents' locks.
+LITTER = re.compile(
+    r"\..*|~\$.*|__MACOSX|(?:eh)?thumbs\.db|desktop\.ini|@eadir|\$recycle\.bin"
+    r"|system volume information",
+    re.IGNORECASE,
+)
 COVID_SPELLINGS = {"covid", "covid19"}  # as `class_key` gives them
 HALVES = " // "  # between the files of one mask; no path holds two slashes in a row
 # Control characters, and Python's stand-ins for bytes that are no UTF-8.
@@ -28,8 +37,27 @@ NO_TEXT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 FEW = 8  # names in a message
 
 
+class Folder(NamedTuple):
+    """A folder and what lies directly in it, litter left out, sorted by name.
+
+    Attributes:
+        place: its POSIX path below the folder where the walk began; "" for that one itself.
+        folders: the names of its folders.
+        files: all else: files, links to nowhere, pipes.
+    """
+
+    place: str
+    folders: list[str]
+    files: list[os.DirEntry]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of its files."""
+        return [entry.name for entry in self.files]
+
+
 class Place(NamedTuple):
-    """An X-ray or a mask: where it is, and what its place tells of it.
+    """An X-ray or a mask: where it is, and what its path says of it.
 
     Attributes:
         file: POSIX path below the data set's root; of a mask in several files all, between HALVES.
@@ -37,7 +65,7 @@ class Place(NamedTuple):
         part: IMAGES, MASKS or INFECTION.
         stem: what an X-ray and its masks have in common, letters composed.
         split: `train`, `validation` or `test` where the data set brings its own split, else "".
-        patient: where the name tells, else "".
+        patient: where the name has one, else "".
         whole: whether the mask has one file of each part that it should have.
     """
 
@@ -74,6 +102,50 @@ class Listing(NamedTuple):
     idle: list[str]
 
 
+def walk(root: Path) -> Iterator[Folder]:
+    """Yield a folder and every folder in it or deeper; links are followed, but never in a circle.
+
+    Raises:
+        CovidLungsError: a folder cannot be listed: its files would be missing without a word.
+    """
+    yield from _walk(str(root), "", ())
+
+
+def _walk(path: str, place: str, above: tuple[tuple[int, int], ...]) -> Iterator[Folder]:
+    """Yield a folder, unless it is one of those above it, and those below."""
+    try:
+        status = Path(path).stat()
+        identity = (status.st_dev, status.st_ino)
+        if identity in above:
+            return
+        with os.scandir(path) as opened:
+            entries = [entry for entry in opened if not LITTER.fullmatch(entry.name)]
+        folders = sorted(entry.name for entry in entries if _is_folder(entry))
+    except OSError as error:
+        raise CovidLungsError(
+            f"{error.filename}: cannot be listed ({error.strerror}). Mend its permissions, "
+            "reconnect the drive that it is on, or leave it out."
+        ) from error
+    inner = set(folders)
+    files = sorted((one for one in entries if one.name not in inner), key=lambda one: one.name)
+    yield Folder(place, folders, files)
+    for name in folders:
+        yield from _walk(f"{path}/{name}", _join(place, name), (*above, identity))
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    """Return whether a folder is there; a link to itself is none, like one to nowhere."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _join(place: str, name: str) -> str:
+    """Return the POSIX path of what lies in a folder."""
+    return f"{place}/{name}" if place else name
+
+
 def list_files(folder: Path, name: str) -> Listing:
     """Return what is in a folder of X-rays.
 
@@ -85,42 +157,52 @@ def list_files(folder: Path, name: str) -> Listing:
         CovidLungsError: it has no known layout, holds several data sets, spells a class in two
             ways, has a name that no table can hold, or cannot be listed.
     """
-    folders = list(walk(folder))
+    folders = {one.place: one for one in walk(folder)}
     _refuse_no_text(name, folders)
-    try:
-        layout, roots = fit(folders)
-    except LookupError:
-        raise CovidLungsError(_describe_stranger(name, folders)) from None
+    pictures = {
+        place: [entry.name for entry in one.files if is_picture(entry.path)]
+        for place, one in folders.items()
+    }
+    layout, roots = find_layout(pictures)
+    if layout is None:
+        raise CovidLungsError(_describe_stranger(name, folders[""], pictures))
     root = _choose_root(name, layout, roots)
-    contents = [_read_folder(layout, match, name) for match in roots[root]]
-    found, others, unused = (list(chain(*part)) for part in zip(*contents, strict=True))
-    strangers, idle = _find_strangers(folders, {match.folder.place for match in roots[root]})
-    told = sorted({place.class_name for _, place in found})
-    spellings = _spell_classes(name, roots[root]) or dict.fromkeys(told, "")
-    places = _join_halves(layout, found)
-    unused = sorted([*unused, *strangers])
-    has_masks = any(layout.parts[match.number].kind == MASKS for match in roots[root])
-    return Listing(layout, root.rstrip("/"), has_masks, spellings, places, others, unused, idle)
+    used = {match.place: match for match in roots[root]}
+    found, others = [], []
+    unused = [_join(at, one) for at, names in pictures.items() if at not in used for one in names]
+    for match in used.values():
+        places, strangers = _read_folder(layout, match, name)
+        found += places
+        unused += strangers
+        pictured = set(match.pictures)
+        names = [one for one in folders[match.place].names if one not in pictured]
+        others += [_join(match.place, one).removeprefix(root) for one in names]
+    return Listing(
+        layout,
+        root.rstrip("/"),
+        has_masks=any(match.part.kind == MASKS for match in used.values()),
+        spellings=_spell_classes(name, roots[root], found),
+        places=_join_halves(layout, found),
+        others=others,
+        unused=sorted(unused),
+        idle=_find_idle(pictures, used),
+    )
 
 
-def _refuse_no_text(name: str, folders: list[Folder]) -> None:
+def _refuse_no_text(name: str, folders: dict[str, Folder]) -> None:
     """Refuse names that no table can hold."""
-    paths = (f"{folder.place}/{one}".lstrip("/") for folder in folders for one in folder.names)
-    for text in (name, *(folder.place for folder in folders), *paths):
+    paths = [_join(folder.place, one) for folder in folders.values() for one in folder.names]
+    for text in (name, *folders, *paths):
         if NO_TEXT.search(text):
             raise CovidLungsError(
                 f"{text!r}: a name with a character that no table can hold. Rename it."
             )
 
 
-def _describe_stranger(name: str, folders: list[Folder]) -> str:
+def _describe_stranger(name: str, top: Folder, pictures: Pictures) -> str:
     """Return what was found in a folder of no known layout, and what was expected."""
-    found = [
-        folder.place or "the folder itself"
-        for folder in folders
-        if any(is_picture(file.path) for file in folder.files)
-    ]
-    where = f"pictures in {_list(found)}" if found else f"{_list(folders[0].folders)}, no pictures"
+    found = [place or "the folder itself" for place, names in pictures.items() if names]
+    where = f"pictures in {_list(found)}" if found else f"{_list(top.folders)}, no pictures"
     known = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
     return (
         f"{name}: found {where}, in no layout that is known here ({known}). Give the folder that "
@@ -135,8 +217,8 @@ def _list(names: list[str]) -> str:
 
 
 def _choose_root(name: str, layout: Layout, roots: dict[str, list[Match]]) -> str:
-    """Return the root with most pictures; refuse others beside it, of which one is meant."""
-    counts = {root: sum(m.pictures for m in matches) for root, matches in roots.items()}
+    """Return the root with most pictures; refuse if it lies beside another one with pictures."""
+    counts = {root: count_pictures(matches) for root, matches in roots.items()}
     best = max(sorted(counts), key=lambda root: counts[root])
     beside = [
         root
@@ -165,11 +247,8 @@ def class_key(spelling: str) -> str:
     return key.removesuffix("19") if key in COVID_SPELLINGS else key
 
 
-def _spell_classes(name: str, matches: list[Match]) -> dict[str, str]:
-    """Return the classes that folders name, with how they spell them; refuse two spellings of one.
-
-    They are sorted by their names.
-    """
+def _spell_classes(name: str, matches: list[Match], places: list[Place]) -> dict[str, str]:
+    """Return the classes, sorted, each with how its folder spells it; refuse two spellings."""
     spelled: dict[str, str] = {}
     for spelling in sorted({match.words["class"] for match in matches if "class" in match.words}):
         other = spelled.setdefault(class_key(spelling), spelling)
@@ -178,78 +257,61 @@ def _spell_classes(name: str, matches: list[Match]) -> dict[str, str]:
                 f"{name}: {other} and {spelling} are two spellings of one class. Rename one of "
                 "the folders, or put their files into one."
             )
+    if not spelled:  # the classes are in the files' names
+        return dict.fromkeys(sorted({place.class_name for place in places}), "")
     return dict(sorted((class_of(spelling), spelling) for spelling in spelled.values()))
 
 
-def _read_folder(
-    layout: Layout, match: Match, name: str
-) -> tuple[list[tuple[int, Place]], list[str], list[str]]:
-    """Return a folder's X-rays or masks, each with the number of its part, and what is neither.
-
-    The latter are the files that are no pictures, and the pictures of names that are no X-ray's
-    or mask's here.
-    """
-    part = layout.parts[match.number]
-    pattern = as_pattern(part.file)
+def _read_folder(layout: Layout, match: Match, name: str) -> tuple[list[Place], list[str]]:
+    """Return a folder's X-rays or masks, and its pictures with names of no X-ray or mask here."""
+    pattern = as_pattern(match.part.file)
     split = SPLITS[match.words["split"].lower()] if "split" in match.words else ""
     class_name = class_of(match.words.get("class") or layout.class_name or name)
-    places, others, unused = [], [], []
-    for file in match.folder.files:
-        path = f"{match.folder.place}/{file.name}"
-        if not is_picture(file.path):
-            others.append(path[len(match.root) :])
-        elif found := pattern.fullmatch(find_stem(file.name)):
-            words = found.groupdict("")
-            stem = unicodedata.normalize("NFC", words["stem"])  # a Mac may take letters apart
-            told = FINDINGS.get(words.get("finding"), class_name)
-            place = Place(
-                path[len(match.root) :], told, part.kind, stem, split, words.get("patient", "")
-            )
-            places.append((match.number, place))
-        else:
+    places, unused = [], []
+    for file in match.pictures:
+        path = _join(match.place, file)
+        found = pattern.fullmatch(find_stem(file))
+        if not found:
             unused.append(path)
-    return places, others, unused
+            continue
+        words = found.groupdict("")
+        places.append(
+            Place(
+                path.removeprefix(match.root),
+                FINDINGS.get(words.get("finding"), class_name),
+                match.part.kind,
+                unicodedata.normalize("NFC", words["stem"]),  # a Mac may take letters apart
+                split,
+                words.get("patient", ""),
+            )
+        )
+    return places, unused
 
 
-def _join_halves(layout: Layout, found: list[tuple[int, Place]]) -> list[Place]:
+def _join_halves(layout: Layout, found: list[Place]) -> list[Place]:
     """Return X-rays and masks, the files of one mask put together where it has several."""
-    halves = [number for number, part in enumerate(layout.parts) if part.kind == MASKS]
-    if len(halves) < 2:
-        return [place for _, place in found]
-    masks: dict[tuple[str, str], list[tuple[int, Place]]] = {}
-    for number, place in found:
+    count = sum(part.kind == MASKS for part in layout.parts)
+    if count < 2:
+        return found
+    joined = [place for place in found if place.part != MASKS]
+    masks: dict[tuple[str, str], list[Place]] = {}
+    for place in found:
         if place.part == MASKS:
-            masks.setdefault((place.split, place.stem), []).append((number, place))
-    joined = [place for _, place in found if place.part != MASKS]
-    for parts in masks.values():
-        if sorted(number for number, _ in parts) == halves:
-            files = HALVES.join(place.file for _, place in sorted(parts))
-            joined.append(parts[0][1]._replace(file=files))
+            masks.setdefault((place.split, place.stem), []).append(place)
+    for halves in masks.values():
+        files = [half.file for half in halves]
+        if len(files) == len({dirname(file) for file in files}) == count:
+            joined.append(halves[0]._replace(file=HALVES.join(files)))
         else:
-            joined += [place._replace(whole=False) for _, place in parts]
+            joined += [half._replace(whole=False) for half in halves]
     return joined
 
 
-def _find_strangers(folders: list[Folder], used: set[str]) -> tuple[list[str], list[str]]:
-    """Return the pictures outside the folders that are used, and the folders without any picture.
-
-    Of the latter only the outermost; one in which something is used, or a picture is, is none.
-    """
-    pictures = {
-        folder.place: [file.name for file in folder.files if is_picture(file.path)]
-        for folder in folders
-    }
+def _find_idle(pictures: Pictures, used: dict[str, Match]) -> list[str]:
+    """Return the outermost folders in which no folder is used or has a picture."""
     busy = {""}
     for place, names in pictures.items():
-        if names or place in used:
-            while place:
-                busy.add(place)
-                place = place.rpartition("/")[0]
-    idle = [place for place in pictures if place not in busy and place.rpartition("/")[0] in busy]
-    strangers = [
-        f"{place}/{name}".lstrip("/")
-        for place, names in pictures.items()
-        if place not in used
-        for name in names
-    ]
-    return strangers, idle
+        while (names or place in used) and place not in busy:
+            busy.add(place)
+            place = dirname(place)
+    return [place for place in pictures if place not in busy and dirname(place) in busy]

@@ -1,7 +1,6 @@
 """Data sets: find the chest X-rays in a folder, a .zip, on Kaggle, or draw the demo's."""
 
 import hashlib
-import re
 import shutil
 import stat
 from contextlib import suppress
@@ -22,13 +21,6 @@ from helpers.storage.versions import code_version
 KAGGLE_DATA_SET = "tawsifurrahman/covid19-radiography-database"
 # Counts of the published database, from its Kaggle page.
 PUBLISHED_COUNTS = {"COVID": 3616, "Normal": 10192, "Lung_Opacity": 6012, "Viral Pneumonia": 1345}
-# Where kagglehub looks for credentials.
-KAGGLE_TOKEN = (
-    "Create a token on kaggle.com/settings, and put kaggle.json into ~/.kaggle, or set "
-    "KAGGLE_USERNAME and KAGGLE_KEY (in Colab: in the Secrets panel, the key symbol on the left)"
-)
-# What requests, by which kagglehub fetches, calls a network that fails.
-NETWORK_ERRORS = {"ConnectionError", "Timeout", "TimeoutError", "ChunkedEncodingError"}
 
 
 @dataclass(frozen=True)
@@ -39,7 +31,7 @@ class DataSet:
         name: `demo`, or the name of the folder or archive without its ending.
         root: the folder that paths in the index count from.
         synthetic: whether a program drew the X-rays, so that every figure must say so.
-        outside: pictures that lay beside `root` in what was given, as paths from it.
+        outside: pictures beside `root` in the given folder or archive, as paths from it.
         idle: likewise, folders without pictures.
     """
 
@@ -51,12 +43,12 @@ class DataSet:
 
     @property
     def label(self) -> str:
-        """The words that every figure made from this data set carries."""
+        """Return the words that every figure made from this data set carries."""
         return "synthetic X-rays" if self.synthetic else f"X-rays: {self.name}"
 
     @property
     def classes(self) -> list[str]:
-        """The names of the classes, sorted."""
+        """Return the names of the classes, sorted."""
         return list(self.list_files().spellings)
 
     def list_files(self) -> Listing:
@@ -104,23 +96,18 @@ def find_data(source: str) -> DataSet:
             if path.is_dir():
                 return _open(path.name, path)
             status = path.stat()
-            _refuse_no_archive(path, status.st_mode)
     except OSError as error:
         raise CovidLungsError(
             f"{error.filename}: cannot be read ({error.strerror}). Mend its permissions, or give a "
             "folder without it."
         ) from error
-    identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
-    folder = cache_root() / "data" / f"{path.stem}-{identity}"
-    return _open(path.stem, archives.unpack(path, folder))
-
-
-def _refuse_no_archive(path: Path, mode: int) -> None:
-    """Refuse a picture, and what is no file at all, such as a pipe, which never ends."""
-    if not stat.S_ISREG(mode):
+    if not stat.S_ISREG(status.st_mode):  # such as a pipe, which never ends
         raise CovidLungsError(f"{path}: neither a folder nor a file. Give a folder or a .zip.")
     if path.suffix.lower() in SUFFIXES:
         raise CovidLungsError(f"{path}: a single picture. Give the folder that its class is in.")
+    identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
+    folder = cache_root() / "data" / f"{path.stem}-{identity}"
+    return _open(path.stem, archives.unpack(path, folder))
 
 
 def find_path(
@@ -150,7 +137,7 @@ def find_path(
 
 
 def _draw_demo() -> Path:
-    """Return the folder of the demo X-rays, drawn once for each version of what draws them."""
+    """Return the folder of the demo X-rays, drawn once for each version of the drawing code."""
     folder = cache_root() / "data" / f"demo-{code_version(synthetic.__name__)[:12]}"
     if not folder.is_dir():
         partial = make_partial(folder)
@@ -162,16 +149,7 @@ def _draw_demo() -> Path:
                 raise
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        _remove_old_demos(folder)
     return folder
-
-
-def _remove_old_demos(folder: Path) -> None:
-    """Remove what other versions of the drawing drew; a user's own demo.zip has no marker."""
-    for other in folder.parent.iterdir():
-        is_demo = re.fullmatch("demo-[0-9a-f]{12}", other.name) and other != folder
-        if is_demo and (other / synthetic.SYNTHETIC_MARKER).is_file():
-            shutil.rmtree(other, ignore_errors=True)
 
 
 def _download() -> Path:
@@ -181,29 +159,14 @@ def _download() -> Path:
     try:
         return Path(kagglehub.dataset_download(KAGGLE_DATA_SET))
     except Exception as error:  # its errors come from several packages
-        fault, remedy = _why_kaggle_failed(error)
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
         raise CovidLungsError(
-            f"kaggle: {KAGGLE_DATA_SET} could not be fetched: {fault}. {remedy}, or download the "
-            ".zip in a browser and give its path."
+            f"kaggle: {KAGGLE_DATA_SET} could not be fetched ({reason}). Check the network. If "
+            "Kaggle asks for credentials, create a token on kaggle.com/settings, and put "
+            "kaggle.json into ~/.kaggle, or set KAGGLE_USERNAME and KAGGLE_KEY (in Colab: in the "
+            "Secrets panel, the key symbol on the left). Or download the .zip in a browser and "
+            "give its path."
         ) from error
-
-
-def _why_kaggle_failed(error: Exception) -> tuple[str, str]:
-    """Return fault and remedy: no credentials that Kaggle takes, no network, or something else."""
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    words = f"{type(error).__name__} {error}".lower()
-    if status in (401, 403) or "credential" in words or "unauthenticated" in words:
-        reason = f"HTTP {status}" if status else _last_line(error)
-        return f"Kaggle refused the credentials, or found none ({reason})", KAGGLE_TOKEN
-    if NETWORK_ERRORS & {kind.__name__ for kind in type(error).__mro__}:
-        fault = f"kaggle.com did not answer ({_last_line(error)})"
-        return fault, "Check the network and run this again"
-    return _last_line(error), "Mend that, or wait, and run this again"
-
-
-def _last_line(error: Exception) -> str:
-    """Return the end of an error's text, or its kind where it has none."""
-    return (str(error).strip() or type(error).__name__).splitlines()[-1]
 
 
 def _open(name: str, folder: Path) -> DataSet:

@@ -1,4 +1,4 @@
-"""Workers: many files read at once, in threads, since OpenCV works outside Python's lock."""
+"""Threads: read many files at once, since OpenCV works outside Python's lock."""
 
 import os
 from collections import deque
@@ -11,7 +11,7 @@ from typing import TypeVar
 from tqdm import tqdm
 
 THREADS = os.cpu_count() or 1  # more would only wait for one another
-BATCH = 16  # items that a thread takes at once, at most: handing each out alone is slower
+BATCH = 16  # items that a thread takes at once, at most: one at a time is slower
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,14 +46,9 @@ def read_all(
 ) -> Iterator[Result]:
     """Yield `read(item)` of every item, in order, with a progress bar.
 
-    It is never more than a few batches ahead of who takes the results. What `read` raises comes
-    through. Then, or at an interrupt, the files still waiting are dropped.
-
-    Args:
-        read: what is done with each item, in threads.
-        items: taken as they are needed, by the caller's thread.
-        description: of the progress bar.
-        count: how many items there are, if they have no length.
+    It reads at most a few batches ahead of the caller, whose thread takes the items as they are
+    needed. What `read` raises comes through. Then, or at an interrupt, waiting items are dropped.
+    `count` is how many items there are, if they have no length.
     """
     count = len(items) if count is None else count
     batches = in_lists(items, max(1, min(BATCH, count // (4 * THREADS))))
@@ -74,9 +69,8 @@ def work_ahead(
 ) -> Iterator[Result]:
     """Yield `work(item)` of every item, in order, while the pool works on the next `ahead` ones.
 
-    Items are taken as they are needed and no result waits longer than that, so that memory stays
-    bounded however many there are. What `work` raises comes through; then, or when this is closed,
-    items that no thread has begun with are dropped.
+    Items are taken as they are needed, so that memory stays bounded however many there are. What
+    `work` raises comes through; then, or when this is closed, waiting items are dropped.
     """
     begun: deque[Future[Result]] = deque()
     try:

@@ -12,8 +12,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from helpers.data import depths
+from helpers.data import decoding
 from helpers.data.arrays import prepare_images
+from helpers.data.decoding import find_depth, reduce_depth, to_grey
 from helpers.data.images import resize_image
 from helpers.data.sources import DataSet, find_data
 from helpers.evaluate import calibration, postprocessing
@@ -40,9 +41,9 @@ HELP = (
 )
 # The functions of read_xray.py, so that it does exactly what the project does.
 STEPS = (
-    depths.find_depth,
-    depths.reduce_depth,
-    depths.to_grey,
+    find_depth,
+    reduce_depth,
+    to_grey,
     resize_image,
     scale,
     draw_lungs,
@@ -97,8 +98,8 @@ def export_run(run_folder: Path, source: str | None = None) -> pd.DataFrame:
         "LUNGS": postprocessing.LUNGS,
         "SPECK_SHARE": postprocessing.SPECK_SHARE,
         "LEAST": calibration.LEAST,
-        "DEPTHS": depths.DEPTHS,
-        "BEYOND": depths.BEYOND,
+        "DEPTHS": decoding.DEPTHS,
+        "BEYOND": decoding.BEYOND,
     }
     files |= {name: f"{render(template, **facts)}\n".encode() for name, template in TEXTS.items()}
     _write(make_folder(run_folder / FOLDER), files)

@@ -7,8 +7,7 @@ from pathlib import Path
 from threading import get_ident
 
 from helpers.data.images import SUFFIXES, find_stem, is_picture
-from helpers.data.listing import NO_TEXT
-from helpers.data.tree import walk
+from helpers.data.listing import NO_TEXT, walk
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import partial_folder, refusing
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from helpers.data.decoding import BadImageError, read_file
-from helpers.data.images import read_mask, read_xray, resize_image, resize_mask
+from helpers.data.decoding import BadImageError
+from helpers.data.images import read_file, read_mask, read_xray, resize_image, resize_mask
 from helpers.data.synthetic import draw_xray, image_seed
 from helpers.evaluate.calibration import EDGES, apply_temperature
 from helpers.evaluate.grad_cam import energy_in_lungs, grad_cam

@@ -9,10 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.data.decoding import BadImageError, decode
-from helpers.data.depths import DEPTHS, find_depth
-from helpers.data.dicom import LARGEST
-from helpers.data.images import read_mask, read_xray
+from helpers.data.decoding import DEPTHS, LARGEST, BadImageError, find_depth
+from helpers.data.images import decode, read_mask, read_xray
 from helpers.predict.files import find_xrays
 from helpers.predict.one_xray import take_xray
 from tests.support.builders import png, png_chunk, refused, write_image
@@ -163,7 +161,7 @@ def test_the_depth_is_the_smallest_that_holds_all_but_a_hundredth():
     assert find_depth(values) == 8
     values[:11] = 4096
     assert find_depth(values) == 13
-    assert find_depth(values, (10, 12)) == find_depth(values, ()) == 16
+    assert find_depth(values, stated=12) == find_depth(values, stated=16) == 16
 
 
 def large(side: int) -> dict[str, bytes]:

@@ -15,7 +15,6 @@ from helpers.data.images import fingerprint
 from helpers.data.listing import HALVES, class_key, class_of
 from helpers.data.sources import DataSet, find_data
 from helpers.split.index import build_index, has_masks
-from helpers.split.splits import keep_published
 from tests.support.builders import lung_mask, make_data_set, refused, write_image, xray
 from tests.support.dicom_files import as_bytes, make
 
@@ -54,15 +53,15 @@ PUBLISHED: dict[str, tuple[str, str, list[Xray]]] = {
             Xray(
                 class_of(name),
                 f"{folder}/{name}/images/{stem} {folder}.png",
-                (f"{folder}/{name}/lung masks/{stem} {folder}.png",),
-                f"{folder}/{name}/infection masks/{stem} {folder}.png",
+                (f"{folder}/{name}/{masks}/{stem} {folder}.png",),
+                f"{folder}/{name}/{infection}/{stem} {folder}.png",
                 split,
             )
             for folder, split in SPLIT_FOLDERS
-            for name, stem in [
-                ("COVID-19", "covid_1579"),
-                ("Non-COVID", "non_COVID (11905)"),
-                ("Normal", "Normal (1)"),
+            for name, stem, masks, infection in [
+                ("COVID-19", "covid_1579", "lung masks", "infection masks"),
+                ("Non-COVID", "non_COVID (11905)", "lung masks", "infection masks"),
+                ("Normal", "Normal (1)", "lung_masks", "Infection-Masks"),
             ]
         ],
     ),
@@ -116,20 +115,6 @@ PUBLISHED: dict[str, tuple[str, str, list[Xray]]] = {
         "",
         [Xray(name, f"{name}/IM0{n}") for name in ("COVID", "Normal") for n in (1, 2)],
     ),
-    "other spellings of folders": (
-        "COVID-QU-Ex",
-        "",
-        [
-            Xray(
-                "Normal",
-                f"{folder}/Normal/images/{folder}.png",
-                (f"{folder}/Normal/lung_masks/{folder}.png",),
-                f"{folder}/Normal/Infection-Masks/{folder}.png",
-                split,
-            )
-            for folder, split in SPLIT_FOLDERS
-        ],
-    ),
     "Shenzhen": (
         "Shenzhen",
         "",
@@ -142,11 +127,6 @@ PUBLISHED: dict[str, tuple[str, str, list[Xray]]] = {
         "one class without a folder",
         "",
         [Xray("jsrt", f"images/JPCLN00{n}.png", (f"masks/JPCLN00{n}.png",)) for n in (1, 2)],
-    ),
-    "pictures in class folders": (
-        "no masks",
-        "",
-        [Xray(name, f"{name}/{n}.png") for name in ("COVID", "Normal") for n in (1, 2)],
     ),
     "images in class folders": (
         "no masks",
@@ -214,13 +194,12 @@ def test_a_published_set_is_recognised_and_read_whole(name, tmp_path):
     assert found == sorted((x.class_name, x.image, x.infection, x.split, x.patient) for x in xrays)
     assert audit["left_out"] == []
     assert not findings(audit).keys() & {"other_files", "unused_folders", "class_without_xrays"}
+    assert_masks_are_read(data_set, index, xrays)
+    assert has_masks(index) == bool(xrays[0].masks)
+    assert ("no_lung_masks" in findings(audit)) == (not xrays[0].masks)
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_the_masks_of_a_published_set_are_those_that_were_written(name, tmp_path):
-    _, around, xrays = PUBLISHED[name]
-    write_published(tmp_path / "jsrt" / around, xrays)
-    data_set, index, audit = read(tmp_path / "jsrt")
+def assert_masks_are_read(data_set: DataSet, index: pd.DataFrame, xrays: list[Xray]) -> None:
     rows = {row.file: row for row in index.itertuples()}
     for number, one in enumerate(xrays):
         row, mask = rows[one.image], lung_mask(number) // 255
@@ -232,8 +211,6 @@ def test_the_masks_of_a_published_set_are_those_that_were_written(name, tmp_path
         if one.infection:
             drawn = mask * (one.class_name == "COVID")
             assert row.infection_pixels == fingerprint(drawn)
-    assert has_masks(index) == bool(xrays[0].masks)
-    assert ("no_lung_masks" in findings(audit)) == (not xrays[0].masks)
 
 
 def test_masks_of_one_lung_without_the_other_s_are_left_out(tmp_path):
@@ -261,48 +238,6 @@ def test_an_xray_without_its_infection_mask_is_used(tmp_path):
     without = index.loc[index["infection_mask"] == "", "file"].tolist()
     assert without == [xrays[0].image, xrays[1].image]
     assert findings(audit)["empty_file"] == [xrays[1].infection]
-
-
-def test_one_name_in_two_splits_is_two_xrays(tmp_path):
-    xrays = [
-        Xray("COVID", f"{folder}/COVID/images/1.png", (f"{folder}/COVID/masks/1.png",))
-        for folder in ("train", "test")
-    ]
-    write_published(tmp_path, xrays)
-    _, index, audit = read(tmp_path)
-    assert index["published_split"].tolist() == ["test", "train"]
-    assert index["mask"].tolist() == [xrays[1].masks[0], xrays[0].masks[0]]
-    assert audit["left_out"] == []
-
-
-def test_the_split_of_a_published_set_is_kept_and_its_patients_stay_together(tmp_path):
-    xrays = [
-        Xray(
-            "COVID",
-            f"{folder} Set/Images/cxr_s{n // 2}-e{n}-r1.png",
-            infection=f"{folder} Set/Ground-truths/mask_cxr_s{n // 2}-e{n}-r1.png",
-        )
-        for folder, numbers in (("Train", range(40)), ("Test", range(40, 50)))
-        for n in numbers
-    ]
-    write_published(tmp_path, xrays)
-    _, index, _ = read(tmp_path)
-    split = keep_published(index, seed=7)["split"]
-    assert split.value_counts().to_dict() == {"train": 36, "test": 10, "validation": 4}
-    assert ((split == "test") == index["file"].str.startswith("Test Set")).all()
-    assert split.groupby(index["patient"]).nunique().eq(1).all()
-
-
-def test_every_split_folder_is_read(tmp_path):
-    for number, folder in enumerate(("Train", "Val", "Test")):
-        make_data_set(tmp_path / "set" / folder, {"COVID": 2 + number, "Normal": 3})
-    _, index, audit = read(tmp_path / "set")
-    assert index["published_split"].value_counts().to_dict() == {
-        "train": 5,
-        "validation": 6,
-        "test": 7,
-    }
-    assert "unused_picture" not in findings(audit)
 
 
 def test_several_data_sets_are_refused_with_their_names(tmp_path):
@@ -383,28 +318,14 @@ def test_pictures_of_other_kinds_are_named(ending, tmp_path):
     assert findings(audit)["class_without_xrays"] == ["Flu"]
 
 
-def test_a_folder_beside_the_data_set_is_named(tmp_path):
-    make_data_set(tmp_path / "given" / "DS")
-    (tmp_path / "given" / "Viral").mkdir()
-    assert findings(read(tmp_path / "given")[2])["unused_folders"] == ["../Viral"]
-
-
-def test_two_files_of_one_name_without_masks_are_named_so(tmp_path):
-    for ending in ("png", "jpg"):
-        write_image(tmp_path / "COVID" / f"a.{ending}", xray(1))
-    write_image(tmp_path / "COVID" / "b.png", xray(2))
-    _, index, audit = read(tmp_path)
-    assert len(index) == 1
-    assert {row["fault"] for row in audit["left_out"]} == {"2 images of the same name"}
-
-
 def test_folders_without_pictures_are_named_once(tmp_path):
-    data_set = make_data_set(tmp_path / "tiny")
-    for name in ("Pneumonia/imgs", "COVID/annotations/deep"):
-        (data_set.root / name).mkdir(parents=True)
-    (data_set.root / "COVID/annotations/deep/1.json").touch()
-    _, _, audit = read(data_set.root)
-    assert findings(audit)["unused_folders"] == ["COVID/annotations", "Pneumonia"]
+    make_data_set(tmp_path / "given" / "tiny")
+    for name in ("tiny/Pneumonia/imgs", "tiny/COVID/annotations/deep", "Viral"):
+        (tmp_path / "given" / name).mkdir(parents=True)
+    (tmp_path / "given" / "tiny/COVID/annotations/deep/1.json").touch()
+    _, _, audit = read(tmp_path / "given")
+    unused = findings(audit)["unused_folders"]
+    assert unused == ["COVID/annotations", "Pneumonia", "../Viral"]
 
 
 @pytest.mark.parametrize("spelling", ["COVID-19", "covid", "Covid19", "COVID_19", "CoViD 19"])

@@ -34,12 +34,6 @@ def test_a_folder_of_class_folders(data_set):
     assert found.label == "X-rays: tiny"
 
 
-def test_a_folder_around_the_class_folders(data_set):
-    found = find_data(str(data_set.root.parent))
-    assert found.root == data_set.root
-    assert found.name == data_set.root.parent.name
-
-
 def test_other_folders_and_files_are_no_classes(data_set):
     (data_set.root / "notes").mkdir()
     (data_set.root / "COVID.metadata.xlsx").touch()
@@ -65,13 +59,6 @@ def test_an_archive_is_unpacked_into_the_cache(data_set, cache, prefix):
     assert found.name == "real v1"
     assert found.root.is_relative_to(cache / "data")
     assert build_index(found)[1]["counts"] == COUNTS
-
-
-def test_a_mac_s_extra_folder_is_passed_over(data_set):
-    archive = zip_folder(data_set.root, data_set.root.parent / "mac.zip", "xrays/")
-    with zipfile.ZipFile(archive, "a") as opened:
-        opened.writestr("__MACOSX/xrays/COVID/images/._COVID-1.png", "resource fork")
-    assert find_data(str(archive)).root.name == "xrays"
 
 
 def test_a_changed_archive_is_unpacked_again(data_set):
@@ -163,13 +150,6 @@ def test_an_empty_folder_says_that_nothing_was_found(tmp_path):
         find_data(str(tmp_path / "hollow"))
 
 
-def test_an_archive_without_layout_is_refused(tmp_path):
-    with zipfile.ZipFile(tmp_path / "loose.zip", "w") as opened:
-        opened.writestr("one.png", "")
-    with refused("loose", "found pictures in the folder itself", "Give the folder"):
-        find_data(str(tmp_path / "loose.zip"))
-
-
 def give_kagglehub(monkeypatch, download) -> None:
     module = types.ModuleType("kagglehub")
     module.dataset_download = download
@@ -182,45 +162,23 @@ def test_kaggle_gives_the_database(data_set, monkeypatch):
     assert find_data("kaggle") == DataSet(name="kaggle", root=data_set.root, synthetic=False)
 
 
-def http_error(status: int) -> Exception:
-    """What kagglehub raises: requests' HTTPError with the server's response."""
-    error = OSError(f"{status} Client Error.\n\nYou don't have permission to access resource")
-    error.response = types.SimpleNamespace(status_code=status)
-    return error
-
-
-def requests_error(name: str, text: str) -> Exception:
-    """An error of requests, whose ConnectionError and Timeout are OSErrors of their own."""
-    return type(name, (type("ConnectionError", (OSError,), {}),), {})(text)
-
-
-TOKEN, NETWORK = "Create a token on kaggle.com/settings", "Check the network"
-OTHERWISE = "Mend that, or wait"
-KAGGLE_ERRORS = [
-    (http_error(401), "refused the credentials, or found none (HTTP 401)", TOKEN),
-    (http_error(403), "refused the credentials, or found none (HTTP 403)", TOKEN),
-    (ValueError("Invalid Kaggle credentials file at x"), "none (Invalid Kaggle cred", TOKEN),
-    (type("UnauthenticatedError", (Exception,), {})("Log in"), "none (Log in)", TOKEN),
-    (requests_error("ProxyError", "first line\nno route"), "did not answer (no route)", NETWORK),
-    (requests_error("ConnectTimeout", ""), "did not answer (ConnectTimeout)", NETWORK),
-    (TimeoutError("timed out"), "did not answer (timed out)", NETWORK),
-    (http_error(500), "fetched: You don't have permission", OTHERWISE),
-    (OSError(28, "No space left on device"), "No space left on device. Mend", OTHERWISE),
-]
-
-
-@pytest.mark.parametrize(("error", "fault", "remedy"), KAGGLE_ERRORS)
-def test_a_failed_download_says_why_and_names_the_ways_out(monkeypatch, error, fault, remedy):
+@pytest.mark.parametrize(
+    ("error", "fault"),
+    [
+        (OSError("401 Client Error.\n\nYou don't have permission"), "(You don't have permission)"),
+        (TimeoutError(), "(TimeoutError)"),
+    ],
+)
+def test_a_failed_download_says_why_and_names_the_ways_out(monkeypatch, error, fault):
     def fail(name):
         raise error
 
     give_kagglehub(monkeypatch, fail)
-    with pytest.raises(CovidLungsError) as caught:
+    with refused(
+        "kaggle: tawsifurrahman/", fault, "create a token on kaggle.com/settings"
+    ) as caught:
         find_data("kaggle")
-    message = str(caught.value)
-    for part in ("kaggle: tawsifurrahman/", fault, "download the .zip in a browser and give"):
-        assert part in message
-    assert [text for text in (TOKEN, NETWORK, OTHERWISE) if text in message] == [remedy]
+    assert "download the .zip in a browser" in str(caught.value)
 
 
 def test_the_demo_is_drawn_once(cache, monkeypatch):
@@ -249,25 +207,6 @@ def test_two_processes_may_draw_the_demo_at_once(cache, monkeypatch):
     found = find_data("demo")
     assert found.root == others[1] and len(found.classes) == 2
     assert [path.name for path in (cache / "data").iterdir()] == [found.root.name]
-
-
-def test_a_new_demo_takes_the_place_of_old_ones_only(cache, monkeypatch):
-    def draw(folder: Path) -> None:
-        make_data_set(folder)
-        (folder / SYNTHETIC_MARKER).touch()
-
-    monkeypatch.setattr("helpers.data.synthetic.write_data_set", draw)
-    old, users = cache / "data" / "demo-0123456789ab", cache / "data" / "demo-ba9876543210"
-    others = [f"{old}.partial", f"{old}0", cache / "data" / "my-demo-0123456789ab"]
-    for folder in map(Path, (old, *others)):
-        draw(folder)
-    make_data_set(users)  # from an archive called demo.zip
-    drawn = find_data("demo").root
-    kept = sorted([drawn.name, users.name, *(Path(other).name for other in others)])
-    assert sorted(path.name for path in (cache / "data").iterdir()) == kept
-    draw(old)
-    find_data("demo")
-    assert old.is_dir(), "only a demo that was drawn anew takes their place"
 
 
 def test_an_interrupted_drawing_leaves_nothing(cache, monkeypatch):

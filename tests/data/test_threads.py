@@ -99,30 +99,6 @@ def test_at_an_interrupt_the_files_still_waiting_are_dropped(end):
     assert len(seen) <= begun + threads.THREADS * threads.BATCH
 
 
-def test_an_error_of_the_items_comes_through():
-    def items():
-        yield from range(3)
-        raise ValueError("no more")
-
-    with pytest.raises(ValueError, match="no more"):
-        list(read_all(str, items(), "reading", 9))
-
-
-def test_work_ahead_drops_what_is_not_begun_when_it_is_closed():
-    seen, go_on = [], threading.Event()
-
-    def work(item):
-        seen.append(item)
-        return item if item == 0 else go_on.wait(10)
-
-    with ThreadPoolExecutor(1) as pool:
-        results = work_ahead(pool, work, range(30), 20)
-        assert next(results) == 0
-        results.close()
-        go_on.set()
-    assert len(seen) <= 2, "the one that was being worked on"
-
-
 @settings(max_examples=40, deadline=None)
 @given(count=st.integers(0, 30), ahead=st.integers(0, 8))
 def test_work_ahead_keeps_order_and_begins_no_more_than_it_may(count, ahead):

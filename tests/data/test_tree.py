@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from helpers.audit.recall import describe_files
+from helpers.data.listing import walk
 from helpers.data.sources import find_data
-from helpers.data.tree import walk
 from helpers.predict.files import find_xrays
 from tests.support.builders import make_data_set, refused, xray
 
@@ -71,19 +71,6 @@ def test_a_link_to_itself_is_a_file(tmp_path):
     assert names(tmp_path) == ["round.png"]
 
 
-def test_two_links_to_one_folder_are_two_folders(tmp_path):
-    touch(tmp_path / "elsewhere" / "a.png")
-    for name in ("one", "two"):
-        touch(tmp_path / "here" / "x.txt")
-        (tmp_path / "here" / name).symlink_to(tmp_path / "elsewhere")
-    assert names(tmp_path / "here") == ["x.txt", "one/a.png", "two/a.png"]
-
-
-def test_a_link_to_nowhere_is_a_file(tmp_path):
-    (tmp_path / "gone.png").symlink_to("nowhere.png")
-    assert names(tmp_path) == ["gone.png"]
-
-
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may list every folder")
 def test_a_folder_that_may_not_be_listed_is_named(tmp_path):
     closed = tmp_path / "COVID" / "closed"
@@ -91,11 +78,6 @@ def test_a_folder_that_may_not_be_listed_is_named(tmp_path):
     closed.chmod(0)
     with refused("COVID/closed", "cannot be listed (Permission denied)", "Mend its permissions"):
         names(tmp_path)
-
-
-def test_a_folder_that_is_gone_is_named(tmp_path):
-    with refused("gone", "cannot be listed (No such file", "reconnect the drive"):
-        names(tmp_path / "gone")
 
 
 def test_audit_and_prediction_follow_the_same_links(tmp_path):

@@ -56,7 +56,7 @@ def test_a_mask_that_was_changed_since_is_refused(data_set, rows):
     true = true_masks(data_set, rows).astype("float32")
     path = data_set.root / rows["mask"].iloc[3]
     write_image(path, read_mask(path)[::-1] * 255)
-    with refused(path.name, "not those that index.csv saw", "run 01_get_data again"):
+    with refused(path.name, "pixels differ from index.csv", "run 01_get_data again"):
         score_masks(data_set, rows, true)
 
 
