@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from helpers.audit.recall import describe_files
+from helpers.audit.examination import describe_files
 from helpers.data.images import read_xray
 from helpers.data.sources import find_path
 from helpers.report.provenance import STATE, read_state

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.audit.recall import describe_files
+from helpers.audit.examination import describe_files
 from helpers.data.sources import find_data
 from helpers.data.tree import walk
 from helpers.predict.inputs import find_xrays
