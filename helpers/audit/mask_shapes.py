@@ -8,7 +8,7 @@ from helpers.data.images import resize_mask
 from helpers.data.threads import in_blocks, share
 
 SHAPE_SIZE = 64  # pixels a side at which shapes are measured: enough, and quick
-BLOCK = 512  # masks that a thread measures at once
+BLOCK = 256  # masks that a thread measures at once
 MEASURES = ["lung_share", "regions", "edge_share", "lower_fill"]
 REGION_SHARE = 0.01  # of the image; smaller regions are specks
 # Measured on the 2,171 masks of two real data sets: lungs fill 8 to 71 % of an X-ray (the largest
@@ -58,7 +58,7 @@ def _measure(masks: np.ndarray) -> np.ndarray:
 
 def _count_regions(mask: np.ndarray) -> int:
     """Return how many connected regions a mask has, specks left out."""
-    _, _, regions, _ = cv2.connectedComponentsWithStats(mask)
+    _, _, regions, _ = cv2.connectedComponentsWithStats(mask, ltype=cv2.CV_16U)  # in half the time
     areas = regions[1:, cv2.CC_STAT_AREA]  # the first region is the background
     return np.count_nonzero(areas > REGION_SHARE * SHAPE_SIZE**2)
 
