@@ -14,7 +14,7 @@ from helpers.audit.duplicates import find_copies, join_pairs
 from helpers.audit.findings import ERRORS, LEVELS, list_findings
 from helpers.audit.mask_shapes import tell_conventions
 from helpers.audit.metadata import about_sources, name_sources, read_metadata, source_table
-from helpers.audit.scan import Scan, pair_files, scan
+from helpers.audit.scan import LEFT_OUT_COLUMNS, Scan, pair_files, scan
 from helpers.data.layouts import POSITIVE_CLASS
 from helpers.data.listing import Listing
 from helpers.data.sources import DataSet
@@ -184,29 +184,28 @@ def _drop_conflicts(pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _list_unused(data_set: DataSet, listing: Listing) -> pd.DataFrame:
     """Return the pictures that the layout has no place for, as left-out files."""
-    files = [*listing.unused, *data_set.outside]
     fault = f"not where X-rays or masks are in the layout {listing.layout.name}"
-    return pd.DataFrame(
-        {"file": files, "class": "", "finding": "unused_picture", "fault": fault}, dtype=str
-    )
+    files = [*listing.unused, *data_set.outside]
+    rows = [(file, "", "unused_picture", fault) for file in files]
+    return pd.DataFrame(rows, columns=LEFT_OUT_COLUMNS, dtype=str)
 
 
 def _judge(pairs: pd.DataFrame, left_out: pd.DataFrame, listed: list[dict]) -> str:
     """Return the verdict in one line."""
     number = {level: sum(found["level"] == level for found in listed) for level in LEVELS}
-    kinds = ", ".join(_count(number[level], level, f"{level}s") for level in LEVELS)
+    kinds = ", ".join(_count(number[level], level) for level in LEVELS)
     classes = _count(pairs["class"].nunique(), "class", "classes")
-    usable = f"{_count(len(pairs), 'X-ray', 'X-rays')} in {classes} ({kinds})"
+    usable = f"{_count(len(pairs), 'X-ray')} in {classes} ({kinds})"
     if any(found["name"] in STOPS for found in listed):
         return f"Not usable as it is, with only {usable}."
     if number["error"]:
-        return f"Usable, with {_count(len(left_out), 'file', 'files')} left out: {usable}."
+        return f"Usable, with {_count(len(left_out), 'file')} left out: {usable}."
     return f"Usable: {usable}."
 
 
-def _count(number: int, one: str, many: str) -> str:
+def _count(number: int, one: str, many: str = "") -> str:
     """Return a number with its noun."""
-    return f"{number:,} {one if number == 1 else many}"
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def findings_html(audit: dict) -> str:
@@ -255,11 +254,7 @@ def check_allowed(allow: str) -> set[str]:
 
 
 def refuse_unusable(audit: dict, allow: str) -> None:
-    """Stop at a data set that cannot be used, unless what is wrong with it is allowed.
-
-    Args:
-        audit: what `examine` returned.
-        allow: names of findings, separated by commas.
+    """Stop at a data set that cannot be used, unless `allow` names what is wrong with it.
 
     Raises:
         CovidLungsError: no X-ray is usable, a stop is not allowed, or `allow` names none.

@@ -134,7 +134,7 @@ LEVELS = {"error": ERRORS, "warning": WARNINGS, "note": NOTES}  # the worst firs
 
 
 class Found(NamedTuple):
-    """A finding, by name, the files or other names that it was found in, and details."""
+    """A finding by name, the files or other names that it was found in, and what {} stands for."""
 
     name: str
     files: Sequence[str]
@@ -173,12 +173,7 @@ def about_use(scanned: Scan, pairs: pd.DataFrame, left_out: pd.DataFrame) -> lis
 
 
 def about_names(scanned: Scan, idle: Sequence[str] = ()) -> list[Found]:
-    """Return what the names of files and folders show.
-
-    Args:
-        scanned: the data set's files.
-        idle: folders without pictures beside the data set.
-    """
+    """Return what the names of files and folders show; `idle` are empty folders beside them."""
     listing = scanned.listing
     spelled = {name: spelling for name, spelling in listing.spellings.items() if spelling}
     keys = {name: class_key(name) for name in spelled if name != POSITIVE_CLASS}
@@ -234,24 +229,15 @@ def about_masks(pairs: pd.DataFrame) -> list[Found]:
 
 
 def about_conventions(conventions: dict[str, str]) -> Found:
-    """Return whether the masks count the heart as lung, where their shapes show it.
-
-    Args:
-        conventions: of each class, as `mask_shapes.tell_conventions` returns them.
-    """
+    """Return whether the masks count the heart as lung, by `mask_shapes.tell_conventions`."""
     clear = {name: place for name, place in conventions.items() if place != "unclear"}
     mixed = len(set(clear.values())) > 1 or "mixed" in clear.values()
-    name = "mixed_mask_conventions" if mixed else "mask_convention"
-    return Found(name, [f"{name}: {place}" for name, place in clear.items()])
+    kind = "mixed_mask_conventions" if mixed else "mask_convention"
+    return Found(kind, [f"{name}: {place}" for name, place in clear.items()])
 
 
 def about_copies(pairs: pd.DataFrame, near: set[str]) -> list[Found]:
-    """Return the copies within a class; they are used, all in one split.
-
-    Args:
-        pairs: the usable pairs.
-        near: the files that are near-copies of another.
-    """
+    """Return the copies within a class; `near` are files that are near-copies of another."""
     files = pairs["file"]
     return [
         Found("exact_copies", files[pairs.duplicated("pixels", keep=False)]),

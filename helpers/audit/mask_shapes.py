@@ -66,11 +66,8 @@ def _count_regions(mask: np.ndarray) -> int:
 def _lower_fill(masks: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Return the lung's share of the span between its outermost pixels, in the lower chest.
 
-    Every row counts alike. NaN where a mask has no lower chest.
-
-    Args:
-        masks: zeros and ones, (n, 64, 64).
-        counts: the lung's pixels in each of their rows, (n, 64).
+    Every row counts alike. NaN where a mask has no lower chest. `masks` are zeros and ones,
+    (n, 64, 64), and `counts` the lung's pixels in each of their rows, (n, 64).
     """
     held, rows, lung = counts > 0, np.arange(SHAPE_SIZE), masks.view(bool)
     top = held.argmax(axis=1, keepdims=True)
@@ -83,11 +80,7 @@ def _lower_fill(masks: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def why_implausible(measures: pd.DataFrame) -> pd.Series:
-    """Return for each mask why it can hardly be lungs; "" where it can.
-
-    Args:
-        measures: a row a mask, with the columns of `measure_masks`.
-    """
+    """Return for each mask, measured by `measure_masks`, why it can hardly be lungs, or ""."""
     smallest, largest = LUNG_SHARE
     reasons = {
         f"larger than {largest:.0%} of the X-ray": measures["lung_share"] > largest,
@@ -101,11 +94,7 @@ def why_implausible(measures: pd.DataFrame) -> pd.Series:
 
 
 def tell_conventions(measures: pd.DataFrame) -> dict[str, str]:
-    """Return the heart's place in the masks of each class: `in`, `out`, `mixed` or `unclear`.
-
-    Args:
-        measures: a row a mask, with `class` and `lower_fill`.
-    """
+    """Return the heart's place in the masks of each class: `in`, `out`, `mixed` or `unclear`."""
     return {
         name: _tell_convention(members["lower_fill"].dropna())
         for name, members in measures.groupby("class")

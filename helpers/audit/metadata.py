@@ -30,15 +30,9 @@ PURE_SHARE = 0.9  # of the positive X-rays; from here on their sources tell the 
 def read_metadata(root: Path, classes: list[str]) -> tuple[pd.DataFrame, Found]:
     """Return name and source of the X-rays in the tables of all classes, and the unreadable tables.
 
-    A class's table is `<class>.metadata.xlsx` or else `.csv`, with the columns FILE NAME and
-    SOURCE or URL. Formulas in it are never evaluated.
-
-    Args:
-        root: the folder that the tables are in.
-        classes: the classes' names; the tables may spell them otherwise.
-
-    Returns:
-        The columns `COLUMNS`, all text, with a row for each named X-ray; and a finding.
+    A class's table is `<class>.metadata.xlsx` or else `.csv` in the folder `root`, with the columns
+    FILE NAME and SOURCE or URL. Formulas in it are never evaluated. The rows have the columns
+    `COLUMNS`, all text.
     """
     rows, unreadable = [], {}
     tables = _find_tables(root)
@@ -170,11 +164,7 @@ def name_sources(table: pd.DataFrame, files: pd.DataFrame) -> tuple[list[str], F
 
 
 def source_table(index: pd.DataFrame) -> pd.DataFrame:
-    """Return counts of X-rays: a row for each source ("unknown" for none), a column a class.
-
-    Args:
-        index: the columns `source` and `class`, one row an X-ray.
-    """
+    """Return counts of X-rays: a row for each source ("unknown" for none), a column a class."""
     named = index.assign(source=index["source"].replace("", "unknown"))
     return named.groupby(["source", "class"]).size().unstack(fill_value=0)
 
@@ -184,11 +174,7 @@ def about_sources(index: pd.DataFrame, positive_class: str) -> list[Found]:
 
     They do if at least nine in ten of the positive X-rays whose source is known come from
     sources without any other class. With one source, or with sources known on one side only,
-    they cannot.
-
-    Args:
-        index: the columns `source` and `class`, one row an X-ray.
-        positive_class: the class that a detector is to find.
+    they cannot. The index has the columns `source` and `class`, one row an X-ray.
     """
     counts = source_table(index[index["source"] != ""])
     if positive_class not in counts or counts.shape[1] == 1:

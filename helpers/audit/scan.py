@@ -210,9 +210,7 @@ def _join_parts(sound: pd.DataFrame, has_masks: bool) -> pd.DataFrame:
 def _why_unpaired(row: dict, has_masks: bool) -> tuple[str, str]:
     """Return finding and fault of a file that has no single partner.
 
-    Args:
-        row: with the numbers of X-rays and masks of that name under IMAGES, MASKS and INFECTION.
-        has_masks: as in `pair_files`.
+    The row has the numbers of X-rays and masks of its name under IMAGES, MASKS and INFECTION.
     """
     kind = INFECTION if row["part"] == INFECTION else MASKS
     if row[IMAGES] and kind == MASKS and not has_masks:

@@ -4,7 +4,7 @@ import csv
 import io
 import tempfile
 import zipfile
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 import openpyxl
@@ -26,10 +26,7 @@ cells = (
     | st.integers(-(10**12), 10**12)
     | st.floats(allow_nan=False, allow_infinity=False)
     | st.datetimes(datetime(1950, 1, 1), datetime(2100, 1, 1))
-    | st.dates(date(1950, 1, 1), date(2100, 1, 1))
-    | st.times()
-    | st.sampled_from(["=1+1", "=cmd|'/c calc'!A0", "#N/A", "COVID-1", "http://[", "x" * 30_000])
-    | st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size=20)
+    | st.sampled_from(["=1+1", "=cmd|'/c calc'!A0", "#N/A", "http://[", "x" * 30_000])
 )
 anything = st.text(max_size=30) | st.text(
     st.sampled_from("COVID-1_ .png*299×/:@=[]www\0\t\u202e"), max_size=30
@@ -183,13 +180,11 @@ def test_very_long_cells_are_cut(tmp_path):
 
 
 UNREADABLE = {
-    "empty": (b"", "not a zip file"),
     "no zip": (b"FILE NAME,URL", "not a zip file"),
     "cut short": (workbook(HEADER)[:-30], "not a zip file"),
     "no workbook": (with_parts(workbook(), {TYPES: "<a/>"}), "no valid workbook part"),
     "broken XML": (with_sheet("<row>"), "mismatched tag"),
     "column 65": (workbook(("URL", *[None] * 63, "FILE NAME"), ("u",)), "no column FILE NAME"),
-    "no rows": (workbook(), "no column FILE NAME"),
     "header alone": (workbook(HEADER), "no file is named below its header"),
     "no names": (workbook(HEADER, ("", "PNG")), "no file is named below its header"),
     "entities": (
@@ -297,7 +292,6 @@ def test_no_bytes_of_a_workbook_raise(content):
     [
         ("https://github.com/ieee8023/covid-chestxray-dataset", "github.com/ieee8023"),
         ("https://www.Kaggle.com/c/RSNA-challenge/data", "kaggle.com/c"),
-        ("https://data.mendeley.com/datasets/rscbjbr9sj/2", "data.mendeley.com/datasets"),
         (" http://me:word@sirm.org:80//Category/?q#f ", "sirm.org/category"),
         ("www.eurorad.org", "eurorad.org"),
         ("RSNA 2018", "RSNA 2018"),

@@ -117,12 +117,6 @@ def test_every_file_left_out_has_its_reason(images, masks, expected):
     assert list(zip(left_out["finding"], left_out["fault"], strict=True)) == expected
 
 
-def test_one_name_in_two_classes_is_two_pairs():
-    names = {(class_name, "1"): ([GOOD], [GOOD]) for class_name in ("COVID", "Normal")}
-    pairs, left_out = pair_files(list_files(names))
-    assert len(pairs) == 2 and left_out.empty
-
-
 def test_a_pair_has_the_facts_of_its_image_and_of_its_mask(data_set):
     write_image(image_path(data_set.root, "COVID", 2), xray(0)[:30])
     files, _, _ = scan(data_set)

@@ -15,7 +15,6 @@ from helpers.data.sources import DataSet
 from tests.support.builders import (
     image_path,
     lung_mask,
-    make_data_set,
     mask_path,
     write_image,
     xray,
@@ -56,16 +55,6 @@ def test_every_file_has_a_row_with_its_facts(data_set):
             assert {name: getattr(row, name) for name in measures} == measures
 
 
-def test_class_and_part_are_those_of_the_folders(tmp_path):
-    files, _, _ = scan(make_data_set(tmp_path, {"NA": 1, "Viral Pneumonia": 1}))
-    rows = files[["class", "part", "stem"]].itertuples(index=False)
-    assert [tuple(row) for row in rows] == [
-        (name, part, f"{name}-1")
-        for name in ("NA", "Viral Pneumonia")
-        for part in ("images", "masks")
-    ]
-
-
 def test_hidden_files_are_skipped_and_strangers_are_listed(data_set):
     folder = data_set.root / "COVID" / "images"
     for name in (".hidden.png", ".DS_Store", "a.txt", "readme"):
@@ -77,17 +66,6 @@ def test_hidden_files_are_skipped_and_strangers_are_listed(data_set):
     strangers = [f"COVID/images/{name}" for name in ("a.txt", "readme")]
     assert listing.others == strangers
     assert (listing.unused, listing.idle) == (["COVID/elsewhere.png"], ["COVID/masks/old"])
-
-
-@pytest.mark.parametrize("ending", ["PNG", "Jpg", "jpeg", "bmp", "tif", "TIFF"])
-def test_every_ending_of_an_image_is_read(ending, tmp_path):
-    path = write_image(tmp_path / "COVID/images/a.png", GREY)
-    path.rename(path.with_suffix(f".{ending}"))
-    files, _, listing = scan(DataSet("tiny", tmp_path, synthetic=False))
-    assert files[["file", "stem", "fault"]].to_numpy().tolist() == [
-        [f"COVID/images/a.{ending}", "a", ""]
-    ]
-    assert listing.others == []
 
 
 def test_a_class_without_masks_or_without_anything_is_scanned(tmp_path):
