@@ -127,7 +127,7 @@ NOTES = {
     ),
     "mask_convention": (
         "classes whose masks tell whether the heart is in or out",
-        "compare figures only with those of the same convention",
+        "compare scores only with those of the same convention",
     ),
 }
 LEVELS = {"error": ERRORS, "warning": WARNINGS, "note": NOTES}  # the worst first
