@@ -24,7 +24,7 @@ def audits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         return folder if chosen == usual else chosen  # a test may have led it elsewhere
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("helpers.audit.recall.cache_root", choose)
+        patch.setattr("helpers.audit.examination.cache_root", choose)
         yield
 
 

@@ -1,8 +1,8 @@
 """Duplicates: X-rays that show the same exposure, re-encoded, resized, brightened or cropped.
 
-Three steps, each slower and stricter than the one before: a descriptor that a small crop hardly
-changes is compared for all pairs at once; the most alike are laid over each other at 48 pixels,
-and the few that still agree at 96.
+In three steps, each slower and stricter than the one before: compare a descriptor that a small crop
+hardly changes, for all pairs at once; lay the most similar over each other at 48 pixels; and the
+few that still agree at 96 pixels.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import threadpool_limits
 
 from helpers.data.images import resize_image
 from helpers.data.threads import in_blocks, read_all, share
@@ -21,17 +21,14 @@ DESCRIPTOR_SIZE = THUMBNAIL_SIZE // 4
 HALVED = 3  # times the thumbnail's size, above which an X-ray is halved first
 DESCRIPTOR_LENGTH = 64
 LARGEST_CROP = 0.05  # share of a side, at each edge
-FEW = 40  # X-rays up to which all pairs are laid over each other: sooner done than learning
+FEW = 40  # X-rays up to which all pairs are laid over each other: quicker than learning
 CROPS = 8000  # from which the descriptor learns what a crop changes
 CHANNELS = 100  # of one image: evened out together they take a tenth of the time; OpenCV takes 128
-BLOCK = 512  # X-rays that a thread works on at once, such as comparing them with all others
+BLOCK = 512  # X-rays that a thread works on at once
 # Measured on 1,605 real X-rays with 500 planted copies: tests/benchmarks/duplicates.py.
 SIMILAR_DESCRIPTORS = 0.86  # 0.85 finds 3 of 5,000 copies more, and compares half as many again
 SIMILAR_THUMBNAILS = 0.86
 SAME_XRAY = 0.89
-
-# Looked up once, here: later, beside a thread that imports a library, both would wait for ever.
-LIBRARIES = ThreadpoolController()
 
 Pair = tuple[int, int]
 
@@ -52,8 +49,8 @@ def find_copies(
 
     Args:
         thumbnails: uint8, each (96, 96), as `make_thumbnail` gives them.
-        others: X-rays of another data set, likewise; if given, only pairs of an X-ray and one of
-            these are looked for.
+        others: those of another data set; if given, only X-rays of one set and the other are
+            compared.
 
     Returns:
         Pairs of rows, the smaller first, or that of `others` second; sorted. Pixel-for-pixel
@@ -62,7 +59,8 @@ def find_copies(
     first, both = len(thumbnails), [*thumbnails, *(() if others is None else others)]
     if len(both) < 2:
         return []
-    halves = _halve_all(both)
+    side = THUMBNAIL_SIZE // 2
+    halves = np.stack([resize_image(thumbnail, (side, side)) for thumbnail in both])
     candidates = _choose_candidates(halves, None if others is None else first)
     if not candidates:
         return []
@@ -97,40 +95,27 @@ def join_pairs(pairs: Iterable[tuple[Node, Node]]) -> dict[Node, Node]:
 
 
 def _choose_candidates(halves: np.ndarray, first: int | None) -> list[Pair]:
-    """Return the pairs to be laid over each other, all of them where there are few X-rays.
+    """Return the pairs to lay over each other, all of them where there are few X-rays.
 
     Args:
-        halves: as `_halve_all` returns them.
+        halves: thumbnails at half of their size, uint8 (n, 48, 48).
         first: how many of them are compared with the rest; None compares each with each.
     """
     count = len(halves)
     if count > FEW:
-        # More threads of BLAS wait for one another on these small matrices, on a busy machine for
-        # seconds; blocks of pairs are shared among ours.
-        with LIBRARIES.limit(limits=1, user_api="blas"):
+        # On these small matrices several threads of BLAS take ten times as long on a busy machine.
+        with threadpool_limits(limits=1, user_api="blas"):
             return _similar_pairs(_describe(halves), first)
     if first is None:
         return list(combinations(range(count), 2))
     return list(product(range(first), range(first, count)))
 
 
-def _halve_all(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
-    """Return thumbnails at half of their size, by area: uint8, (n, 48, 48)."""
-    side = THUMBNAIL_SIZE // 2
-
-    def halve(block: Sequence[np.ndarray]) -> np.ndarray:
-        strip = np.concatenate(block)  # one below the other: each new pixel is of one thumbnail
-        return resize_image(strip, (len(block) * side, side)).reshape(-1, side, side)
-
-    return np.concatenate(share(halve, in_blocks(thumbnails, BLOCK)))
-
-
 def even_out(image: np.ndarray, width: int) -> np.ndarray:
-    """Return an image less its surroundings' mean, over their spread: float32, same shape.
+    """Return an image less the mean around each pixel, over the spread there: float32, same shape.
 
-    The surroundings are a square of `width` pixels.
-
-    What brightness, contrast and a soft shadow change is gone; edges and ribs stay.
+    That removes brightness, contrast and soft shadows; edges and ribs stay. The mean and the
+    spread are those of a square of `width` pixels.
     """
     grey = image.astype(np.float32)
     detail = grey - cv2.blur(grey, (width, width))
@@ -149,7 +134,7 @@ def _even_out_all(images: np.ndarray, width: int) -> np.ndarray:
 def align(first: np.ndarray, second: np.ndarray, steps: int = 5, blur: int = 1) -> float:
     """Return the correlation (-1 to 1) of two evened-out images, the second moved onto the first.
 
-    By an affine motion, found with the enhanced correlation coefficient (Evangelidis & Psarakis,
+    The motion is affine, found with the enhanced correlation coefficient (Evangelidis & Psarakis,
     IEEE TPAMI 30, 2008; OpenCV's findTransformECC).
     """
     stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, steps, 1e-3)
@@ -170,8 +155,8 @@ def _are_same(first: np.ndarray, second: np.ndarray, least: float, **motion: int
 def _describe(halves: np.ndarray) -> np.ndarray:
     """Return descriptors of halved thumbnails, of unit length, float32 (n, DESCRIPTOR_LENGTH).
 
-    Their axes are Fisher's linear discriminants: those along which X-rays differ most and a
-    random crop changes least, as learnt from these very X-rays.
+    Their axes are Fisher's linear discriminants: X-rays differ most along them, and a random crop
+    changes least, as learnt from these X-rays.
     """
     vectors = np.concatenate(share(_small_vectors, in_blocks(halves, BLOCK)))
     rng = np.random.default_rng(0)
@@ -186,11 +171,11 @@ def _describe(halves: np.ndarray) -> np.ndarray:
 
 
 def _discriminants(chosen: np.ndarray, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the X-rays' mean and the axes, (pixels, DESCRIPTOR_LENGTH), that tell them apart.
+    """Return the X-rays' mean and the axes, (pixels, DESCRIPTOR_LENGTH), that separate them best.
 
-    Along those axes the variance between X-rays is largest over that within, between a crop and
-    its X-ray. Mirror images count as X-rays, so that few X-rays, or copies alone, differ from
-    something too.
+    Along those axes the variance between X-rays is largest, compared with the variance between
+    an X-ray and its crop. Mirror images count as X-rays, so that few X-rays, or copies alone, also
+    differ from something.
 
     Args:
         chosen: vectors of X-rays, float32 (n, pixels).
@@ -247,10 +232,9 @@ def _similar_pairs(descriptors: np.ndarray, first: int | None = None) -> list[Pa
         end, begin = (start + BLOCK, start) if first is None else (min(start + BLOCK, first), first)
         alike = descriptors[start:end] @ descriptors[begin:].T > SIMILAR_DESCRIPTORS
         # Flat: numpy finds few among many several times as fast along one axis as along two.
-        one, two = np.divmod(np.flatnonzero(alike), alike.shape[1])
-        one, two = one + np.int64(start), two + np.int64(begin)
-        later = one < two
-        return list(zip(one[later].tolist(), two[later].tolist(), strict=True))
+        rows, columns = np.divmod(np.flatnonzero(alike), alike.shape[1])
+        pairs = zip((rows + start).tolist(), (columns + begin).tolist(), strict=True)
+        return [(one, two) for one, two in pairs if one < two]
 
     starts = range(0, len(descriptors) if first is None else first, BLOCK)
     return list(chain.from_iterable(share(compare, starts)))

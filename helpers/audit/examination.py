@@ -1,32 +1,33 @@
-"""Audit: what is wrong with a data set, how bad that is, and what to do about it."""
+"""Examination: all that is wrong with a data set, kept until a file, code or library changes."""
 
-from concurrent.futures import ThreadPoolExecutor
+import hashlib
+import json
+import shutil
+from pathlib import Path
 
 import pandas as pd
 
-from helpers.audit import checks
+from helpers.audit import findings
 from helpers.audit.duplicates import find_copies, join_pairs
-from helpers.audit.findings import LEVELS, Finding
+from helpers.audit.findings import ERRORS, LEVELS, list_findings
 from helpers.audit.mask_shapes import tell_conventions
-from helpers.audit.metadata import confounding_finding, match_metadata, read_metadata, source_table
-from helpers.audit.pairs import pair_files
-from helpers.audit.scan import Scan, scan
+from helpers.audit.metadata import about_sources, name_sources, read_metadata, source_table
+from helpers.audit.scan import LEFT_OUT_COLUMNS, Scan, pair_files, scan
 from helpers.data.layouts import POSITIVE_CLASS
-from helpers.data.listing import Listing
+from helpers.data.listing import Listing, describe_files
 from helpers.data.sources import DataSet
 from helpers.storage.errors import CovidLungsError
+from helpers.storage.folders import cache_root, make_partial, shown
 from helpers.storage.tables import as_html
+from helpers.storage.versions import code_version
 
-EXAMPLES = 3
+NUMBERS = ("width", "height", "mask_width", "mask_height")
 # What the index keeps of the usable pairs.
 INDEX_COLUMNS = [
     "file",
     "class",
     "mask",
-    "width",
-    "height",
-    "mask_width",
-    "mask_height",
+    *NUMBERS,
     "pixels",
     "mask_pixels",
     "source",
@@ -38,13 +39,57 @@ INDEX_COLUMNS = [
 ]
 # Findings that stop a run, unless they are allowed by name.
 STOPS = ("class_without_xrays", "mostly_unusable")
+TABLE, REPORT = "pairs.csv", "audit.json"
+
+Examination = tuple[pd.DataFrame, dict]
 
 
-def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
+def recall(data_set: DataSet) -> Examination:
+    """Return what `examine` finds in a data set, from the cache where it holds that.
+
+    Raises:
+        CovidLungsError: what `examine` raises, or the cache cannot be written.
+    """
+    made_by = code_version(__name__, examine.__module__)
+    folder = cache_root() / "audits" / f"{_identity(data_set)}-{made_by}"
+    if not folder.is_dir():
+        _keep(folder, *examine(data_set))
+    pairs = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
+    pairs = pairs.astype(dict.fromkeys(NUMBERS, int))
+    return pairs, json.loads((folder / REPORT).read_text(encoding="utf-8"))
+
+
+def _keep(folder: Path, pairs: pd.DataFrame, report: dict) -> None:
+    """Write an examination under a temporary name, and rename it when it is whole."""
+    partial = make_partial(folder)
+    try:
+        pairs.to_csv(partial / TABLE, index=False, lineterminator="\n")
+        text = json.dumps(report, ensure_ascii=False)
+        (partial / REPORT).write_text(text, encoding="utf-8")
+        partial.rename(folder)
+    except OSError as error:
+        if not folder.is_dir():  # else another process was quicker
+            raise CovidLungsError(
+                f"{shown(folder.parent)}: the audit cannot be kept there ({error.strerror}). Make "
+                "room, or choose another folder with COVID_LUNGS_CACHE."
+            ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _identity(data_set: DataSet) -> str:
+    """Return a name that changes with the data set's own and with any file's size or time."""
+    digest = hashlib.sha256(repr(data_set).encode(errors="surrogateescape"))
+    for line in sorted(describe_files(data_set.root)):
+        digest.update(line.encode(errors="surrogateescape"))
+    return digest.hexdigest()[:16]
+
+
+def examine(data_set: DataSet) -> Examination:
     """Decode every file of a data set once; return its usable pairs and the audit.
 
     Returns:
-        The columns `INDEX_COLUMNS` of the pairs, sorted by `file`: those of `pairs.pair_files`;
+        The columns `INDEX_COLUMNS` of the pairs, sorted by `file`: those of `scan.pair_files`;
         `source`, where the metadata names it; and `copy_of`, the first of the copies of an X-ray.
         And what `audit.json` holds: `data`, its `layout`, `verdict`, `counts` per class,
         `findings`, `left_out` with the reason for each file, `sources` with counts per class, and
@@ -56,44 +101,40 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     scanned = scan(data_set)
     listing = scanned.listing
     pairs, left_out = pair_files(scanned.files, listing.has_masks)
-    with ThreadPoolExecutor() as pool:  # a workbook takes a second: read it beside other work
-        metadata = pool.submit(read_metadata, data_set.root, list(listing.spellings))
-        pairs, copied = _mark_copies(scanned, pairs)
-    table, about_metadata = metadata.result()
+    pairs, near = _mark_copies(scanned, pairs)
     pairs, conflicts = _drop_conflicts(pairs)
     left_out = pd.concat([left_out, conflicts, _list_unused(data_set, listing)])
     left_out = left_out.sort_values("file", ignore_index=True)
-    images = scanned.files[scanned.files["part"] == "images"]
-    sources, about_rows = match_metadata(table, images)
-    pairs["source"] = pairs["file"].map(dict(zip(images["file"], sources, strict=True)))
+    table, unreadable = read_metadata(data_set.root, list(listing.spellings))
+    pairs["source"], unknown = name_sources(table, pairs)
     conventions = tell_conventions(pairs)
-    findings = [
-        *_check_files(data_set, scanned, pairs, left_out),
-        *checks.about_conventions(conventions),
-        *checks.about_copies(pairs, copied),
-        *about_metadata,
-        *about_rows,
-        *filter(None, [confounding_finding(pairs, POSITIVE_CLASS)]),
-        *checks.about_published(data_set, scanned),
+    found = [
+        *findings.about_use(scanned, pairs, left_out),
+        *findings.about_names(scanned, data_set.idle),
+        *findings.about_xrays(pairs),
+        *findings.about_masks(pairs),
+        *findings.about_copies(pairs, near),
+        *findings.about_published(data_set, scanned),
+        *about_sources(pairs, POSITIVE_CLASS),
+        findings.about_conventions(conventions),
+        unreadable,
+        unknown,
     ]
-    findings.sort(key=lambda finding: LEVELS.index(finding.level))
-    audit = _summarise(data_set, listing, pairs, left_out, findings)
-    return pairs[INDEX_COLUMNS], audit | {"mask_conventions": conventions}
-
-
-def _check_files(
-    data_set: DataSet, scanned: Scan, pairs: pd.DataFrame, left_out: pd.DataFrame
-) -> list[Finding]:
-    """Return what names, kinds, pixels and shapes of the files tell."""
-    return [
-        *checks.about_usability(scanned, pairs, left_out),
-        *checks.about_classes(scanned.listing),
-        *checks.about_files(scanned, data_set.idle),
-        *checks.about_parts(pairs),
-        *checks.about_colours(pairs),
-        *checks.about_sizes(pairs),
-        *checks.about_masks(pairs),
-    ]
+    counts = pairs["class"].value_counts()
+    listed = list_findings(found)
+    audit = {
+        "data": {"name": data_set.name, "synthetic": data_set.synthetic},
+        "layout": f"{listing.layout.name} ({listing.layout.form})",
+        "verdict": _judge(pairs, left_out, listed),
+        "counts": {name: int(counts.get(name, 0)) for name in listing.spellings},
+        "findings": listed,
+        "left_out": [
+            {**row, "remedy": ERRORS[row["finding"]][1]} for row in left_out.to_dict("records")
+        ],
+        "sources": source_table(pairs).to_dict("index"),
+        "mask_conventions": conventions,
+    }
+    return pairs[INDEX_COLUMNS], audit
 
 
 def _mark_copies(scanned: Scan, pairs: pd.DataFrame) -> tuple[pd.DataFrame, set[str]]:
@@ -120,86 +161,38 @@ def _drop_conflicts(pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _list_unused(data_set: DataSet, listing: Listing) -> pd.DataFrame:
     """Return the pictures that the layout has no place for, as left-out files."""
-    files = [*listing.unused, *data_set.outside]
     fault = f"not where X-rays or masks are in the layout {listing.layout.name}"
-    return pd.DataFrame(
-        {"file": files, "class": "", "finding": "unused_picture", "fault": fault}, dtype=str
-    )
+    files = [*listing.unused, *data_set.outside]
+    rows = [(file, "", "unused_picture", fault) for file in files]
+    return pd.DataFrame(rows, columns=LEFT_OUT_COLUMNS, dtype=str)
 
 
-def _summarise(
-    data_set: DataSet,
-    listing: Listing,
-    pairs: pd.DataFrame,
-    left_out: pd.DataFrame,
-    findings: list[Finding],
-) -> dict:
-    """Return the audit; nothing in it depends on the machine."""
-    counts = pairs["class"].value_counts()
-    sources = source_table(pairs)
-    return {
-        "data": {"name": data_set.name, "synthetic": data_set.synthetic},
-        "layout": f"{listing.layout.name} ({listing.layout.form})",
-        "verdict": _judge(pairs, left_out, findings),
-        "counts": {name: int(counts.get(name, 0)) for name in listing.spellings},
-        "findings": [
-            {
-                "name": finding.name,
-                "level": finding.level,
-                "text": finding.text,
-                "count": len(finding.files),
-                "examples": [str(file) for file in finding.files[:EXAMPLES]],
-                "remedy": finding.remedy,
-            }
-            for finding in findings
-        ],
-        "left_out": [
-            {**row, "remedy": checks.FAULTS[row["finding"]][1]}
-            for row in left_out.to_dict("records")
-        ],
-        "sources": {
-            str(name): {str(key): int(count) for key, count in row.items()}
-            for name, row in sources.iterrows()
-        },
-    }
-
-
-def _judge(pairs: pd.DataFrame, left_out: pd.DataFrame, findings: list[Finding]) -> str:
+def _judge(pairs: pd.DataFrame, left_out: pd.DataFrame, listed: list[dict]) -> str:
     """Return the verdict in one line."""
-    number = {level: sum(f.level == level for f in findings) for level in LEVELS}
-    kinds = ", ".join(_count(number[level], level, f"{level}s") for level in LEVELS)
+    number = {level: sum(found["level"] == level for found in listed) for level in LEVELS}
+    kinds = ", ".join(_count(number[level], level) for level in LEVELS)
     classes = _count(pairs["class"].nunique(), "class", "classes")
-    usable = f"{_count(len(pairs), 'X-ray', 'X-rays')} in {classes} ({kinds})"
-    if any(finding.name in STOPS for finding in findings):
+    usable = f"{_count(len(pairs), 'X-ray')} in {classes} ({kinds})"
+    if any(found["name"] in STOPS for found in listed):
         return f"Not usable as it is, with only {usable}."
     if number["error"]:
-        return f"Usable, with {_count(len(left_out), 'file', 'files')} left out: {usable}."
+        return f"Usable, with {_count(len(left_out), 'file')} left out: {usable}."
     return f"Usable: {usable}."
 
 
-def _count(number: int, one: str, many: str) -> str:
+def _count(number: int, one: str, many: str = "") -> str:
     """Return a number with its noun."""
-    return f"{number:,} {one if number == 1 else many}"
-
-
-def findings_table(audit: dict) -> pd.DataFrame:
-    """Return the findings as a table for people, the worst first."""
-    rows = [
-        (
-            found["level"],
-            f"{found['count']:,}",
-            found["text"],
-            _examples(found),
-            found["remedy"],
-        )
-        for found in audit["findings"]
-    ]
-    return pd.DataFrame(rows, columns=["level", "how many", "what", "examples", "what to do"])
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def findings_html(audit: dict) -> str:
     """Return the findings as a table for a notebook, its texts whole and escaped."""
-    return as_html(findings_table(audit))
+    rows = [
+        (found["level"], f"{found['count']:,}", found["text"], _examples(found), found["remedy"])
+        for found in audit["findings"]
+    ]
+    columns = ["level", "how many", "what", "examples", "what to do"]
+    return as_html(pd.DataFrame(rows, columns=columns))
 
 
 def _examples(found: dict) -> str:
@@ -238,11 +231,7 @@ def check_allowed(allow: str) -> set[str]:
 
 
 def refuse_unusable(audit: dict, allow: str) -> None:
-    """Stop at a data set that cannot be used, unless what is wrong with it is allowed.
-
-    Args:
-        audit: what `examine` returned.
-        allow: names of findings, separated by commas.
+    """Stop at a data set that cannot be used, unless `allow` names what is wrong with it.
 
     Raises:
         CovidLungsError: no X-ray is usable, a stop is not allowed, or `allow` names none.
@@ -250,8 +239,7 @@ def refuse_unusable(audit: dict, allow: str) -> None:
     allowed, name = check_allowed(allow), audit["data"]["name"]
     classes = list(audit["counts"])
     if not any(audit["counts"].values()):
-        fault = _first_fault(audit, classes)
-        raise CovidLungsError(f"{name}: no X-ray can be used. {fault}")
+        raise CovidLungsError(f"{name}: no X-ray can be used. {_first_fault(audit, classes)}")
     for found in audit["findings"]:
         if found["name"] in STOPS and found["name"] not in allowed:
             at_fault = found["examples"] if found["name"] == "class_without_xrays" else classes

@@ -1,15 +1,14 @@
-"""Scan: every file of a data set decoded once, and what an audit needs of it noted."""
+"""Scan: every file of a data set decoded once, and each X-ray paired with its masks."""
 
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 
 from helpers.audit.duplicates import make_thumbnail
-from helpers.audit.mask_shapes import measure_masks, shrink_mask
+from helpers.audit.mask_shapes import MEASURES, measure_masks, shrink_mask
 from helpers.data.decoding import BadImageError, Picture, to_grey
 from helpers.data.images import (
     LABEL_MAP,
@@ -21,20 +20,34 @@ from helpers.data.images import (
     join_halves,
     to_mask,
 )
-from helpers.data.layouts import IMAGES, MASKS
+from helpers.data.layouts import IMAGES, INFECTION, MASKS
 from helpers.data.listing import HALVES, Listing, Place
 from helpers.data.sources import DataSet
 from helpers.data.threads import read_all
 
 NOISE_LEVEL = 8  # grey levels of 255: masks with no brighter pixel and several levels are black
-FILE_COLUMNS = ["file", "class", "part", "stem", "split", "patient", "fault", "reason"]
-FACTS = ["format", "channels", "bits", "width", "height", "pixels", "coloured", "binary"]
+KEYS = ["split", "class", "stem"]  # what an X-ray and its masks have in common
+# What the pairs keep of an X-ray, of its lung mask, and of its mask of the infection.
+XRAY_COLUMNS = ["file", "width", "height", "pixels", "coloured", "bits", "patient"]
+MASK_COLUMNS = {
+    "file": "mask",
+    "width": "mask_width",
+    "height": "mask_height",
+    "pixels": "mask_pixels",
+    "binary": "binary",
+    **{name: name for name in MEASURES},
+}
+INFECTION_COLUMNS = {"file": "infection_mask", "pixels": "infection_pixels"}
+TEXTS = ["mask", "mask_pixels", *INFECTION_COLUMNS.values()]
+WHOLE_NUMBERS = ["width", "height", "mask_width", "mask_height", "bits", "regions"]
+LEFT_OUT_COLUMNS = ["file", "class", "finding", "fault"]
 
 
 class Seen(NamedTuple):
-    """What one file shows: the columns of FILE_COLUMNS and FACTS, and `small`.
+    """What one file shows; the columns of a scan, and `small`.
 
-    `small` is of a sound X-ray its thumbnail, of a sound mask what `masks.measure_masks` takes.
+    `fault` is the name of the finding that makes the file unusable, or "". `small` is the
+    thumbnail of a sound X-ray, or what `mask_shapes.measure_masks` takes of a sound mask.
     """
 
     file: str
@@ -46,7 +59,6 @@ class Seen(NamedTuple):
     fault: str = ""
     reason: str = ""
     format: str | None = None
-    channels: int | None = None
     bits: int | None = None
     width: int = 0
     height: int = 0
@@ -60,8 +72,8 @@ class Scan(NamedTuple):
     """What is in a data set.
 
     Attributes:
-        files: a row a file: the columns of FILE_COLUMNS, FACTS and `masks.measure_masks`, sorted
-            by `file`. `fault` is the name of the finding that makes the file unusable, or "".
+        files: a row a file, sorted by `file`: the fields of `Seen`, `class` for `class_name`, and
+            the measures of masks.
         thumbnails: for each sound X-ray, by `file`, what `duplicates.find_copies` compares.
         listing: what is there at all, and by which layout.
     """
@@ -79,7 +91,7 @@ def scan(data_set: DataSet) -> Scan:
     """
     listing = data_set.list_files()
     seen = read_all(partial(_read, data_set.root), listing.places, "reading X-rays")
-    files = pd.DataFrame(seen, columns=[*FILE_COLUMNS, *FACTS, "small"])
+    files = pd.DataFrame(seen, columns=Seen._fields).rename(columns={"class_name": "class"})
     files = files.sort_values("file", ignore_index=True)
     small = files.pop("small").dropna()
     masks = small[files["part"] == MASKS]
@@ -102,7 +114,6 @@ def _read(root: Path, place: Place) -> Seen:
     return Seen(
         *named,
         format=picture.format,
-        channels=picture.channels,
         bits=pixels.dtype.itemsize * 8,
         width=pixels.shape[1],
         height=pixels.shape[0],
@@ -126,32 +137,85 @@ def _xray_facts(picture: Picture) -> dict:
     thumbnail = make_thumbnail(image)  # of equal pixels only where all pixels may be equal
     if thumbnail.min() == thumbnail.max() and image.min() == image.max():
         return {"fault": "blank_xray", "reason": "all pixels are equal"}
-    coloured = _is_coloured(picture.pixels)
+    coloured = picture.pixels.ndim == 3 and bool((picture.pixels != picture.pixels[..., :1]).any())
     return {"coloured": coloured, "pixels": fingerprint(image), "small": thumbnail}
-
-
-def _is_coloured(pixels: np.ndarray) -> bool:
-    """Return whether the colour channels differ."""
-    if pixels.ndim == 2:
-        return False
-    blue, *others = cv2.split(pixels)
-    return any(not np.array_equal(blue, other) for other in others)
 
 
 def _mask_facts(pixels: np.ndarray, part: str) -> dict:
     """Return the facts of a mask's pixels, or the fault that makes it unusable.
 
-    A mask of the infection may well be black: then there is none.
+    A mask of the infection may be black: then there is none.
     """
     brightest = brightest_channel(pixels)
     largest = int(brightest.max())
     lit, full = np.count_nonzero(brightest), np.count_nonzero(brightest == largest)
     if part == MASKS and (largest == 0 or (largest <= NOISE_LEVEL and lit != full)):
         shade = f"but black: no pixel is brighter than {largest} of 255" if largest else "black"
-        return {"fault": "black_mask", "reason": f"the mask is all {shade}"}
+        return {"fault": "blank_mask", "reason": f"the mask is all {shade}"}
     if largest and full == brightest.size:
-        return {"fault": "white_mask", "reason": "the mask is all white"}
+        return {"fault": "blank_mask", "reason": "the mask is all white"}
     if lit != full and is_label_map(brightest):
         return dict(zip(("fault", "reason"), LABEL_MAP, strict=True))
     mask = to_mask(brightest)
     return {"binary": lit == full, "pixels": fingerprint(mask), "small": shrink_mask(mask)}
+
+
+def pair_files(files: pd.DataFrame, has_masks: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the pairs of a sound X-ray and a sound mask of one name, and the unusable files.
+
+    A mask of the infection is noted where it is sound; X-rays are used without one.
+
+    Args:
+        files: those of a scan.
+        has_masks: whether X-rays should have lung masks; if not, they are used without one.
+
+    Returns:
+        Pairs, sorted by `file`: the columns `class` and `published_split`, XRAY_COLUMNS, and the
+        values of MASK_COLUMNS and INFECTION_COLUMNS; "" and 0 stand for what an X-ray does not
+        have. And the LEFT_OUT_COLUMNS of every file that is damaged or has no single partner,
+        sorted likewise.
+    """
+    counts = files.groupby([*KEYS, "part"]).size().unstack(fill_value=0)
+    counts = counts.reindex(columns=[IMAGES, MASKS, INFECTION], fill_value=0)
+    placed = files.join(counts, on=KEYS)
+    matched = (placed[MASKS] == int(has_masks)).where(
+        placed["part"] != INFECTION, placed[INFECTION] == 1
+    )
+    alone, damaged = (placed[IMAGES] != 1) | ~matched, placed["fault"] != ""
+    left_out = [
+        (row["file"], row["class"], row["fault"], row["reason"])
+        if row["fault"]
+        else (row["file"], row["class"], *_why_unpaired(row, has_masks))
+        for row in placed[alone | damaged].to_dict("records")
+    ]
+    left_out = pd.DataFrame(left_out, columns=LEFT_OUT_COLUMNS)
+    left_out = left_out.sort_values("file", ignore_index=True)
+    return _join_parts(placed[~alone & ~damaged], has_masks), left_out
+
+
+def _join_parts(sound: pd.DataFrame, has_masks: bool) -> pd.DataFrame:
+    """Return the pairs of sound X-rays and masks; no two of one kind have the same name."""
+    images, masks, infection = (sound[sound["part"] == part] for part in (IMAGES, MASKS, INFECTION))
+    masks = masks[[*KEYS, *MASK_COLUMNS]].rename(columns=MASK_COLUMNS)
+    infection = infection[[*KEYS, *INFECTION_COLUMNS]].rename(columns=INFECTION_COLUMNS)
+    pairs = images[[*KEYS, *XRAY_COLUMNS]].merge(masks, "inner" if has_masks else "left", on=KEYS)
+    pairs = pairs.merge(infection, "left", on=KEYS).rename(columns={"split": "published_split"})
+    pairs = pairs.drop(columns="stem").sort_values("file", ignore_index=True)
+    pairs[TEXTS] = pairs[TEXTS].astype(object).where(pairs[TEXTS].notna(), "").astype(str)
+    pairs[WHOLE_NUMBERS] = pairs[WHOLE_NUMBERS].fillna(0).astype(int)
+    pairs[["coloured", "binary"]] = pairs[["coloured", "binary"]].astype(bool)
+    return pairs
+
+
+def _why_unpaired(row: dict, has_masks: bool) -> tuple[str, str]:
+    """Return finding and fault of a file that has no single partner.
+
+    The row has the numbers of X-rays and masks of its name under IMAGES, MASKS and INFECTION.
+    """
+    kind = INFECTION if row["part"] == INFECTION else MASKS
+    if row[IMAGES] and kind == MASKS and not has_masks:
+        return "name_twice", f"{row[IMAGES]} images of the same name"
+    if row[IMAGES] and row[kind]:
+        return "name_twice", f"{row[IMAGES]} images and {row[kind]} {kind} of the same name"
+    missing, present = ("image", "mask") if row[kind] else ("mask", "image")
+    return f"{present}_without_{missing}", f"no {missing} of the same name"

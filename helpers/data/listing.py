@@ -315,3 +315,23 @@ def _find_idle(pictures: Pictures, used: dict[str, Match]) -> list[str]:
             busy.add(place)
             place = dirname(place)
     return [place for place in pictures if place not in busy and dirname(place) in busy]
+
+
+def describe_files(folder: Path) -> Iterator[str]:
+    """Yield the path of every folder in a folder or deeper, and path, size and time of every file.
+
+    Litter is left out: it changes without the X-rays.
+    """
+    for place, _, files in walk(folder):
+        yield f"{place}/\n"  # an empty class folder counts, too
+        for entry in files:
+            yield f"{place}/{entry.name}|{_size_and_time(entry)}\n"
+
+
+def _size_and_time(entry: os.DirEntry) -> str:
+    """Return what changes with a file; a link to nowhere has neither, and the scan names it."""
+    try:
+        status = entry.stat()
+    except OSError:
+        return "missing"
+    return f"{status.st_size}|{status.st_mtime_ns}"

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from helpers.audit.checks import SMALLEST_SIDE
+from helpers.audit.findings import SMALLEST_SIDE
 from helpers.audit.mask_shapes import SHAPE_SIZE, measure_masks, shrink_mask, why_implausible
 from helpers.data.decoding import BadImageError
 from helpers.data.images import draw_outlines, find_stem, read_xray, resize_image

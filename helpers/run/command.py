@@ -84,11 +84,10 @@ def run_notebooks(options: argparse.Namespace) -> int:
 
 def audit_data(options: argparse.Namespace) -> int:
     """Print the findings in a data set and return 1 if there are errors among them."""
-    from helpers.audit.examination import describe_audit, examine
-    from helpers.audit.recall import recall
+    from helpers.audit.examination import describe_audit, recall
     from helpers.data.sources import find_data
 
-    _, audit = recall(find_data(options.source), examine)
+    _, audit = recall(find_data(options.source))
     print(describe_audit(audit))
     return int(any(found["level"] == "error" for found in audit["findings"]))
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from helpers.audit.recall import describe_files
+from helpers.data.listing import describe_files
 from helpers.data.sources import find_path
 from helpers.report.provenance import read_state
 from helpers.run.notebooks import read_code, read_parameters

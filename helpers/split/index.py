@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from helpers.audit.examination import INDEX_COLUMNS, examine, refuse_unusable
-from helpers.audit.recall import NUMBERS, recall
+from helpers.audit.examination import INDEX_COLUMNS, NUMBERS, recall, refuse_unusable
 from helpers.data.listing import HALVES
 from helpers.data.sources import PUBLISHED_COUNTS, DataSet
 from helpers.storage.errors import CovidLungsError
@@ -32,7 +31,7 @@ def build_index(data_set: DataSet, allow: str = "") -> tuple[pd.DataFrame, dict]
     Raises:
         CovidLungsError: the data set cannot be used as it is.
     """
-    pairs, found = recall(data_set, examine)
+    pairs, found = recall(data_set)
     refuse_unusable(found, allow)
     return pairs, found
 

@@ -15,8 +15,7 @@ from helpers.audit.mask_shapes import (
     tell_conventions,
     why_implausible,
 )
-from helpers.audit.pairs import pair_files
-from helpers.audit.scan import scan
+from helpers.audit.scan import pair_files, scan
 from helpers.data.synthetic import CLASS_NAMES, draw_xray
 
 LUNG = {"lung_share": 0.3, "regions": 2, "edge_share": 0.0, "lower_fill": 0.6}
@@ -74,20 +73,11 @@ def test_a_mask_without_a_lower_chest_has_no_fill(mask):
     assert math.isnan(measure_mask(mask)["lower_fill"])
 
 
-def test_a_dot_that_64_pixels_a_side_lose_measures_as_nothing():
-    found = measure_mask(np.pad(np.ones((1, 1), np.uint8), (0, 999)))
-    assert (found["lung_share"], found["regions"], found["edge_share"]) == (0, 0, 0)
-
-
 @pytest.mark.parametrize(("height", "regions"), [(6, 2), (7, 3)])
 def test_specks_are_no_regions(height, regions):
     # One in a hundred of 64 x 64 pixels is 41: 6 x 6 is a speck, 7 x 6 is none.
     speck = draw_boxes((2, 2 + height, 29, 35))
     assert measure_mask(TWO_LUNGS | speck)["regions"] == regions
-
-
-def test_joined_lungs_are_one_region():
-    assert measure_mask(TWO_LUNGS | draw_boxes((30, 34, 24, 40)))["regions"] == 1
 
 
 @pytest.mark.parametrize("turns", range(4))
@@ -97,15 +87,14 @@ def test_the_edge_that_lung_lies_along_most_counts(turns):
 
 
 def test_a_mask_measures_alike_among_others():
-    # More than are measured at once; each a box of its own from edge to edge, and one empty.
+    # More than a thread measures at once; each a box of its own from edge to edge, and one empty.
     boxes = [draw_boxes((0, 64, 0, 1 + number % 63)) for number in range(BLOCK + 30)]
     boxes[7] = draw_boxes()
     found = measure_masks(boxes)
     assert len(found) == len(boxes)
-    for number in (0, 6, 7, 8, 62, BLOCK - 1, BLOCK, BLOCK + 29):
+    for number in (0, 7, BLOCK - 1, BLOCK, BLOCK + 29):
         alone = measure_masks([boxes[number]]).iloc[0].to_dict()
         assert found.iloc[number].to_dict() == pytest.approx(alone, nan_ok=True)
-    assert found["regions"].value_counts().to_dict() == {1: len(boxes) - 1, 0: 1}
 
 
 def test_no_masks_have_no_measures():
@@ -147,35 +136,15 @@ def test_a_mask_that_can_hardly_be_lungs_has_its_reason(changed, reason):
 
 
 @pytest.mark.parametrize(
-    "mask",
-    [
-        np.zeros((40, 36), np.uint8) + (np.arange(36) < 30),
-        draw_boxes((30, 34, 30, 34)),
-        TWO_LUNGS * (np.arange(64) < 32).astype(np.uint8),
-        1 - TWO_LUNGS,
-        np.kron(np.indices((4, 4)).sum(axis=0) % 2, np.ones((16, 12))),
-    ],
-    ids=["nearly everything", "a dot", "one lung", "inverted", "a chequerboard"],
-)
-def test_what_is_no_lung_is_implausible_and_two_boxes_are_not(mask):
-    measures = pd.DataFrame([measure_mask(mask.astype(np.uint8)), measure_mask(TWO_LUNGS)])
-    wrong, right = why_implausible(measures)
-    assert wrong and not right
-
-
-@pytest.mark.parametrize(
     ("fills", "place"),
     [
         (20 * [0.8], "in"),
-        (20 * [0.6], "out"),
         (5 * [0.8] + 15 * [0.6], "out"),
         (6 * [0.8] + 14 * [0.6], "mixed"),
-        (10 * [0.8] + 10 * [0.6], "mixed"),
         (14 * [0.8] + 6 * [0.6], "mixed"),
         (15 * [0.8] + 5 * [0.6], "in"),
         (19 * [0.8], "unclear"),
         (19 * [0.8] + 9 * [float("nan")], "unclear"),
-        (20 * [0.8] + 60 * [float("nan")], "in"),
         (20 * [0.72], "unclear"),
         (20 * [0.68], "unclear"),
         ([], "unclear"),

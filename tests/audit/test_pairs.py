@@ -5,18 +5,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.audit.mask_shapes import MEASURES, tell_conventions, why_implausible
-from helpers.audit.pairs import (
+from helpers.audit.scan import (
     INFECTION_COLUMNS,
     LEFT_OUT_COLUMNS,
-    PAIR_COLUMNS,
+    MASK_COLUMNS,
     WHOLE_NUMBERS,
+    XRAY_COLUMNS,
+    Seen,
     pair_files,
+    scan,
 )
-from helpers.audit.scan import FACTS, FILE_COLUMNS, scan
 from helpers.data.images import fingerprint, read_mask, read_xray
-from tests.support.builders import image_path, mask_path, write_image, xray
+from tests.support.builders import image_path, write_image, xray
 
-COLUMNS = [*FILE_COLUMNS, *FACTS, *MEASURES]
+COLUMNS = ["class", *Seen._fields, *MEASURES]
+PAIR_COLUMNS = {
+    *("class", "published_split", *XRAY_COLUMNS),
+    *MASK_COLUMNS.values(),
+    *INFECTION_COLUMNS.values(),
+}
 Names = dict[tuple[str, str], tuple[list[bool], list[bool]]]
 KEYS = st.tuples(st.sampled_from(["COVID", "NA"]), st.sampled_from(["1", "a b", "é"]))
 GOOD, BAD = True, False
@@ -40,7 +47,7 @@ def list_files(names: Names) -> pd.DataFrame:
                 row = {"file": f"{class_name}/{part}/{stem}.{suffix}", "class": class_name}
                 row |= {"part": part, "stem": stem, "split": "", "patient": ""}
                 row |= {"fault": "", "reason": ""}
-                facts = dict.fromkeys(["width", "height", "bits", "channels", "regions"], 8)
+                facts = dict.fromkeys(["width", "height", "bits", "regions"], 8)
                 faults = dict(zip(("fault", "reason"), EMPTY, strict=True))
                 rows.append(row | (facts if sound else faults))
     return pd.DataFrame(rows, columns=COLUMNS).sort_values("file", ignore_index=True)
@@ -56,7 +63,7 @@ def test_a_pair_is_the_only_image_and_the_only_mask_of_a_name_both_sound(names):
         if parts == ([GOOD], [GOOD])
     )
     assert list(zip(pairs["file"], pairs["mask"], pairs["class"], strict=True)) == expected
-    assert list(pairs.columns) == [*PAIR_COLUMNS.values(), *INFECTION_COLUMNS.values()]
+    assert set(pairs.columns) == PAIR_COLUMNS
     assert list(left_out.columns) == LEFT_OUT_COLUMNS
     for table in (pairs, left_out):
         assert list(table["file"]) == sorted(set(table["file"]))
@@ -110,24 +117,16 @@ def test_every_file_left_out_has_its_reason(images, masks, expected):
     assert list(zip(left_out["finding"], left_out["fault"], strict=True)) == expected
 
 
-def test_one_name_in_two_classes_is_two_pairs():
-    names = {(class_name, "1"): ([GOOD], [GOOD]) for class_name in ("COVID", "Normal")}
-    pairs, left_out = pair_files(list_files(names))
-    assert len(pairs) == 2 and left_out.empty
-
-
 def test_a_pair_has_the_facts_of_its_image_and_of_its_mask(data_set):
     write_image(image_path(data_set.root, "COVID", 2), xray(0)[:30])
     files, _, _ = scan(data_set)
     pairs, _ = pair_files(files)
     assert len(pairs) == 9
     places = files.set_index("file")
-    for column, name in PAIR_COLUMNS.items():
-        if name in ("file", "mask", "class", "published_split"):
-            continue
-        fact, _, part = column.rpartition("_")
-        whose = pairs["file" if part == "image" else "mask"]
-        assert list(pairs[name]) == list(places.loc[whose, fact]), name
+    for name in XRAY_COLUMNS[1:]:
+        assert list(pairs[name]) == list(places.loc[pairs["file"], name]), name
+    for fact, name in list(MASK_COLUMNS.items())[1:]:
+        assert list(pairs[name]) == list(places.loc[pairs["mask"], fact]), name
     assert set(pairs[WHOLE_NUMBERS].dtypes) == {np.dtype(int)}
     assert set(pairs[["coloured", "binary"]].dtypes) == {np.dtype(bool)}
     assert pairs["height"].tolist() == [40, 30, *[40] * 7]
@@ -136,21 +135,6 @@ def test_a_pair_has_the_facts_of_its_image_and_of_its_mask(data_set):
     for row in pairs.itertuples():
         assert row.pixels == fingerprint(read_xray(data_set.root / row.file))
         assert row.mask_pixels == fingerprint(read_mask(data_set.root / row.mask))
-
-
-def test_a_damaged_mask_takes_its_pair_away_and_changes_no_other(data_set):
-    mask_path(data_set.root, "COVID", 2).write_bytes(b"")
-    pairs, left_out = pair_files(scan(data_set).files)
-    assert len(pairs) == 8
-    assert left_out.to_dict("records") == [
-        {
-            "file": "COVID/masks/COVID-2.png",
-            "class": "COVID",
-            "finding": "empty_file",
-            "fault": "the file is empty",
-        }
-    ]
-    assert set(pairs[WHOLE_NUMBERS].dtypes) == {np.dtype(int)}
 
 
 def test_without_a_file_there_is_no_pair_and_nothing_to_say_of_masks():

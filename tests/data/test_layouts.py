@@ -173,7 +173,7 @@ def read(root: Path) -> tuple[DataSet, pd.DataFrame, dict]:
     """Return the data set in a folder, its index and its audit, with all examples."""
     data_set = find_data(str(root))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("helpers.audit.examination.EXAMPLES", 1000)
+        patch.setattr("helpers.audit.findings.EXAMPLES", 1000)
         return data_set, *examine(data_set)
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from helpers.audit.recall import describe_files
-from helpers.data.listing import walk
+from helpers.data.listing import describe_files, walk
 from helpers.data.sources import find_data
 from helpers.predict.files import find_xrays
 from tests.support.builders import make_data_set, refused, xray

@@ -129,7 +129,7 @@ def test_an_audit_of_a_sound_data_set_gives_status_0(data_set, capsys):
     assert main(["audit", str(data_set.root)]) == 0
     output = capsys.readouterr().out
     assert output.startswith("tiny: Usable: 9 X-rays in 2 classes (0 errors, ")
-    assert "X-rays that are not square" in output
+    assert "masks of other proportions than their X-ray" in output
 
 
 def test_an_audit_with_errors_gives_status_1_and_shows_them_with_a_remedy(data_set, capsys):

@@ -164,7 +164,7 @@ def test_a_black_mask_is_left_out(data_set):
     write_image(mask_path(data_set.root, "COVID", 4), lung_mask(1) * 0)
     _, audit = build_index(data_set)
     assert left_out(audit) == {"COVID/masks/COVID-4.png": "the mask is all black"}
-    remedy = "save them as 0 and 255, draw them again, or remove the pairs"
+    remedy = "draw them again, or remove the pairs"
     assert audit["left_out"][0]["remedy"] == remedy
     assert audit["counts"] == {"COVID": 3, "Normal": 5}
 
