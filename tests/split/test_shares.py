@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from helpers.data.sources import find_data
 from helpers.split.groups import read_groups
 from helpers.split.index import build_index
-from helpers.split.leaks import shared_groups
-from helpers.split.splits import FRACTIONS, assign_splits, share_table
+from helpers.split.splits import FRACTIONS, assign_splits, divided_groups, share_table
 from tests.support.indexes import patients_of, table_of
 
 seeds = st.integers(0, 2**31 - 1)
@@ -129,7 +128,7 @@ def test_the_table_of_shares():
     ]
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_the_demo_s_splits_are_alike(seed):
     """An X-ray is 2.5 points of a test split of 40."""
     index, _ = build_index(find_data("demo"))
@@ -138,7 +137,7 @@ def test_the_demo_s_splits_are_alike(seed):
     assert found.drop("company").max() <= 2
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_the_splits_of_real_patients_are_alike(real_indexes, real_data, tmp_path, seed):
     index, _ = real_indexes["COVID-19_Radiography_Dataset"]
     sample = pd.read_csv(real_data / "radiography_sample.csv", dtype=str)
@@ -149,5 +148,5 @@ def test_the_splits_of_real_patients_are_alike(real_indexes, real_data, tmp_path
     found = spread(shares_of(split))
     assert found["company"] <= 5
     assert found.drop("company").max() <= 2
-    assert shared_groups(split, patients) == (0, sample["patient"].nunique())
-    assert shared_groups(assign_splits(index, seed), patients)[0] > 0
+    assert divided_groups(split, patients).empty
+    assert len(divided_groups(assign_splits(index, seed), patients)) > 0
