@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from helpers.data.images import read_mask
-from helpers.evaluate.error_reasons import likely_reason, likely_reasons
+from helpers.evaluate.segmentation import likely_reason, likely_reasons
 from helpers.split.index import build_index
 from tests.support.builders import make_data_set
 

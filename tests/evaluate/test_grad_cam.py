@@ -167,21 +167,15 @@ def test_energy_measured_batch_by_batch_is_that_of_all_heat_at_once(known, size,
     assert [array.most for array in watched] == [min(size, len(rows))] * 2
 
 
-def test_the_recipes_detector_has_heat():
-    model = build_detector(RECIPES["demo"].detection)
-    draw_weights(model, seed=0)
+@pytest.mark.parametrize("recipe", ["demo", "best"])
+def test_the_recipes_detector_has_heat(recipe):
+    keras.utils.set_random_seed(0)
+    model = build_detector(RECIPES[recipe].detection)
     images = np.random.default_rng(0).integers(0, 256, (2, 128, 128), dtype=np.uint8)
     heat = grad_cam(model, images)
     assert heat.shape == images.shape
     assert np.isfinite(heat).all()
     assert heat.max(axis=(1, 2)).tolist() == [1, 1]
-
-
-def test_a_detector_that_judges_means_has_heat():
-    keras.utils.set_random_seed(0)
-    model = build_detector(RECIPES["best"].detection)
-    images = np.random.default_rng(0).integers(0, 256, (2, 128, 128), dtype=np.uint8)
-    assert grad_cam(model, images).max(axis=(1, 2)).tolist() == [1, 1]
 
 
 def test_with_averages_it_is_the_class_activation_map():
@@ -288,11 +282,3 @@ def test_inside_and_outside_make_up_all_energy(heat, masks):
 def test_an_even_heat_has_the_lungs_share_of_the_xray(masks, strength):
     even = np.full(masks.shape, strength, np.float32)
     np.testing.assert_allclose(energy_in_lungs(even, masks), masks.mean(axis=(1, 2)))
-
-
-@settings(max_examples=100, deadline=None)
-@given(heat=HEATS, masks=MASKS)
-def test_heat_of_the_lungs_alone_is_all_inside(heat, masks):
-    found = energy_in_lungs(heat * masks, masks)
-    some = (heat * masks).max(axis=(1, 2)) > 0
-    assert (found[some] == 1).all()

@@ -78,11 +78,6 @@ def test_the_headlines_of_a_whole_run(run):
     }
 
 
-def test_a_run_without_detection_has_the_headlines_of_segmentation(run):
-    write_metrics(run / "segmentation", SEGMENTATION)
-    assert list(headline_table(run).index) == ["IoU", "Dice coefficient", "Dice loss"]
-
-
 def test_a_run_is_described_by_its_figures_and_files(run):
     write_metrics(run / "segmentation", SEGMENTATION)
     text = describe_run(run)

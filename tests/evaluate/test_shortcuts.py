@@ -5,7 +5,7 @@ from scipy.stats import mannwhitneyu
 
 from helpers.evaluate import shortcuts
 from helpers.evaluate.intervals import Estimate
-from helpers.evaluate.views import View, make_view
+from helpers.evaluate.shortcuts import View, make_view
 from helpers.train.recipes import DetectionSettings
 from tests.support.builders import Watched, refused
 
@@ -95,17 +95,6 @@ def test_a_test_split_of_one_class_is_refused():
     table = looks(np.random.default_rng(0)).query("label == 1")
     with refused("one class only", "more X-rays", "02_split_data"):
         shortcuts.correct_p_values(table)
-
-
-def test_a_column_gives_its_commonest_value():
-    index = pd.DataFrame({"source": ["b", "a", "b", None], "width": [1, 2, 1, 2], "same": 0})
-    labels, commonest = shortcuts.column_labels(index, "source")
-    assert (labels.tolist(), commonest) == ([1, 0, 1, 0], "b")
-    assert shortcuts.column_labels(index, "width") == (pytest.approx([1, 0, 1, 0]), "1")
-    with refused("'age'", "none of that name", "source, width, same"):
-        shortcuts.column_labels(index, "age")
-    with refused("'same'", "all its values are equal", "Choose another"):
-        shortcuts.column_labels(index, "same")
 
 
 def test_a_view_that_tells_the_class_is_learnt_and_kept(tmp_path, capsys):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from helpers.evaluate.surface_distances import DISTANCES, TOLERANCE, measure_distances
+from helpers.evaluate.segmentation import DISTANCES, TOLERANCE, measure_distances
 
 SHAPE = (24, 18)
 
