@@ -88,10 +88,6 @@ def alone(count: int) -> pd.Series:
     return pd.Series(range(count), dtype=str)
 
 
-def width(estimate: Estimate) -> float:
-    return estimate.high - estimate.low
-
-
 def detector(count: int, rng: np.random.Generator, gap: float = 1.5) -> pd.DataFrame:
     """Return a detector's answers, three in ten X-rays with COVID, `gap` apart from the others."""
     table = pd.DataFrame({"label": (rng.random(count) < 0.3).astype(int)})
@@ -103,18 +99,17 @@ def auroc_of(table: pd.DataFrame, groups: pd.Series) -> Estimate:
 
 
 @settings(max_examples=100, deadline=None)
-@given(count=st.integers(1, 500), data=st.data())
+@given(count=st.integers(0, 500), data=st.data())
 def test_the_interval_of_a_share_is_wilson_s(count, data):
     right = data.draw(st.integers(0, count))
     found = estimate_share(pd.Series([True] * right + [False] * (count - right)), alone(count))
+    if not count:
+        assert found == Estimate(None, 0)
+        return
     low, high = binomtest(right, count).proportion_ci(method="wilson")
     assert found.n == count
     expected = pytest.approx((right / count, low, high), rel=0, abs=1e-9)
     assert (found.value, found.low, found.high) == expected
-
-
-def test_the_share_of_no_xray_is_unknown():
-    assert estimate_share(pd.Series([], dtype=bool), alone(0)) == Estimate(None, 0)
 
 
 @settings(max_examples=30, deadline=None)
@@ -126,7 +121,8 @@ def test_copies_add_xrays_but_no_certainty(successes, copies):
     single, grouped = estimate_share(once, alone(len(once))), estimate_share(many, groups)
     assert grouped.n == copies * single.n
     assert (grouped.low, grouped.high) == pytest.approx((single.low, single.high))
-    assert width(estimate_share(many, alone(len(many)))) < width(grouped)
+    ungrouped = estimate_share(many, alone(len(many)))
+    assert ungrouped.high - ungrouped.low < grouped.high - grouped.low
 
 
 def test_the_copies_of_an_area_are_drawn_together():
@@ -139,15 +135,15 @@ def test_the_copies_of_an_area_are_drawn_together():
     assert (grouped.value, grouped.low, grouped.high) == pytest.approx(
         (single.value, single.low, single.high)
     )
-    assert width(auroc_of(twice, alone(200))) < 0.8 * width(grouped)
+    ungrouped = auroc_of(twice, alone(200))
+    assert ungrouped.high - ungrouped.low < 0.8 * (grouped.high - grouped.low)
 
 
-@pytest.mark.parametrize("count", [200, 400])
 @pytest.mark.parametrize("gap", [1.5, 3.0], ids=["0.856", "0.983"])
-def test_95_of_100_intervals_hold_the_true_area(count, gap, monkeypatch):
+def test_95_of_100_intervals_hold_the_true_area(gap, monkeypatch):
     monkeypatch.setattr("helpers.evaluate.intervals.RESAMPLES", 200)
-    rng, groups, truth = np.random.default_rng(4), alone(count), norm.cdf(gap / np.sqrt(2))
-    found = [auroc_of(detector(count, rng, gap), groups) for _ in range(800)]
+    rng, groups, truth = np.random.default_rng(4), alone(200), norm.cdf(gap / np.sqrt(2))
+    found = [auroc_of(detector(200, rng, gap), groups) for _ in range(800)]
     assert 0.93 <= np.mean([one.low <= truth <= one.high for one in found]) <= 0.97
 
 

@@ -46,22 +46,11 @@ def test_written_figures_are_read_back_to_six_digits(run):
     found = read_metrics(run / "segmentation")
     assert found["iou"] == {"value": 0.9, "low": 0.8765, "high": 0.91, "n": 40}
     assert found["hausdorff_95"] == {"value": None, "low": None, "high": None, "n": 0}
-    write_metrics(run / "detection", DETECTION)
-    found = read_metrics(run / "detection")
-    assert list(found) == list(DETECTION)
 
 
-@pytest.mark.parametrize(
-    ("part", "notebook"),
-    [
-        ("detection", "03_detect_covid"),
-        ("segmentation", "05_evaluate"),
-        ("shortcuts", "06_audit_shortcuts"),
-    ],
-)
-def test_missing_figures_name_their_notebook(run, part, notebook):
-    with refused(f"runs/a/{part}/metrics.json", "not found", f"run {notebook} first"):
-        read_metrics(run / part)
+def test_missing_metrics_name_their_notebook(run):
+    with refused("runs/a/segmentation/metrics.json", "not found", "run 05_evaluate first"):
+        read_metrics(run / "segmentation")
 
 
 def test_the_headlines_of_a_whole_run(run):

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, jaccard_score
 
 from helpers.data import threads
@@ -16,6 +17,9 @@ from helpers.evaluate.segmentation import (
     DISTANCES,
     HEADS,
     SCORES,
+    TOLERANCE,
+    likely_reason,
+    likely_reasons,
     mean_scores,
     measure_distances,
     ranked_cases,
@@ -196,3 +200,148 @@ def test_the_worst_hundredth_is_shown_but_not_more_than_can_be_read(rows, shown)
     table = pd.DataFrame({"file": np.arange(rows).astype(str), "dice": np.arange(rows) / rows})
     worst = worst_cases(table)
     assert list(worst["dice"]) == list(table["dice"][:shown])
+
+
+SHAPE = (24, 18)
+
+
+def boxes(*corners: tuple[int, int, int, int], shape: tuple[int, int] = SHAPE) -> np.ndarray:
+    """Return a mask with boxes of top, bottom, left and right."""
+    mask = np.zeros(shape, np.uint8)
+    for top, bottom, left, right in corners:
+        mask[top:bottom, left:right] = 1
+    return mask
+
+
+EMPTY, FULL = boxes(), boxes((0, 24, 0, 18))
+DOT, LUNG = boxes((5, 6, 7, 8)), boxes((4, 16, 3, 9))
+HAND_MADE = {
+    "one pixel": (DOT, LUNG),
+    "disjoint": (LUNG, boxes((18, 23, 12, 17))),
+    "nested": (boxes((2, 20, 2, 16)), LUNG),
+    "full": (FULL, LUNG),
+    "both full": (FULL, FULL),
+    "at the edge": (boxes((0, 8, 0, 8)), boxes((0, 8, 2, 10))),
+    "two lungs and one": (boxes((4, 16, 2, 7), (4, 16, 11, 16)), boxes((4, 16, 2, 7))),
+}
+
+
+def outline(mask: np.ndarray) -> list[tuple[int, int]]:
+    """Return the outline's pixels, one by one."""
+    padded = np.pad(mask, 1)
+    beside = ((0, 1), (2, 1), (1, 0), (1, 2))
+    return [
+        (row, column)
+        for row, column in np.argwhere(mask)
+        if not all(padded[row + a, column + b] for a, b in beside)
+    ]
+
+
+def by_brute_force(true: np.ndarray, predicted: np.ndarray) -> list[float]:
+    """Return the distances, each pixel of one outline against each of the other."""
+    one, other, diagonal = outline(true), outline(predicted), math.dist((0, 0), true.shape)
+    there = [min(math.dist(a, b) for b in other) for a in one]
+    back = [min(math.dist(a, b) for a in one) for b in other]
+    far = max(np.percentile(there, 95), np.percentile(back, 95))
+    mean = np.mean(there + back)
+    close = np.mean([distance <= TOLERANCE * diagonal for distance in there + back])
+    return [far, mean, close, far / diagonal, mean / diagonal]
+
+
+@pytest.mark.parametrize("name", HAND_MADE)
+def test_hand_made_masks_are_as_far_apart_as_brute_force_finds(name):
+    found = measure_distances(*HAND_MADE[name])
+    assert list(found) == DISTANCES
+    assert list(found.values()) == pytest.approx(by_brute_force(*HAND_MADE[name]), abs=1e-6)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    pair=arrays(
+        np.uint8,
+        st.tuples(st.just(2), st.integers(1, 9), st.integers(1, 9)),
+        elements=st.integers(0, 1),
+    ).filter(lambda pair: pair.any(axis=(1, 2)).all())
+)
+def test_random_masks_are_as_far_apart_as_brute_force_finds(pair):
+    found = measure_distances(*pair)
+    assert list(found.values()) == pytest.approx(by_brute_force(*pair), abs=1e-6)
+    assert measure_distances(*pair[::-1]) == pytest.approx(found, abs=1e-12)
+
+
+def test_known_distances():
+    # Two pixels, four rows and three columns apart; the diagonal is 30.
+    found = measure_distances(DOT, boxes((9, 10, 10, 11)))
+    assert list(found.values()) == pytest.approx([5, 5, 0, 5 / 30, 5 / 30])
+
+
+def test_outlines_within_the_tolerance_count_as_equal():
+    mask = boxes((50, 200, 40, 100), shape=(256, 256))
+    for shift, share in ((1, 1.0), (2, None)):  # the tolerance is 1.8 pixels
+        moved = np.roll(mask, shift, axis=1)
+        found = measure_distances(mask, moved)["surface_dice"]
+        assert found == share if share else 0.2 < found < 0.5
+
+
+@pytest.mark.parametrize("mask", [DOT, FULL])
+def test_an_empty_mask_has_its_rule(mask):
+    agree = dict(zip(DISTANCES, [0, 0, 1, 0, 0], strict=True))
+    assert measure_distances(EMPTY, EMPTY) == agree
+    nowhere = dict(zip(DISTANCES, [math.nan, math.nan, 0, math.nan, math.nan], strict=True))
+    for pair in ((EMPTY, mask), (mask, EMPTY)):
+        assert measure_distances(*pair) == pytest.approx(nowhere, nan_ok=True)
+
+
+WIDE = (128, 128)
+LEFT, RIGHT = (20, 100, 15, 55), (20, 100, 75, 115)
+
+
+TRUE = boxes(LEFT, RIGHT, shape=WIDE)
+
+
+SHORT = boxes(LEFT, (20, 80, 75, 115), shape=WIDE)
+
+
+LONG = boxes(LEFT, (20, 120, 75, 115), shape=WIDE)
+
+
+MOVED = boxes((24, 104, 15, 55), (24, 104, 75, 115), shape=WIDE)
+
+
+BLACK, DENSE = np.full((64, 64), 40, np.uint8), np.full((64, 64), 40, np.uint8)
+
+
+DENSE[40:50] = 200  # where the right lung's base is
+
+
+@pytest.mark.parametrize(
+    ("image", "true", "predicted", "reason"),
+    [
+        (BLACK, TRUE, TRUE, "hardly any difference"),
+        (BLACK, TRUE, boxes(shape=WIDE), "prediction: no lung"),
+        (BLACK, boxes(shape=WIDE), TRUE, "true mask: no lung"),
+        (BLACK, TRUE, boxes(LEFT, shape=WIDE), "prediction: not two regions"),
+        (
+            BLACK,
+            boxes((0, 128, 0, 128), shape=WIDE),
+            TRUE,
+            "true mask: larger than 65% of the X-ray",
+        ),
+        (BLACK, TRUE, SHORT, "misses a part"),
+        (DENSE, TRUE, SHORT, "misses a dense part: opacity, or heart?"),
+        (BLACK, TRUE, LONG, "takes in what is no lung"),
+        (BLACK, TRUE, MOVED, "the edges differ"),
+    ],
+)
+def test_the_likely_reason(image, true, predicted, reason):
+    assert likely_reason(image, true, predicted) == reason
+
+
+def test_each_row_has_its_reason(tmp_path):
+    data_set = make_data_set(tmp_path / "two", {"A": 2})
+    rows = build_index(data_set)[0]
+    masks = np.stack([read_mask(data_set.root / file) for file in rows["mask"]])
+    probabilities = masks.astype(np.float32)
+    probabilities[1] = 0
+    first, second = likely_reasons(data_set, rows, probabilities)
+    assert first != second == "prediction: no lung"

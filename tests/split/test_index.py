@@ -77,14 +77,6 @@ def test_a_row_holds_its_source_and_the_first_of_its_copies(data_set):
     assert rows["source"].to_list() == ["", "example.org/scans", ""]
 
 
-def test_an_index_that_is_recalled_equals_the_first(data_set, monkeypatch):
-    first, audit = build_index(data_set)
-    monkeypatch.setattr("helpers.audit.examination.scan", None)
-    second, recalled = build_index(data_set)
-    pd.testing.assert_frame_equal(first, second)
-    assert recalled == audit
-
-
 def test_another_format_of_the_same_pixels_has_the_same_fingerprint(data_set):
     pixels = xray(77)
     write_image(image_path(data_set.root, "COVID", 1), cv2.merge([pixels] * 3))

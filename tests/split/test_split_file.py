@@ -132,12 +132,6 @@ def test_an_xray_that_is_not_the_one_that_was_split_is_named(data_set, run_folde
         read_split(run_folder, data_set)
 
 
-def test_the_name_of_the_data_set_plays_no_part(data_set, run_folder, runs):
-    other = DataSet(name="other", root=data_set.root, synthetic=True)
-    make_run(runs / "b", other)
-    assert (run_folder / "split.csv").read_bytes() == (runs / "b" / "split.csv").read_bytes()
-
-
 def test_networks_keep_the_split_that_they_learnt_from(runs):
     table = table_of([(f"A/images/{number}.png", "A", str(number)) for number in range(20)])
     first, second = assign_splits(table, 1), assign_splits(table, 2)
