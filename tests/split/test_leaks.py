@@ -90,14 +90,6 @@ def test_divided_copies_and_patients_are_counted_and_three_are_named():
     assert len(describe_divided(SPLIT, index, groups).splitlines()) == 6, "of four, three are named"
 
 
-def test_without_patients_none_is_divided():
-    index = SPLIT[["file"]].assign(copy_of=SPLIT["file"])
-    assert describe_divided(SPLIT, index).splitlines() == [
-        "Copies in more than one split: 0",
-        "Patients or groups in more than one split: 0",
-    ]
-
-
 @settings(max_examples=40, deadline=None)
 @given(
     copies=st.lists(st.integers(1, 4), min_size=3, max_size=30),

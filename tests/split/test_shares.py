@@ -106,18 +106,9 @@ def test_groups_all_larger_than_a_tenth_are_shared_out():
 
 
 def test_the_table_of_shares():
-    rows = [
-        ("A", "p", "train"),
-        ("A", "p", "train"),
-        ("B", "q", "train"),
-        ("A", "r", "validation"),
-        ("B", "s", "test"),
-        ("B", "s", "test"),
-        ("A", "t", "test"),
-        ("with relatives", "u", "test"),
-    ]
-    split = pd.DataFrame(rows, columns=["class", "group", "split"])
-    table = share_table(split)
+    classes = ["A", "A", "B", "A", "B", "B", "A", "with relatives"]
+    parts = ["train"] * 3 + ["validation"] + ["test"] * 4
+    table = share_table(pd.DataFrame({"class": classes, "group": list("ppqrsstu"), "split": parts}))
     assert list(table.columns) == ["train", "validation", "test"]
     assert list(table.index) == ["A", "B", "with relatives", "with relatives"]
     assert table.to_numpy().tolist() == [
