@@ -1,4 +1,4 @@
-"""Calibration: whether of X-rays called COVID at 80 % four in five are, and a remedy if not."""
+"""Calibration: whether four in five X-rays called COVID at 80 % have it, and a remedy if not."""
 
 import numpy as np
 import pandas as pd

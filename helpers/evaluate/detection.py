@@ -177,7 +177,7 @@ def _calibration(label: pd.Series, probability: pd.Series, suffix: str) -> dict[
 
 
 def confusion_by_class(predictions: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Return how many test X-rays of each true class (a row, COVID first) are called what."""
+    """Return how many test X-rays of each class (a row, COVID first) are called COVID or not."""
     test = predictions[predictions["split"] == "test"]
     names = sorted(test["class"].unique(), key=lambda name: (name != POSITIVE_CLASS, name))
     called = (test["probability"] > threshold).groupby(test["class"])

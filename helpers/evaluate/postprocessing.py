@@ -1,4 +1,4 @@
-"""Postprocessing: a predicted mask is cleaned by what is known of lungs."""
+"""Postprocessing: clean a predicted mask, since lungs are two regions without holes."""
 
 import cv2
 import numpy as np

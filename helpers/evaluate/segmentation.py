@@ -163,13 +163,13 @@ def mean_scores(scores: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
     }
 
 
-def score_table(figures: dict[str, Estimate]) -> pd.DataFrame:
+def score_table(means: dict[str, Estimate]) -> pd.DataFrame:
     """Return `mean_scores` as a table to read: a row a class, each mean with its interval."""
-    classes = [name.removeprefix("dice/") for name in figures if name.startswith("dice/")]
+    classes = [name.removeprefix("dice/") for name in means if name.startswith("dice/")]
     suffixes = {"all": "", **{name: f"/{name}" for name in classes}}
     rows = {
-        row: {head: figures[name + suffix].text(DIGITS[name]) for name, head in HEADS.items()}
-        | {"X-rays": figures["dice" + suffix].n}
+        row: {head: means[name + suffix].text(DIGITS[name]) for name, head in HEADS.items()}
+        | {"X-rays": means["dice" + suffix].n}
         for row, suffix in suffixes.items()
     }
     return pd.DataFrame(rows).T

@@ -151,7 +151,7 @@ class Verdict(NamedTuple):
     text: str
 
 
-def judge(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> Verdict:
+def judge(predictions: pd.DataFrame, aurocs: dict[str, Estimate]) -> Verdict:
     """Return the verdict on a run's views, from `measure_views` and what that was made of.
 
     Raises:
@@ -164,7 +164,7 @@ def judge(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> Verdict:
     others = len(test) - ill
     seen = smallest_seen(ill, others)
     told = [
-        f"- {name} (AUROC {figures[f'auroc_{name}'].value:.3f}, p {_show(p_values[name])}): "
+        f"- {name} (AUROC {aurocs[f'auroc_{name}'].value:.3f}, p {_show(p_values[name])}): "
         f"{OUTSIDE[name]}."
         for name in views
     ]
