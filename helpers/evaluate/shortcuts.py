@@ -68,7 +68,7 @@ def make_view(name: str, xrays: np.ndarray, masks: np.ndarray) -> np.ndarray:
         masks: zeros and ones, uint8, of the same shape; one is lung.
 
     Raises:
-        ValueError: the view is unknown, or the shapes differ.
+        ValueError: there is no such view.
     """
     if name not in VIEWS:
         raise ValueError(f"view {name!r}: choose one of {', '.join(VIEWS)}.")
