@@ -1,4 +1,4 @@
-"""Calibration: whether of X-rays called COVID at 80 % four in five are, and a remedy if not."""
+"""Calibration: whether four in five X-rays called COVID at 80 % have it, and a remedy if not."""
 
 import numpy as np
 import pandas as pd
@@ -16,14 +16,13 @@ DRAWS = 1000
 def calibration_error(label: np.ndarray, probability: np.ndarray) -> float | np.ndarray:
     """Return the expected calibration error (Naeini et al. 2015), between 0 and 1.
 
-    In each of ten bins of equal width: how far the mean probability is from the share of
-    positives; then the mean over bins, each weighing as many X-rays as it holds. Chance alone
-    makes an error, see `chance_error`. It comes without an interval, since a bootstrap adds that
-    error a second time: in simulations with 200 X-rays 0 to 86 % of its 95 % intervals held the
-    truth.
+    In each of ten bins of equal width: the distance of the mean probability from the share of
+    positives; then the mean over bins, weighted by their X-rays. Chance alone makes an error, see
+    `chance_error`. It has no interval, since a bootstrap adds that error a second time: in
+    simulations with 200 X-rays 0 to 86 % of its 95 % intervals held the truth.
 
     Args:
-        label: 1 or 0, (N,), or (draws, N) for an error a draw.
+        label: 1 or 0, (N,), or (draws, N) for an error for each draw.
         probability: that the label is 1, (N,).
     """
     members = _bins(probability)[:, None] == np.arange(len(EDGES) - 1)
@@ -31,7 +30,7 @@ def calibration_error(label: np.ndarray, probability: np.ndarray) -> float | np.
 
 
 def chance_error(probability: np.ndarray) -> float:
-    """Return the calibration error that is found on average where every probability is right."""
+    """Return the mean calibration error that chance makes if every probability is right."""
     rng = np.random.default_rng(0)
     draws = (rng.random(len(probability)) < probability for _ in range(DRAWS))
     return float(np.mean([calibration_error(label, probability) for label in draws]))
@@ -57,9 +56,9 @@ def _bins(probability: np.ndarray) -> np.ndarray:
 def fit_temperature(label: pd.Series, probability: pd.Series) -> float:
     """Return the temperature that lowers the log loss most (Guo et al. 2017).
 
-    Above 1 the network was too sure of itself, below 1 not sure enough; sought between 0.1 and
-    10. It is 1, which changes nothing, where all labels are equal, or where none lies on the
-    wrong side of 0.5: without a mistake, the surest answers would look best.
+    Above 1 the network was too sure of itself, below 1 not sure enough; limited to 0.1 to 10. It
+    is 1, which changes nothing, if all labels are equal, or if none lies on the wrong side of 0.5:
+    without a mistake, ever surer probabilities would look better.
     """
     logits = _logits(probability)
     right = np.where(label == 1, logits, -logits)  # below 0 a mistake
@@ -79,5 +78,5 @@ def apply_temperature(probability: pd.Series, temperature: float) -> pd.Series:
 
 
 def _logits(probability: np.ndarray | pd.Series) -> np.ndarray:
-    """Return the network's sums before the sigmoid, as far as stored digits tell."""
+    """Return the inputs of the sigmoid, as exactly as the stored digits allow."""
     return logit(np.clip(np.asarray(probability), LEAST, 1 - LEAST))

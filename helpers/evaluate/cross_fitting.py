@@ -13,6 +13,7 @@ from helpers.data import arrays
 from helpers.data.images import resize_mask
 from helpers.data.sources import DataSet
 from helpers.evaluate.postprocessing import draw_lungs
+from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import make_folder, refusing
 from helpers.storage.folders import cache_root
 from helpers.train import backend, inference, models, training
@@ -20,7 +21,7 @@ from helpers.train.backend import keras
 from helpers.train.batches import Batches
 from helpers.train.recipes import SegmentationSettings
 
-FOLDS = 3  # networks; each draws the lungs of a third, having learnt from the others
+FOLDS = 3  # networks; each draws the lungs of a third of the X-rays, trained on the others
 CHECKED = 8  # one of so many parts of what a network may see chooses its best epoch
 
 
@@ -32,11 +33,10 @@ def draw_masks(
     seed: int,
     folder: Path,
 ) -> np.ndarray:
-    """Return the masks that `draw_unseen` draws of a data set, at another size than the U-Net's.
+    """Return the masks of `draw_unseen` for a data set, resized to another size.
 
-    Returns:
-        zeros and ones, uint8, (rows of the split, image_size, image_size), read-only, in a file
-        that vanishes with the array.
+    They are zeros and ones, uint8, (rows of the split, image_size, image_size), read-only, in a
+    file that is removed with the array. The trained networks are kept in the folder.
 
     Raises:
         CovidLungsError: the cache has no room for them.
@@ -61,32 +61,22 @@ def draw_unseen(
     seed: int,
     folder: Path,
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Train a U-Net for each fold and yield the masks that it draws of the others' X-rays.
+    """Train a U-Net for each fold and yield row and mask of each X-ray that it has not seen.
 
-    Groups are never divided, so that no network has seen a copy or the same patient either.
-
-    Args:
-        xrays: uint8, (N, image_size, image_size).
-        masks: zeros and ones, uint8, of the same shape.
-        split: the X-rays' rows, with `class` and `group`.
-        settings: of the U-Net and its training.
-        seed: of the folds, the weights and the order.
-        folder: for the trained networks.
-
-    Yields:
-        each X-ray's row once, fold by fold, and its mask: zeros and ones, uint8, (image_size,
-        image_size).
+    Groups are never divided: no network has seen a copy of an X-ray or another of its patient.
+    X-rays and masks (zeros and ones) are uint8, (N, image_size, image_size), and so are the masks
+    that are drawn. The split has their rows, with `class` and `group`.
     """
     policy = keras.config.dtype_policy()
     try:
         for number, (seen, unseen) in enumerate(divide(split, FOLDS, seed), start=1):
             place = make_folder(make_folder(folder) / f"fold-{number}")
             model = _train_fold(xrays, masks, split, seen, settings, seed, place)
-            answers = inference.predict_each(model, xrays, unseen)
-            for row, probability in zip(unseen, answers, strict=True):
+            predicted = inference.predict_each(model, xrays, unseen)
+            for row, probability in zip(unseen, predicted, strict=True):
                 yield int(row), draw_lungs(probability, masks.shape[1:])
     finally:
-        keras.config.set_dtype_policy(policy)  # what follows may not be meant for 16 bits
+        keras.config.set_dtype_policy(policy)  # the next networks may need other than 16 bits
 
 
 def _train_fold(
@@ -101,8 +91,8 @@ def _train_fold(
     """Return a U-Net trained on the rows of the X-rays that it may see."""
     training.make_reproducible(seed)
     backend.use_fastest(settings, backend.look_at_machine())
-    learnt, checked = next(divide(split.iloc[seen], CHECKED, seed))
-    learn = Batches(xrays, masks, seen[learnt], settings.batch_size, seed, settings.augmentation)
+    trained, checked = next(divide(split.iloc[seen], CHECKED, seed))
+    learn = Batches(xrays, masks, seen[trained], settings.batch_size, seed, settings.augmentation)
     check = Batches(xrays, masks, seen[checked], settings.batch_size)
     model = models.build_unet(settings)
     training.compile_segmenter(model, settings, len(learn))
@@ -110,13 +100,19 @@ def _train_fold(
     return models.look_twice(model) if settings.look_twice else model
 
 
-def divide(split: pd.DataFrame, parts: int, seed: int):
-    """Yield the rows to keep and the rows to leave out, part by part; classes alike, groups whole.
+def divide(split: pd.DataFrame, parts: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield for each part the rows outside it and those in it, classes alike, groups whole.
 
-    Args:
-        split: a row an X-ray, with `class` and `group`.
-        parts: how many; each row is left out in one.
-        seed: of the parts.
+    There are fewer parts if there are fewer groups, or fewer X-rays in the largest class.
+
+    Raises:
+        CovidLungsError: there is only one group.
     """
+    parts = min(parts, split["group"].nunique(), split["class"].value_counts().max())
+    if parts < 2:
+        raise CovidLungsError(
+            "own_masks: too few groups of X-rays to train U-Nets on some and draw the others. "
+            "Leave own_masks out, so that the data set's own masks are used."
+        )
     folds = StratifiedGroupKFold(parts, shuffle=True, random_state=seed)
     yield from folds.split(split, split["class"], split["group"])

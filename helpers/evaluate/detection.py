@@ -1,10 +1,9 @@
-"""Detection: what the detector answers about each X-ray, and how good its answers are."""
+"""Detection: the detector's predictions, and how good they are."""
 
 import numpy as np
 import pandas as pd
 
 from helpers.data.layouts import POSITIVE_CLASS
-from helpers.evaluate.areas import auroc, average_precision
 from helpers.evaluate.calibration import (
     apply_temperature,
     calibration_error,
@@ -16,8 +15,7 @@ from helpers.storage.errors import CovidLungsError
 from helpers.train.recipes import THRESHOLD
 
 DIGITS = 6  # of the probabilities and of a threshold between them
-OF_ONE_CLASS = ("sensitivity", "specificity")
-FEWEST_WRONG, MOST_WRONG = 6, 18  # of a gallery that shows something, and that can be read
+FEWEST_WRONG, MOST_WRONG = 6, 18  # X-rays in a gallery that shows something and can be read
 
 
 def covid_labels(split: pd.DataFrame) -> np.ndarray:
@@ -37,6 +35,7 @@ def covid_labels(split: pd.DataFrame) -> np.ndarray:
 
 
 def _label(split: pd.DataFrame) -> np.ndarray:
+    """Return 1 for COVID and 0 for every other class."""
     return (split["class"] == POSITIVE_CLASS).to_numpy().astype("int64")
 
 
@@ -48,12 +47,62 @@ def detection_predictions(split: pd.DataFrame, probabilities: np.ndarray) -> pd.
     return table
 
 
+def auroc(label: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the area under the ROC curve of each resample: the chance of ranking a pair rightly.
+
+    A pair of a positive and a negative X-ray with equal probabilities counts half.
+
+    Args:
+        label: 1 or 0, (N,).
+        probability: that the label is 1, (N,).
+        weights: how often each X-ray was drawn, (resamples, N); both classes in each resample.
+    """
+    positives, negatives = _by_probability(label, probability, weights)
+    below = negatives.cumsum(axis=1) - negatives / 2
+    return (positives * below).sum(axis=1) / (positives.sum(axis=1) * negatives.sum(axis=1))
+
+
+def average_precision(
+    label: np.ndarray, probability: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Return the mean precision at the thresholds that find one positive X-ray after another.
+
+    That is the area under the precision-recall curve drawn in steps; arguments as in `auroc`.
+    """
+    positives, negatives = (part[:, ::-1] for part in _by_probability(label, probability, weights))
+    found = positives.cumsum(axis=1)
+    called = found + negatives.cumsum(axis=1)
+    precision = np.divide(found, called, out=np.zeros(found.shape), where=called > 0)
+    return (positives * precision).sum(axis=1) / positives.sum(axis=1)
+
+
+def _by_probability(
+    label: np.ndarray, probability: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weight of positives and of negatives at each distinct probability, ascending."""
+    order = np.argsort(probability, kind="stable")
+    probability, label, weights = probability[order], label[order], weights[:, order]
+    starts = np.flatnonzero(np.r_[True, probability[1:] > probability[:-1]])
+    parts = weights * label, weights * (1 - label)
+    positives, negatives = (np.add.reduceat(part, starts, axis=1) for part in parts)
+    return positives, negatives
+
+
+def _f1(label: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the harmonic mean of sensitivity and precision at 0.5, arguments as in `auroc`."""
+    called = probability > THRESHOLD
+    return 2 * weights @ (called & (label == 1)) / (weights @ called + weights @ label)
+
+
+STATISTICS = {"f1": _f1, "auroc": auroc, "average_precision": average_precision}
+
+
 def choose_threshold(predictions: pd.DataFrame) -> float:
     """Return the threshold with the largest sensitivity + specificity on the validation split.
 
     That sum less 1 is Youden's J (1950). A threshold lies midway between two neighbouring
-    probabilities, rounded down to six digits; of several that are best, the one nearest to 0.5 is
-    taken, and 0.5 itself where no threshold beats guessing or the split lacks a class.
+    probabilities, rounded down to six digits. Of several best ones, the one nearest to 0.5 is
+    taken, and 0.5 itself if no threshold beats guessing or the split lacks a class.
     """
     part = predictions[predictions["split"] == "validation"]
     values = np.unique(part["probability"])
@@ -69,47 +118,40 @@ def choose_threshold(predictions: pd.DataFrame) -> float:
 
 
 def detection_metrics(predictions: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
-    """Return the detector's figures on the test split, each with the X-rays it counts.
+    """Return the detector's metrics on the test split, each with the X-rays it counts.
 
-    Sensitivity is the share of COVID found, specificity the share of the others passed, precision
-    the share of COVID among those called COVID: at a probability above 0.5, and the first two at
-    `threshold` too. `majority_accuracy` is that of always naming the larger class. `threshold`
-    and `temperature` are chosen on the validation split, count its X-rays, and are taken as given
-    by the intervals of the other figures; `_scaled` is after temperature scaling, `_by_chance`
-    what a perfectly calibrated network would show.
-
-    Args:
-        predictions: as `detection_predictions` returns them.
-        groups: the group of each row, with the same index.
+    Accuracy, sensitivity, specificity and precision are shares of X-rays at a probability above
+    0.5; sensitivity and specificity come `_at_threshold` too. `majority_accuracy` is that of
+    always naming the larger class. `threshold` and `temperature` are chosen on the validation
+    split and count its X-rays; the other intervals take them as given. `_scaled` is after
+    temperature scaling, `_by_chance` what a perfectly calibrated network would show. The
+    `detection_predictions` and the group of each row have the same index.
     """
     validation, test = (
         predictions[predictions["split"] == name] for name in ("validation", "test")
     )
+    label, probability = test["label"], test["probability"]
     threshold = choose_threshold(predictions)
     temperature = fit_temperature(validation["label"], validation["probability"])
-    scaled = apply_temperature(test["probability"], temperature)
     at_threshold = _shares(test, groups, threshold)
+    areas = {
+        name: estimate_statistic(statistic, label, probability, groups)
+        for name, statistic in STATISTICS.items()
+    }
     return {
         **_shares(test, groups, THRESHOLD),
-        **{
-            name: estimate_statistic(statistic, test["label"], test["probability"], groups)
-            for name, statistic in (
-                ("f1", _f1),
-                ("auroc", auroc),
-                ("average_precision", average_precision),
-            )
-        },
+        **areas,
         "threshold": Estimate(threshold, len(validation)),
         "sensitivity_at_threshold": at_threshold["sensitivity"],
         "specificity_at_threshold": at_threshold["specificity"],
         "temperature": Estimate(temperature, len(validation)),
-        **_calibration(test["label"], test["probability"], ""),
-        **_calibration(test["label"], scaled, "_scaled"),
+        **_calibration(label, probability, ""),
+        **_calibration(label, apply_temperature(probability, temperature), "_scaled"),
     }
 
 
 def _shares(test: pd.DataFrame, groups: pd.Series, threshold: float) -> dict[str, Estimate]:
-    """Return the figures that are shares of X-rays."""
+    """Return the metrics that are shares of X-rays."""
     ill, called = test["label"] == 1, test["probability"] > threshold
     larger = ill.sum() >= len(ill) / 2
     successes = {
@@ -122,14 +164,8 @@ def _shares(test: pd.DataFrame, groups: pd.Series, threshold: float) -> dict[str
     return {name: estimate_share(series, groups) for name, series in successes.items()}
 
 
-def _f1(label: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the harmonic mean of sensitivity and precision at 0.5, arguments as in `auroc`."""
-    called = probability > THRESHOLD
-    return 2 * weights @ (called & (label == 1)) / (weights @ called + weights @ label)
-
-
 def _calibration(label: pd.Series, probability: pd.Series, suffix: str) -> dict[str, Estimate]:
-    """Return the calibration error of probabilities, and what of it is chance."""
+    """Return the calibration error of probabilities, and the error that chance alone makes."""
     name, count = f"calibration_error{suffix}", len(label)
     if not count:
         return {name: Estimate(None, 0), f"{name}_by_chance": Estimate(None, 0)}
@@ -141,7 +177,7 @@ def _calibration(label: pd.Series, probability: pd.Series, suffix: str) -> dict[
 
 
 def confusion_by_class(predictions: pd.DataFrame, threshold: float) -> pd.DataFrame:
-    """Return how many test X-rays of each true class (a row, COVID first) are called what."""
+    """Return how many test X-rays of each class (a row, COVID first) are called COVID or not."""
     test = predictions[predictions["split"] == "test"]
     names = sorted(test["class"].unique(), key=lambda name: (name != POSITIVE_CLASS, name))
     called = (test["probability"] > threshold).groupby(test["class"])
@@ -150,28 +186,25 @@ def confusion_by_class(predictions: pd.DataFrame, threshold: float) -> pd.DataFr
 
 
 def judge_sources(predictions: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """Return a row for each source ("unknown" for none): its test X-rays and how they were judged.
+    """Return a row of metrics as text for the test X-rays of each source ("unknown" for none).
 
-    A source without COVID has no sensitivity, one with nothing else no specificity.
-
-    Args:
-        predictions: as `detection_predictions` returns them.
-        split: the same rows, with `source` and `group`.
+    A source without COVID has no sensitivity, one with nothing else no specificity. The split has
+    the same rows as the predictions, with `source` and `group`.
     """
     test = predictions[predictions["split"] == "test"]
     rows = {}
     for name, part in test.groupby(split["source"].replace("", "unknown")):
         shares = _shares(part, split["group"], THRESHOLD)
-        judged = {share: shares[share].text(3) for share in ("accuracy", *OF_ONE_CLASS)}
-        rows[name] = {"X-rays": len(part), "COVID": int(part["label"].sum())} | judged
+        metrics = {key: shares[key].text(3) for key in ("accuracy", "sensitivity", "specificity")}
+        rows[name] = {"X-rays": len(part), "COVID": int(part["label"].sum())} | metrics
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def most_wrong(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return the test X-rays about which the network was most wrong at 0.5, the worst first.
 
-    All that are wrong up to 18, and the nearest to wrong where fewer than 6 are; `verdict` says
-    whether COVID was missed, was a false alarm, or the answer was right after all.
+    All that are wrong up to 18, and the nearest to wrong if fewer than 6 are. `verdict` is
+    "missed" (COVID), "false alarm" or "right".
     """
     test = predictions[predictions["split"] == "test"]
     ill, called = test["label"] == 1, test["probability"] > THRESHOLD

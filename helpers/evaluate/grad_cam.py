@@ -1,4 +1,4 @@
-"""Grad-CAM: where a detector sees what speaks for COVID, and how much of that is in the lungs."""
+"""Grad-CAM: where a detector finds evidence for COVID, and how much of it is in the lungs."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -16,22 +16,22 @@ FEATURE_LAYERS = (layers.Conv2D, layers.Activation, layers.ReLU)
 
 
 def grad_cam(model: keras.Model, images: np.ndarray) -> np.ndarray:
-    """Return where a detector sees what speaks for COVID (Grad-CAM, Selvaraju et al. 2017).
+    """Return where a detector finds evidence for COVID (Grad-CAM, Selvaraju et al. 2017).
 
-    Each feature of the last convolution counts by the mean gradient of the output with respect to
-    it. The output is the logit, the number that goes into the sigmoid: where a probability is 0
-    or 1 to the last digit, its own gradient is 0, and so is the p (1 - p) that would mend it.
+    Each feature of the last convolution counts by the mean gradient of the logit with respect to
+    it. The logit is the input of the sigmoid: where a probability is 0 or 1 to the last digit, the
+    gradient of the probability itself is 0.
 
     Args:
         model: a network whose layers stand in a row and whose output is one number.
-        images: uint8, (N, height, width), of the size that the model takes.
+        images: uint8, (N, height, width), of the model's input size.
 
     Returns:
         float32, (N, height, width), 0..1. The maximum of each X-ray is 1, or 0 if nothing in it
-        speaks for COVID, whatever the network answers.
+        is evidence for COVID, whatever the network predicts.
 
     Raises:
-        ValueError: the model is none of this kind.
+        ValueError: the model is of another kind.
     """
     heat = np.empty(images.shape, dtype="float32")
     for rows, found in _grad_cam_batches(model, images, np.arange(len(images))):
@@ -42,13 +42,9 @@ def grad_cam(model: keras.Model, images: np.ndarray) -> np.ndarray:
 def measure_energy(
     model: keras.Model, images: np.ndarray, masks: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """Return `energy_in_lungs` of what `grad_cam` finds, of which a batch at a time is kept.
+    """Return `energy_in_lungs` of these rows, with the heat of one batch at a time in memory.
 
-    Args:
-        model: as `grad_cam` takes it.
-        images: uint8, (N, height, width), of the size that the model takes.
-        masks: zeros and ones, of the same shape; one is lung.
-        rows: which of the N to look at, in this order.
+    Arguments as for `grad_cam` and `energy_in_lungs`.
     """
     batches = _grad_cam_batches(model, images, rows)
     return np.concatenate([energy_in_lungs(heat, masks[batch]) for batch, heat in batches])
@@ -58,12 +54,12 @@ def _grad_cam_batches(
     model: keras.Model, images: np.ndarray, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the rows of X-rays, a batch at a time, with their heat as `grad_cam` returns it."""
-    seeing, judging = _cut(model)
-    look = keras.Sequential([keras.Input(model.input_shape[1:]), *seeing])
-    head = _build_head(look.output_shape[1:], judging)
-    down, across = (_spread(look, axis, size) for axis, size in enumerate(images.shape[1:]))
+    feature_layers, head_layers = _cut(model)
+    body = keras.Sequential([keras.Input(model.input_shape[1:]), *feature_layers])
+    head = _build_head(body.output_shape[1:], head_layers)
+    down, across = (_spread(body, axis, size) for axis, size in enumerate(images.shape[1:]))
     for batch in in_blocks(rows, fit_batch(images)):
-        features = look(scale(images[batch]), training=False)
+        features = body(scale(images[batch]), training=False)
         weights = _gradient(head, features).mean(axis=(1, 2))
         cells = np.einsum("nyxf,nf->nyx", keras.ops.convert_to_numpy(features), weights)
         heat = (down @ np.maximum(cells, 0) @ across.T).astype("float32")
@@ -72,13 +68,10 @@ def _grad_cam_batches(
 
 
 def _cut(model: keras.Model) -> tuple[list[keras.Layer], list[keras.Layer]]:
-    """Return a model's layers up to the features, and those after them.
-
-    The features are the last convolution's answers, after the activation that follows it.
-    """
+    """Return a model's layers up to the last convolution and its activation, and those after."""
     row = [layer for layer in model.layers if not isinstance(layer, layers.InputLayer)]
-    # The layers of a Sequential are always in a row, but their inputs and outputs do not tell:
-    # each layer that was added to it called the ones before once more.
+    # The layers of a Sequential are always in a row, but their inputs and outputs need not match:
+    # each layer that was added called the layers before it once more.
     in_a_row = isinstance(model, keras.Sequential) or all(
         after.input is before.output for before, after in pairwise(row)
     )
@@ -95,9 +88,9 @@ def _cut(model: keras.Model) -> tuple[list[keras.Layer], list[keras.Layer]]:
     return row[: ends[-1]], row[ends[-1] :]
 
 
-def _build_head(shape: tuple[int, ...], judging: list[keras.Layer]) -> keras.Sequential:
-    """Return the layers from features of a shape to the logit: without their last activation."""
-    *others, last = judging
+def _build_head(shape: tuple[int, ...], head_layers: list[keras.Layer]) -> keras.Sequential:
+    """Return the network from features of a shape to the logit, without the last activation."""
+    *others, last = head_layers
     bare = type(last).from_config({**last.get_config(), "activation": "linear"})
     head = keras.Sequential([keras.Input(shape), *others, bare])
     bare.set_weights(last.get_weights())
@@ -107,7 +100,7 @@ def _build_head(shape: tuple[int, ...], judging: list[keras.Layer]) -> keras.Seq
 def _gradient(head: keras.Model, features) -> np.ndarray:
     """Return the gradient of each X-ray's logit with respect to its features, of their shape."""
     if keras.backend.backend() == "jax":
-        import jax  # here, since each backend does without the other
+        import jax  # here, since only one backend need be installed
 
         trained = [variable.value for variable in head.trainable_variables]
         others = [variable.value for variable in head.non_trainable_variables]
@@ -125,18 +118,18 @@ def _gradient(head: keras.Model, features) -> np.ndarray:
     return tape.gradient(logits, features).numpy()
 
 
-def _spread(look: keras.Sequential, axis: int, size: int) -> np.ndarray:
+def _spread(body: keras.Sequential, axis: int, size: int) -> np.ndarray:
     """Return how much each cell of the features counts at each pixel of an axis: (size, cells).
 
-    A cell counts most at the middle of what it looks at. To stretch the features over the X-ray,
-    as is common, would put them too far out: without padding, the outermost look well inside. Of
-    a heat that fills the lungs, 71 % would lie in them instead of 91 %, in the demo's detector.
+    A cell counts most at the middle of its receptive field. To stretch the features over the whole
+    X-ray, as is common, puts them too far out: without padding, the outermost fields end inside.
+    In the demo's detector, 71 % of a heat that fills the lungs would lie in them instead of 91 %.
     """
     middles = np.arange(size, dtype="float64")
-    for layer in look.layers:
+    for layer in body.layers:
         if hasattr(layer, "strides"):
             middles = _slide(layer, axis, middles)
-    if len(middles) != look.output_shape[1 + axis]:
+    if len(middles) != body.output_shape[1 + axis]:
         raise ValueError("Grad-CAM needs convolutions without gaps, and no padding but their own.")
     cells = np.eye(len(middles))
     # A pixel beyond the outermost middle takes that cell's value, so that an even heat stays even.
@@ -144,7 +137,7 @@ def _spread(look: keras.Sequential, axis: int, size: int) -> np.ndarray:
 
 
 def _slide(layer: keras.Layer, axis: int, middles: np.ndarray) -> np.ndarray:
-    """Return where a convolution or pooling looks, given where its inputs do, along an axis."""
+    """Return the middles of the fields of a convolution or pooling, given those of its inputs."""
     width = getattr(layer, "pool_size", None) or layer.kernel_size
     width, stride, count = width[axis], layer.strides[axis], len(middles)
     if layer.padding == "same":
@@ -157,16 +150,13 @@ def _slide(layer: keras.Layer, axis: int, middles: np.ndarray) -> np.ndarray:
 def energy_in_lungs(heat: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Return the share of each heat map that lies in the lungs.
 
-    This is the energy-based pointing game of Wang et al. 2020 (Score-CAM), with the lungs for the
-    box. Read it beside the lungs' share of the X-ray, `masks.mean(axis=(1, 2))`: an even heat,
-    which points at nothing, would have just that.
+    This is the energy-based pointing game of Wang et al. 2020 (Score-CAM), with the lungs as the
+    box. Compare it with the lungs' share of the X-ray, `masks.mean(axis=(1, 2))`, which an even
+    heat would have. float64, (N,), 0..1; NaN if there is no heat at all.
 
     Args:
         heat: (N, height, width), nowhere below 0.
         masks: zeros and ones, (N, height, width); one is lung.
-
-    Returns:
-        float64, (N,), 0..1; NaN where there is no heat at all.
     """
     heat = heat.astype("float64")
     inside, total = (heat * masks).sum(axis=(1, 2)), heat.sum(axis=(1, 2))

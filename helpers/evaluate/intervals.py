@@ -1,4 +1,4 @@
-"""Intervals: how far a figure would move if other patients had been drawn."""
+"""Intervals: how far a metric would move if other patients had been drawn."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,15 +13,15 @@ CONFIDENCE = 0.95
 RESAMPLES = 5000
 BATCH = 100  # resamples at a time, to bound the memory
 
-# A figure of labels (N,), probabilities (N,) and the weights of the X-rays (resamples, N):
-# one value a resample.
+# A metric of labels (N,), probabilities (N,) and the weights of the X-rays (resamples, N): one
+# value a resample.
 Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
 class Estimate(NamedTuple):
-    """A figure, the number of images behind it, and its 95 % confidence interval, if it has one.
+    """A metric, the number of images behind it, and its 95 % confidence interval, if it has one.
 
-    `value` is None where no image has the figure, such as the distance from an empty mask.
+    `value` is None if the metric is defined for no image, such as the distance from an empty mask.
     """
 
     value: float | None
@@ -30,7 +30,7 @@ class Estimate(NamedTuple):
     high: float | None = None
 
     def text(self, digits: int) -> str:
-        """Return the figure with its interval as text, "-" if it has no value."""
+        """Return the value with its interval as text, "-" if there is no value."""
         if self.value is None:
             return "-"
         interval = "" if self.low is None else f" [{self.low:.{digits}f}, {self.high:.{digits}f}]"
@@ -40,14 +40,10 @@ class Estimate(NamedTuple):
 def estimate_mean(values: pd.Series, groups: pd.Series) -> Estimate:
     """Return the mean over images and its bootstrap interval, with whole groups resampled.
 
-    Images of one group (copies, or a patient's) are alike, so that they count as one draw; the
-    interval is the percentile one (Efron 1979) of 5,000 resamples, its percentiles moved out as
-    far as Student's distribution would for so many groups (Hesterberg 2015), without which it is
-    too narrow for few. A single group has none.
-
-    Args:
-        values: a figure for each image; NaN is left out.
-        groups: the group of each image, with the same index.
+    Images of one group (copies, or a patient's) are alike, so they count as one draw. The interval
+    is the percentile interval (Efron 1979) of 5,000 resamples. It would be too narrow for few
+    groups, so its percentiles are moved out as Student's distribution would (Hesterberg 2015). A
+    single group has no interval. Values (NaN is left out) and groups have the same index.
     """
     known = values.dropna()
     if known.empty:
@@ -65,7 +61,7 @@ def estimate_mean(values: pd.Series, groups: pd.Series) -> Estimate:
         confidence_level=_expand(len(totals)),
         n_resamples=RESAMPLES,
         batch=BATCH,
-        rng=np.random.default_rng(0),  # equal scores give equal intervals
+        rng=np.random.default_rng(0),  # equal values give equal intervals
     ).confidence_interval
     return Estimate(mean, len(known), float(found.low), float(found.high))
 
@@ -84,15 +80,11 @@ def _mean_of_groups(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarr
 def estimate_share(successes: pd.Series, groups: pd.Series) -> Estimate:
     """Return the share of X-rays that succeed and its Wilson interval (Wilson 1927).
 
-    Wilson's interval holds for draws that know nothing of one another; a bootstrap would be too
-    narrow near 100 %, and have no width there. X-rays of one group are taken to succeed or fail
-    together, the worst case: N of them, n to a group, weigh like N² / Σn² independent ones (Kish
-    1965). That is N where every X-ray has a group of its own; where a group's X-rays differ
-    after all, the interval is wider than it need be.
-
-    Args:
-        successes: True or False for each X-ray.
-        groups: the group of each X-ray, with the same index.
+    A bootstrap interval would be too narrow near 100 %, and have no width there. Wilson's holds
+    for independent draws. X-rays of one group are taken to succeed or fail together, the worst
+    case: N of them in groups of n weigh like N² / Σn² independent ones (Kish 1965). If a group's
+    X-rays differ after all, the interval is wider than necessary. Successes (True or False) and
+    groups have the same index.
     """
     if successes.empty:
         return Estimate(None, 0)
@@ -115,39 +107,25 @@ def _wilson(share: float, draws: float) -> tuple[float, float]:
 def estimate_statistic(
     statistic: Statistic, label: pd.Series, probability: pd.Series, groups: pd.Series
 ) -> Estimate:
-    """Return a statistic between 0 and 1 of a detector's answers and its bootstrap interval.
+    """Return a statistic between 0 and 1 of a detector's predictions and its bootstrap interval.
 
-    Whole groups are resampled, as in `estimate_mean`; resamples in which a class is missing are
-    left out. The interval is 1.96 standard deviations of the resamples to either side on the
-    logit scale, which stays below 1: in simulations of figures near 1 it held the truth more often
-    than the percentile interval. No resample of a perfect figure differs from it: its other limit
-    is Wilson's of as many draws as the smaller class has groups. For an AUROC so many pairs of
-    X-rays, none in two pairs, were all ranked rightly; for other figures it is a rough guide.
-    Without both classes there is no figure; a single group has no interval.
-
-    Args:
-        statistic: what to compute; called with weights that say how often an X-ray was drawn.
-        label: 1 or 0 for each X-ray.
-        probability: that the label is 1.
-        groups: the group of each X-ray; all three with the same index.
+    Whole groups are resampled, as in `estimate_mean`. The interval is 1.96 standard deviations of
+    the resamples to either side on the logit scale, which stays below 1: in simulations near 1 it
+    held the truth more often than the percentile interval. For a statistic of exactly 0 or 1,
+    whose resamples do not differ, it is Wilson's for as many draws as the smaller class has groups.
+    For an AUROC that counts independent pairs of X-rays; for other statistics it is a rough guide.
+    Without both classes there is no value; a single group has no interval. Labels (1 or 0),
+    probabilities that the label is 1, and groups have the same index.
     """
     if label.nunique() < 2:
         return Estimate(None, 0)
-    answers, count = (label.to_numpy(), probability.to_numpy()), len(label)
-    value = float(statistic(*answers, np.ones((1, count)))[0])
-    numbers, names = pd.factorize(groups[label.index])
-    if len(names) < 2:
+    count, groups = len(label), groups[label.index]
+    value = float(statistic(label.to_numpy(), probability.to_numpy(), np.ones((1, count)))[0])
+    if groups.nunique() < 2:
         return Estimate(value, count)
-    values = []
-    rng = np.random.default_rng(0)  # equal answers give equal intervals
-    for _ in range(RESAMPLES // BATCH):
-        weights = _times_drawn(rng, len(names))[:, numbers]
-        complete = (weights @ answers[0] > 0) & (weights @ (1 - answers[0]) > 0)
-        values.append(statistic(*answers, weights[complete]))
-    spread = float(np.concatenate(values).std(ddof=1))
     if value in (0, 1):
-        draws = groups[label.index].groupby(label).nunique().min()
-        return Estimate(value, count, *_wilson(value, draws))
+        return Estimate(value, count, *_wilson(value, groups.groupby(label).nunique().min()))
+    spread = _resample(statistic, label.to_numpy(), probability.to_numpy(), groups).std(ddof=1)
     if not spread:
         return Estimate(value, count)
     half = norm.ppf((1 + CONFIDENCE) / 2) * spread / (value * (1 - value))
@@ -155,11 +133,32 @@ def estimate_statistic(
     return Estimate(value, count, float(low), float(high))
 
 
-def subtract(first: Estimate, second: Estimate) -> Estimate:
-    """Return the difference of two figures of different X-rays, and its interval.
+def _resample(
+    statistic: Statistic, label: np.ndarray, probability: np.ndarray, groups: pd.Series
+) -> np.ndarray:
+    """Return the statistic of each resample in which both classes occur."""
+    numbers, names = pd.factorize(groups)
+    rng = np.random.default_rng(0)  # equal predictions give equal intervals
+    values = []
+    for _ in range(RESAMPLES // BATCH):
+        weights = _times_drawn(rng, len(names))[:, numbers]
+        complete = (weights @ label > 0) & (weights @ (1 - label) > 0)
+        values.append(statistic(label, probability, weights[complete]))
+    return np.concatenate(values)
 
-    Found from the two intervals, which need not be symmetric: the square of each limit's distance
-    is the sum of theirs (Newcombe 1998; Zou and Donner 2008). `n` counts the X-rays of the second.
+
+def _times_drawn(rng: np.random.Generator, groups: int) -> np.ndarray:
+    """Return how often each group is drawn in a batch of resamples, float64, (BATCH, groups)."""
+    drawn = rng.integers(groups, size=(BATCH, groups)) + groups * np.arange(BATCH)[:, None]
+    counts = np.bincount(drawn.ravel(), minlength=BATCH * groups)
+    return counts.reshape(BATCH, groups).astype("float64")
+
+
+def subtract(first: Estimate, second: Estimate) -> Estimate:
+    """Return the difference of two metrics of different X-rays, and its interval.
+
+    It is made from both intervals, which need not be symmetric: the square of each limit's
+    distance is the sum of theirs (Newcombe 1998). `n` counts the X-rays of the second.
     """
     if first.value is None or second.value is None:
         return Estimate(None, second.n)
@@ -169,10 +168,3 @@ def subtract(first: Estimate, second: Estimate) -> Estimate:
     down = np.hypot(first.value - first.low, second.high - second.value)
     up = np.hypot(first.high - first.value, second.value - second.low)
     return Estimate(value, second.n, float(value - down), float(value + up))
-
-
-def _times_drawn(rng: np.random.Generator, groups: int) -> np.ndarray:
-    """Return how often each group is drawn in a batch of resamples, float64, (BATCH, groups)."""
-    drawn = rng.integers(groups, size=(BATCH, groups)) + groups * np.arange(BATCH)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=BATCH * groups)
-    return counts.reshape(BATCH, groups).astype("float64")

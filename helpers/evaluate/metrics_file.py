@@ -1,4 +1,4 @@
-"""Results: `metrics.json` files, and the table of a run's headline figures."""
+"""Metrics files: `metrics.json`, and the table of a run's headline metrics."""
 
 import json
 from collections.abc import Iterable
@@ -31,23 +31,24 @@ HEADLINES = {
 }
 
 
-def write_metrics(folder: Path, figures: "dict[str, Estimate]") -> Path:
+def write_metrics(folder: Path, metrics: "dict[str, Estimate]") -> Path:
     """Write `metrics.json`: for each name the value, its 95 % interval and the count n.
 
-    Figures are rounded to six digits, so that equal runs give equal files; null is unknown.
+    Numbers are rounded to six digits, so that equal runs give equal files; null is unknown.
     """
     table = {
         name: {
-            **{part: _round(getattr(figure, part)) for part in ("value", "low", "high")},
-            "n": int(figure.n),
+            **{part: _round(getattr(estimate, part)) for part in ("value", "low", "high")},
+            "n": int(estimate.n),
         }
-        for name, figure in figures.items()
+        for name, estimate in metrics.items()
     }
     return write_whole(folder / "metrics.json", json.dumps(table, indent=2) + "\n")
 
 
-def _round(figure: float | None) -> float | None:
-    return None if figure is None else round(float(figure), 6)
+def _round(value: float | None) -> float | None:
+    """Return a value rounded to six digits, None if it is unknown."""
+    return None if value is None else round(float(value), 6)
 
 
 def read_metrics(folder: Path) -> dict[str, dict]:
@@ -61,12 +62,7 @@ def read_metrics(folder: Path) -> dict[str, dict]:
 
 
 def headline_table(run_folder: Path, parts: Iterable[str] = HEADLINES) -> pd.DataFrame:
-    """Return the headline figures on the test split that a run has so far, formatted.
-
-    Args:
-        run_folder: the run.
-        parts: of the run folder, in order.
-    """
+    """Return as text the headline metrics of these parts of a run, as far as it has them."""
     rows = [
         (label, _show(figures[name]["value"]), _interval(figures[name]), figures[name]["n"])
         for part in parts
@@ -81,17 +77,17 @@ def headline_table(run_folder: Path, parts: Iterable[str] = HEADLINES) -> pd.Dat
 
 
 def _show(value: float | None) -> str:
-    """Return a figure as text."""
+    """Return a value as text."""
     return "-" if value is None else f"{value:.3f}"
 
 
 def _interval(figure: dict) -> str:
-    """Return the interval of a figure as text."""
+    """Return the interval of a metric as text."""
     return "-" if figure["low"] is None else f"{figure['low']:.3f} to {figure['high']:.3f}"
 
 
 def describe_run(run_folder: Path) -> str:
-    """Return a run's headline figures and where its files are, for a terminal."""
+    """Return a run's headline metrics and where its files are, for a terminal."""
     table = headline_table(run_folder)
     figures = table.to_string() if len(table) else "no figures yet"
     audit = json.loads(require(run_folder / "audit.json").read_text("utf-8"))

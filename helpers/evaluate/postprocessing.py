@@ -1,4 +1,4 @@
-"""Cleaning: what is known of lungs, told to a predicted mask."""
+"""Postprocessing: clean a predicted mask, since lungs are two regions without holes."""
 
 import cv2
 import numpy as np
@@ -11,28 +11,23 @@ SPECK_SHARE = 0.1  # of the largest region; a smaller one is no lung
 
 
 def draw_lungs(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the cleaned mask that a network's probabilities of lung make at (height, width).
+    """Return the cleaned mask, uint8 zeros and ones, of a network's probabilities of lung.
 
     Args:
         probability: float32, of any size.
         size: height and width of the mask, in pixels.
-
-    Returns:
-        zeros and ones, uint8; one is lung.
     """
     return clean_mask((resize_image(probability, size) > THRESHOLD).astype(np.uint8))
 
 
 def clean_mask(mask: np.ndarray) -> np.ndarray:
-    """Return a predicted mask with its two largest regions only, and without holes in them.
+    """Return a mask with its two largest regions only, and their holes filled.
 
-    A second region of less than a tenth of the first is left out, too; holes count as filled.
+    A second region of less than a tenth of the first is left out too; sizes include holes. A mask
+    without lung stays as it is.
 
     Args:
-        mask: zeros and ones, uint8 (height, width), one is lung.
-
-    Returns:
-        the same dtype and shape; a mask without lung stays as it is.
+        mask: zeros and ones, uint8 (height, width), as is what is returned; one is lung.
     """
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     areas = np.array([_count_pixels(outline) for outline in outlines])
@@ -44,7 +39,7 @@ def clean_mask(mask: np.ndarray) -> np.ndarray:
 def _count_pixels(outline: np.ndarray) -> int:
     """Return how many pixels are on and within an outline.
 
-    By Pick's theorem: the area is that of a polygon through the centres of the outer pixels. A
-    single pixel has an outline of one point, not of none, and is rounded down.
+    By Pick's theorem, from the area of the polygon through the centres of the outer pixels. For a
+    single pixel, whose outline is one point, the sum is rounded down.
     """
     return int(cv2.contourArea(outline) + len(outline) / 2 + 1)

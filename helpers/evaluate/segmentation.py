@@ -1,26 +1,36 @@
-"""Scores: how well predicted masks fit the true ones, image by image and on average."""
+"""Segmentation: how well predicted masks fit the true ones, image by image and on average.
+
+The outline of a mask is its pixels that have a pixel without lung beside, above or below them;
+outside the image there is no lung. Distances are Euclidean, between the centres of pixels, and
+defined as in Metrics Reloaded (Maier-Hein et al., Nature Methods 21, 2024).
+"""
 
 import math
 from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
+from scipy import ndimage
 
+from helpers.audit.mask_shapes import measure_masks, shrink_mask, why_implausible
 from helpers.data.arrays import refuse_changed
 from helpers.data.images import resize_image
 from helpers.data.sources import DataSet
 from helpers.data.threads import read_all
 from helpers.evaluate.intervals import Estimate, estimate_mean
 from helpers.evaluate.postprocessing import draw_lungs
-from helpers.evaluate.surface_distances import DISTANCES, measure_distances
 from helpers.train.backend import keras
 from helpers.train.metrics import SMOOTHING, dice, iou, threshold
 
-OVERLAPS = ["iou", "dice", "dice_loss"]
+DISTANCES = [
+    "hausdorff_95",
+    "average_surface_distance",
+    "surface_dice",
+    "hausdorff_95_of_diagonal",
+    "average_surface_distance_of_diagonal",
+]
 UNCLEANED = "dice_uncleaned"
-SCORES = [*OVERLAPS, *DISTANCES, UNCLEANED]
-WORST_SHARE = 0.01
-FEWEST_WORST, MOST_WORST = 4, 12  # of a gallery that shows something, and that can be read
+SCORES = ["iou", "dice", "dice_loss", *DISTANCES, UNCLEANED]
 HEADS = {
     "iou": "IoU",
     "dice": "Dice coefficient",
@@ -30,31 +40,37 @@ HEADS = {
     "surface_dice": "surface Dice",
 }
 DIGITS = {name: 2 if "pixels" in head else 3 for name, head in HEADS.items()}
+TOLERANCE = 0.005  # of the image's diagonal, 1.8 pixels at 256: outlines so close count as equal
+WORST_SHARE = 0.01
+FEWEST_WORST, MOST_WORST = 4, 12  # masks in a gallery that shows something and can be read
+MUCH_MORE = 2.0  # times as many pixels on one side of the error as on the other
+SMALL_ERROR = 0.05  # of the true mask's pixels
+BRIGHTER = 25  # grey levels of 255 by which missed lung is denser than the lung that was found
 
 
 def score_masks(
     data_set: DataSet, rows: pd.DataFrame, probabilities: Iterable[np.ndarray]
 ) -> pd.DataFrame:
-    """Return `file`, `class` and the scores of SCORES of each X-ray, at its mask's own size.
+    """Return `file`, `class` and the SCORES of each X-ray, at its mask's own size.
 
-    The network's probabilities are resized to the mask, not the mask to the network: a
-    score at 128 pixels would hide what the small input lost. IoU, Dice and the distances are of
-    the mask that `cleaning.draw_lungs` makes of them, `dice_uncleaned` is of the mask before it
-    was cleaned, and Dice loss, 1 - soft Dice, of the probabilities.
+    The network's probabilities are resized to the mask: a score at the network's size would hide
+    what a small input lost. IoU, Dice and the distances are of the cleaned mask
+    (`postprocessing.draw_lungs`), `dice_uncleaned` is of the mask before it was cleaned, and Dice
+    loss, 1 - soft Dice, of the probabilities.
 
     Args:
         data_set: where the masks are.
         rows: the index's rows to score.
-        probabilities: of each row, float32 (image_size, image_size): an array, or one after
-            another as `evaluation.predict_each` yields them, each forgotten once it is scored.
+        probabilities: of each row, float32 (image_size, image_size). They may come one by one, as
+            from `inference.predict_each`; each is forgotten once it is scored.
 
     Raises:
-        CovidLungsError: a mask cannot be decoded, or is not the one that the index saw.
+        CovidLungsError: a mask cannot be decoded, or differs from that in the index.
     """
 
-    def score(mask: str, seen: str, probability: np.ndarray) -> dict[str, float]:
+    def score(mask: str, recorded: str, probability: np.ndarray) -> dict[str, float]:
         true = data_set.read_mask(mask)
-        refuse_changed(mask, true, seen)
+        refuse_changed(mask, true, recorded)
         return _score(true, probability)
 
     given = zip(rows["mask"], rows["mask_pixels"], probabilities, strict=True)
@@ -87,18 +103,56 @@ def _dice_loss(true: np.ndarray, probability: np.ndarray) -> float:
 
 
 def _batch(image: np.ndarray) -> np.ndarray:
+    """Return an image as a batch of one with one channel."""
     return image[None, ..., None]
+
+
+def measure_distances(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
+    """Return the DISTANCES between the outlines of two masks.
+
+    - `hausdorff_95`: 95 % of each outline lie within this distance of the other, in pixels
+      (Huttenlocher et al. 1993).
+    - `average_surface_distance`: the mean distance of the pixels of both outlines from the other
+      outline, in pixels.
+    - `surface_dice`: the share of both outlines that lies within TOLERANCE of the other
+      (Nikolov et al. 2018).
+    - the first two as a share of the image's diagonal.
+
+    Two empty masks agree: distances 0, surface Dice 1. If only one is empty: distances NaN,
+    surface Dice 0. The masks are zeros and ones, (height, width).
+    """
+    diagonal = math.hypot(*true.shape)
+    one, other = _draw_outline(true), _draw_outline(predicted)
+    if one.any() and other.any():
+        there, back = _distances_to(other)[one], _distances_to(one)[other]
+        both = np.concatenate([there, back])
+        far = max(np.percentile(there, 95), np.percentile(back, 95))
+        mean, close = both.mean(), (both <= TOLERANCE * diagonal).mean()
+    elif one.any() or other.any():
+        far, mean, close = math.nan, math.nan, 0.0
+    else:
+        far, mean, close = 0.0, 0.0, 1.0
+    values = far, mean, close, far / diagonal, mean / diagonal
+    return dict(zip(DISTANCES, map(float, values), strict=True))
+
+
+def _draw_outline(mask: np.ndarray) -> np.ndarray:
+    """Return where the outline of a mask is: bool, of the same shape."""
+    lung = mask.astype(bool)
+    return lung & ~ndimage.binary_erosion(lung)  # outside the image there is no lung
+
+
+def _distances_to(outline: np.ndarray) -> np.ndarray:
+    """Return the distance of every pixel from the nearest pixel of an outline."""
+    return ndimage.distance_transform_edt(~outline)
 
 
 def mean_scores(scores: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
     """Return the mean of each score over all images, then class by class (`dice/COVID`).
 
-    `cleaning_gain` is the mean of what cleaning the masks added to an image's Dice. Where one of
-    the two masks is empty there is no distance, and the mean is over the others.
-
-    Args:
-        scores: as `score_masks` returns them.
-        groups: the group of each row, with the same index.
+    `cleaning_gain` is the mean of what cleaning the masks added to an image's Dice. Images without
+    a distance, since one of the two masks is empty, are left out of the means of distances. Scores
+    and groups have the same index.
     """
     scores = scores.assign(cleaning_gain=scores["dice"] - scores[UNCLEANED])
     parts = {"": scores} | {f"/{name}": part for name, part in scores.groupby("class")}
@@ -109,24 +163,22 @@ def mean_scores(scores: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
     }
 
 
-def score_table(figures: dict[str, Estimate]) -> pd.DataFrame:
+def score_table(means: dict[str, Estimate]) -> pd.DataFrame:
     """Return `mean_scores` as a table to read: a row a class, each mean with its interval."""
-    classes = [name.removeprefix("dice/") for name in figures if name.startswith("dice/")]
+    classes = [name.removeprefix("dice/") for name in means if name.startswith("dice/")]
     suffixes = {"all": "", **{name: f"/{name}" for name in classes}}
     rows = {
-        row: {head: figures[name + suffix].text(DIGITS[name]) for name, head in HEADS.items()}
-        | {"X-rays": figures["dice" + suffix].n}
+        row: {head: means[name + suffix].text(DIGITS[name]) for name, head in HEADS.items()}
+        | {"X-rays": means["dice" + suffix].n}
         for row, suffix in suffixes.items()
     }
     return pd.DataFrame(rows).T
 
 
 def score_sources(scores: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """Return a table as `score_table` does, but a row for each source ("unknown" for none).
+    """Return `score_table` with a row for each source ("unknown" for none).
 
-    Args:
-        scores: as `score_masks` returns them.
-        split: the same rows, with `source` and `group`.
+    The split has the same rows as the scores, with `source` and `group`.
     """
     sources = split["source"].replace("", "unknown")
     table = score_table(mean_scores(scores.assign(**{"class": sources}), split["group"]))
@@ -134,17 +186,60 @@ def score_sources(scores: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
 
 
 def ranked_cases(scores: pd.DataFrame, count: int) -> dict[str, pd.DataFrame]:
-    """Return the `count` best, median and worst rows by Dice; ties go by file name."""
+    """Return the `count` best and median rows by Dice; ties go by file name."""
     ordered = scores.sort_values(["dice", "file"], ascending=[False, True])
     middle = max(0, (len(ordered) - count) // 2)
-    return {
-        "best": ordered.head(count),
-        "median": ordered.iloc[middle : middle + count],
-        "worst": ordered.tail(count).iloc[::-1],
-    }
+    return {"best": ordered.head(count), "median": ordered.iloc[middle : middle + count]}
 
 
 def worst_cases(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the worst one per cent of the rows by Dice, the worst first: 4 to 12 of them."""
-    count = math.ceil(WORST_SHARE * len(scores))
-    return ranked_cases(scores, min(max(count, FEWEST_WORST), MOST_WORST))["worst"]
+    count = min(max(math.ceil(WORST_SHARE * len(scores)), FEWEST_WORST), MOST_WORST)
+    return scores.sort_values(["dice", "file"], ascending=[True, False]).head(count)
+
+
+def likely_reasons(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray) -> list[str]:
+    """Return for each row of the index the likely reason why the masks differ.
+
+    The network's probabilities of lung are float32, (rows, height, width).
+    """
+    reasons = []
+    for row, probability in zip(rows.itertuples(), probabilities, strict=True):
+        true = data_set.read_mask(row.mask)
+        image = data_set.read_xray(row.file)
+        reasons.append(likely_reason(image, true, draw_lungs(probability, true.shape)))
+    return reasons
+
+
+def likely_reason(image: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> str:
+    """Return in a few words why two masks probably differ: a hint for a reader, no diagnosis.
+
+    The masks are zeros and ones, (height, width); the X-ray is uint8 of any size.
+    """
+    for name, mask in (("true mask", true), ("prediction", predicted)):
+        if fault := _why_implausible(mask):
+            return f"{name}: {fault}"
+    missed = (true > predicted).sum()
+    taken = (predicted > true).sum()
+    if missed + taken < SMALL_ERROR * true.sum():
+        return "hardly any difference"
+    if missed > MUCH_MORE * taken:
+        dense = _is_denser(image, true, predicted)
+        return "misses a dense part: opacity, or heart?" if dense else "misses a part"
+    if taken > MUCH_MORE * missed:
+        return "takes in what is no lung"
+    return "the edges differ"
+
+
+def _why_implausible(mask: np.ndarray) -> str:
+    """Return why a mask can hardly be lungs, or ""."""
+    if not mask.any():
+        return "no lung"
+    return why_implausible(measure_masks([shrink_mask(mask)])).item()
+
+
+def _is_denser(image: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> bool:
+    """Return whether the missed lung is brighter than the lung that was found."""
+    grey = resize_image(image, true.shape).astype(float)
+    missed, found = grey[true > predicted], grey[(true == 1) & (predicted == 1)]
+    return bool(len(found) and missed.mean() > found.mean() + BRIGHTER)

@@ -1,24 +1,32 @@
-"""Shortcuts: whether the class can be told from what is not the lung."""
+"""Shortcuts: whether a network can recognise the class from parts of the X-ray without lungs."""
 
 import json
 from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import pandas as pd
 from scipy.stats import mannwhitneyu, norm
 
-from helpers.evaluate.areas import auroc
+from helpers.evaluate.detection import auroc
 from helpers.evaluate.intervals import Estimate, estimate_statistic
-from helpers.evaluate.views import View
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import make_folder, write_whole
 from helpers.train import inference, models, training
 from helpers.train.batches import Batches
 from helpers.train.recipes import DetectionSettings
 
-FAMILY_ERROR = 0.01  # chance that any of the views without lungs is named, where none tells
+VIEWS = {
+    "whole": "the X-ray as it is",
+    "lungs_only": "the lungs; all around them is black",
+    "lungs_removed": "what lies around the lungs; they and a margin are black",
+    "border": "a frame along the edges, without lungs that reach into it",
+    "mask_shape": "the shape of the lung mask, white; nothing of the X-ray",
+}
+# Of the views without lungs: where the shortcut lies, and what to do.
 OUTSIDE = {
     "lungs_removed": "what lies around the lungs: shoulders, letters, exposure, the edge of the "
     "film. Look at X-rays of both classes side by side, and crop to the chest",
@@ -27,22 +35,68 @@ OUTSIDE = {
     "mask_shape": "the outline of the lungs: age, posture, or who drew the masks and how. Compare "
     "the classes at equal age and from one hospital",
 }
+MARGIN_SHARE = 1 / 24  # of the side; lungs grow by it before they are removed, so no rim stays
+FRAME_SHARE = 1 / 16  # of the side: the frame is 6 pixels wide of 96
+FAMILY_ERROR = 0.01  # chance of naming any of the views without lungs if none shows the class
 
 
-class Verdict(NamedTuple):
-    """What the views without lungs say.
+class View:
+    """One view of X-rays, made for the rows that are asked for: all of them may fill the memory.
 
-    Attributes:
-        views: those from which the class can be told, in the order of OUTSIDE.
-        p_values: of each view without lungs, after the correction for several looks.
-        smallest_seen: the AUROC below which a view would have gone unnamed.
-        text: the verdict in words.
+    It takes the arguments of `make_view`, and stands for the array that this returns.
     """
 
-    views: list[str]
-    p_values: dict[str, float]
-    smallest_seen: float
-    text: str
+    def __init__(self, name: str, xrays: np.ndarray, masks: np.ndarray):
+        self.name, self.xrays, self.masks, self.shape = name, xrays, masks, xrays.shape
+
+    def __len__(self) -> int:
+        return len(self.xrays)
+
+    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
+        """Return the view of some rows, uint8 (rows, height, width)."""
+        return make_view(self.name, self.xrays[rows], self.masks[rows])
+
+
+def make_view(name: str, xrays: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Return one view of X-rays, as a new array.
+
+    Margin and frame are shares of the shorter side, rounded up to whole pixels.
+
+    Args:
+        name: one of `VIEWS`.
+        xrays: uint8, (N, height, width); so is what is returned.
+        masks: zeros and ones, uint8, of the same shape; one is lung.
+
+    Raises:
+        ValueError: there is no such view.
+    """
+    if name not in VIEWS:
+        raise ValueError(f"view {name!r}: choose one of {', '.join(VIEWS)}.")
+    views = np.empty(xrays.shape, np.uint8)
+    for view, xray, mask in zip(views, xrays, masks, strict=True):
+        view[:] = _see(name, xray, mask)
+    return views
+
+
+def _see(name: str, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return one view of one X-ray, (height, width)."""
+    if name == "whole":
+        return xray
+    if name == "mask_shape":
+        return 255 * mask
+    if name == "lungs_only":
+        return xray * mask
+    margin = ceil(min(mask.shape) * MARGIN_SHARE)
+    outside = 1 - cv2.dilate(mask, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
+    return xray * outside if name == "lungs_removed" else xray * outside * draw_frame(xray.shape)
+
+
+def draw_frame(shape: tuple[int, int]) -> np.ndarray:
+    """Return a mask of this (height, width), uint8: one in the frame along its edges, else zero."""
+    width = ceil(min(shape) * FRAME_SHARE)
+    frame = np.ones(shape, np.uint8)
+    frame[width:-width, width:-width] = 0
+    return frame
 
 
 def train_view(
@@ -55,15 +109,9 @@ def train_view(
 ) -> np.ndarray:
     """Train the detector on one view of the X-rays and return its probabilities for all of them.
 
-    Every view gets the same network with the same first weights and the same order of X-rays.
-
-    Args:
-        view: of N X-rays, (N, image_size, image_size).
-        labels: zeros and ones, (N,).
-        split: the split's rows, in the same order.
-        settings: of the network and its training.
-        seed: of the weights and the order.
-        folder: for the trained network and its curves.
+    Every view gets the same network with the same first weights and the same order of X-rays. The
+    view is uint8, (N, image_size, image_size); the labels are zeros and ones, (N,), in the order of
+    the split's rows. The folder keeps the trained network and its curves.
     """
     training.make_reproducible(seed)
     rows = {name: np.flatnonzero(split["split"] == name) for name in ("train", "validation")}
@@ -75,30 +123,10 @@ def train_view(
     return inference.predict(model, view)
 
 
-def column_labels(index: pd.DataFrame, column: str) -> tuple[np.ndarray, str]:
-    """Return 1 where a column of the index has its commonest value, else 0, and that value.
-
-    Raises:
-        CovidLungsError: there is no such column, or all its values are equal.
-    """
-    if column not in index:
-        raise CovidLungsError(
-            f"column {column!r}: index.csv has none of that name. Choose one of "
-            f"{', '.join(index.columns)}."
-        )
-    values = index[column].fillna("").astype(str)
-    if values.nunique() < 2:
-        raise CovidLungsError(f"column {column!r}: all its values are equal. Choose another one.")
-    commonest = values.mode()[0]  # of several that are commonest, the first by name
-    return (values == commonest).to_numpy().astype("int64"), commonest
-
-
 def measure_views(predictions: pd.DataFrame, names: Iterable[str]) -> dict[str, Estimate]:
     """Return `auroc_<view>` of each named view on the test split, with its interval.
 
-    Args:
-        predictions: columns `split`, `group`, `label` and a column a view.
-        names: of the views.
+    The predictions have the columns `split`, `group`, `label` and a column a view.
     """
     test = predictions[predictions["split"] == "test"]
     return {
@@ -107,15 +135,60 @@ def measure_views(predictions: pd.DataFrame, names: Iterable[str]) -> dict[str, 
     }
 
 
+class Verdict(NamedTuple):
+    """What the views without lungs show.
+
+    Attributes:
+        views: those from which the class was recognised, in the order of OUTSIDE.
+        p_values: of each view without lungs, corrected for several looks.
+        smallest_seen: the AUROC below which a view would not have been named.
+        text: the verdict in words.
+    """
+
+    views: list[str]
+    p_values: dict[str, float]
+    smallest_seen: float
+    text: str
+
+
+def judge(predictions: pd.DataFrame, aurocs: dict[str, Estimate]) -> Verdict:
+    """Return the verdict on a run's views, from `measure_views` and what that was made of.
+
+    Raises:
+        CovidLungsError: the test split has one class only.
+    """
+    p_values = correct_p_values(predictions)
+    views = [name for name in OUTSIDE if p_values[name] < FAMILY_ERROR]
+    test = predictions[predictions["split"] == "test"].drop_duplicates(["group", "label"])
+    ill = int((test["label"] == 1).sum())
+    others = len(test) - ill
+    seen = smallest_seen(ill, others)
+    told = [
+        f"- {name} (AUROC {aurocs[f'auroc_{name}'].value:.3f}, p {_show(p_values[name])}): "
+        f"{OUTSIDE[name]}."
+        for name in views
+    ]
+    text = "A shortcut: the class can be told without the lungs, from\n\n" + "\n".join(told)
+    if not views:
+        text = (
+            "No sign of a shortcut: in no view without lungs could the class be told better than "
+            f"chance allows (smallest p {_show(min(p_values.values()))}, limit {FAMILY_ERROR}). "
+            f"With {ill} cases of COVID and {others} others in the test split, an AUROC below "
+            f"{seen:.2f} would have gone unseen."
+        )
+    return Verdict(views, p_values, seen, text)
+
+
 def correct_p_values(predictions: pd.DataFrame) -> dict[str, float]:
-    """Return for each view without lungs how likely chance alone would tell the class as well.
+    """Return for each view without lungs the chance of so high an AUROC if it showed nothing.
 
     One-sided Mann-Whitney tests of the test split (an AUROC above 0.5), corrected by Holm's method
-    (1979), so that the chance of naming any view wrongly is at most the smallest level compared
-    with. X-rays of one group and class (copies, a patient's) count as one, by their mean.
+    (1979): the chance of naming any view wrongly is at most the level that they are compared with.
+    X-rays of one group and class (copies, a patient's) count as one, by their mean. The predictions
+    are as for `measure_views`.
 
-    Args:
-        predictions: columns `split`, `group`, `label` and a column a view.
+    Raises:
+        CovidLungsError: the test split has one class only.
     """
     test = predictions[predictions["split"] == "test"]
     cases = test.groupby(["group", "label"])[list(OUTSIDE)].mean().reset_index("label")
@@ -137,48 +210,21 @@ def correct_p_values(predictions: pd.DataFrame) -> dict[str, float]:
 
 
 def smallest_seen(ill: int, others: int) -> float:
-    """Return the AUROC that these numbers of cases need to be named, by the normal approximation.
+    """Return the AUROC that so many cases need to be named, by the normal approximation.
 
-    The spread of an AUROC where nothing can be told is that of Mann and Whitney (1947).
+    The spread of an AUROC if a view shows nothing is that of Mann and Whitney (1947).
     """
     spread = np.sqrt((ill + others + 1) / (12 * ill * others))
     return float(min(1.0, 0.5 + norm.isf(FAMILY_ERROR / len(OUTSIDE)) * spread))
 
 
-def judge(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> Verdict:
-    """Return the verdict on a run's views.
-
-    Args:
-        predictions: as `correct_p_values` takes them.
-        figures: `auroc_<view>` of each view, on the test split.
-
-    Raises:
-        CovidLungsError: the test split has one class only.
-    """
-    p_values = correct_p_values(predictions)
-    views = [name for name in OUTSIDE if p_values[name] < FAMILY_ERROR]
-    test = predictions[predictions["split"] == "test"].drop_duplicates(["group", "label"])
-    ill = int((test["label"] == 1).sum())
-    seen = smallest_seen(ill, len(test) - ill)
-    if views:
-        told = [
-            f"{name} (AUROC {figures[f'auroc_{name}'].value:.3f}, p {_show(p_values[name])}): "
-            f"{OUTSIDE[name]}."
-            for name in views
-        ]
-        text = "A shortcut: the class can be told without the lungs, from\n\n- " + "\n- ".join(told)
-        return Verdict(views, p_values, seen, text)
-    text = (
-        "No sign of a shortcut: in no view without lungs could the class be told better than "
-        f"chance allows (smallest p {_show(min(p_values.values()))}, limit {FAMILY_ERROR}). With "
-        f"{ill} cases of COVID and {len(test) - ill} others in the test split, an AUROC below "
-        f"{seen:.2f} would have gone unseen."
-    )
-    return Verdict(views, p_values, seen, text)
+def _show(p_value: float) -> str:
+    """Return a p-value as text."""
+    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
 def write_verdict(folder: Path, verdict: Verdict) -> Path:
-    """Write `verdict.json`: whether there is a shortcut, which views tell, how sure, and words."""
+    """Write `verdict.json`: whether there is a shortcut, in which views, how sure, and in words."""
     content = {
         "shortcut": bool(verdict.views),
         "views": verdict.views,
@@ -187,8 +233,3 @@ def write_verdict(folder: Path, verdict: Verdict) -> Path:
         "text": verdict.text,
     }
     return write_whole(folder / "verdict.json", json.dumps(content, indent=2) + "\n")
-
-
-def _show(p_value: float) -> str:
-    """Return a p-value as text."""
-    return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"

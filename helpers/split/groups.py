@@ -17,40 +17,45 @@ def read_groups(path: Path, index: pd.DataFrame) -> pd.Series:
     """Return the group that a groups file gives each row of the index; "" where it gives none.
 
     The file is comma-separated UTF-8 with the columns `file` and `group`, for example patients;
-    others are ignored. `file` is the path below the data set's root, with either slash, or the
-    X-ray's base name, with or without its ending. Groups that share an X-ray become one, since
-    that only keeps more together; it takes the first of their names.
+    other columns are ignored. `file` is the path below the data set's root, with either slash, or
+    the X-ray's base name, with or without its ending. Groups that share an X-ray become one, named
+    by the first of their names: this only keeps more X-rays together.
 
     Raises:
-        CovidLungsError: there is no such file, it is no such table, a base name may be several
-            X-rays, or no X-ray gets a group.
+        CovidLungsError: the file is missing or is no such table, a base name fits several X-rays,
+            or no X-ray gets a group.
     """
-    given, _ = _match(path, index)
+    files = _files_by_name(index)
+    given: dict[str, list[str]] = {}
+    for line, name, group in _read_rows(path):
+        found = sorted(files.get(_key(name), ()))
+        if len(found) > 1:
+            raise CovidLungsError(
+                f"{shown(path)}, line {line}: {name!r} may be {' or '.join(found)}. "
+                "Give the path below the data set's root instead."
+            )
+        if found and group:
+            given.setdefault(found[0], []).append(group)
+    if not given:
+        raise CovidLungsError(
+            f"{shown(path)} gives no X-ray of this data set a group. Fill its column `group`, and "
+            f"name files as index.csv does, for example {index['file'].iloc[0]}."
+        )
     joined = join_pairs((names[0], name) for names in given.values() for name in names)
     return index["file"].map(lambda file: joined[given[file][0]] if file in given else "")
 
 
-def describe_groups(path: Path, index: pd.DataFrame) -> str:
-    """Return how many X-rays of the index a groups file groups, and how many rows it has besides.
-
-    Raises:
-        CovidLungsError: as `read_groups`.
-    """
-    groups = read_groups(path, index)
-    _, strangers = _match(path, index)
+def describe_groups(groups: pd.Series) -> str:
+    """Return in words how many X-rays are in how many of the groups of `read_groups`."""
     grouped = groups[groups != ""]
-    return (
-        f"{len(grouped):,} of {len(index):,} X-rays are in {grouped.nunique():,} groups; "
-        f"{strangers:,} rows of {path.name} name none of these X-rays"
-    )
+    return f"{len(grouped):,} of {len(groups):,} X-rays are in {grouped.nunique():,} groups"
 
 
 def merge_groups(index: pd.DataFrame, groups: pd.Series | None = None) -> pd.Series:
     """Return for each row the first file of its group: its copies, their patients, and so on.
 
     Args:
-        index: with the columns `file` and `copy_of`, and perhaps `patient`: the patient whom the
-            file's name tells, "" for none.
+        index: with the columns `file` and `copy_of`, and perhaps `patient`, "" for unknown.
         groups: a group's name for each row, "" for none, as `read_groups` returns them.
     """
     pairs = [
@@ -64,31 +69,8 @@ def merge_groups(index: pd.DataFrame, groups: pd.Series | None = None) -> pd.Ser
     return index["file"].map(lambda file: joined[0, file][1])
 
 
-def _match(path: Path, index: pd.DataFrame) -> tuple[dict[str, list[str]], int]:
-    """Return the groups named for each file of the index, and how many rows name no such file."""
-    files = _files_by_name(index)
-    given: dict[str, list[str]] = {}
-    strangers = 0
-    for line, name, group in _read_rows(path):
-        found = sorted(files.get(_key(name), ()))
-        if len(found) > 1:
-            raise CovidLungsError(
-                f"{shown(path)}, line {line}: {name!r} may be {' or '.join(found)}. "
-                "Give the path below the data set's root instead."
-            )
-        strangers += not found
-        for file in found if group else ():
-            given.setdefault(file, []).append(group)
-    if not given:
-        raise CovidLungsError(
-            f"{shown(path)} gives no X-ray of this data set a group. Fill its column `group`, and "
-            f"name files as index.csv does, for example {index['file'].iloc[0]}."
-        )
-    return given, strangers
-
-
 def _files_by_name(index: pd.DataFrame) -> dict[str, set[str]]:
-    """Return the files that a name may mean: the whole path, or the base name, or its stem."""
+    """Return the files that a name may mean: the whole path, the base name, or its stem."""
     files: dict[str, set[str]] = {}
     for file in index["file"]:
         path = PurePosixPath(file)

@@ -16,17 +16,16 @@ TEXTS = {name: str for name in INDEX_COLUMNS if name not in NUMBERS}
 
 
 def build_index(data_set: DataSet, allow: str = "") -> tuple[pd.DataFrame, dict]:
-    """Decode every X-ray and mask once, or recall what was seen; return the index and the audit.
+    """Return the index and the audit of a data set, from its files or from an earlier look.
 
-    The index has the columns `INDEX_COLUMNS`, sorted by `file`: POSIX paths below the data set's
-    root, sizes in pixels, fingerprints of the decoded pixels, the source where the metadata names
-    it, the first of the copies of an X-ray, the mask of the infection, the split that the data set
-    was published with, and the patient where the file's name tells. Where an X-ray has no lung
-    mask, `mask` is "" and its size 0. The audit is that of `audit.examine`.
+    The index has the columns `INDEX_COLUMNS` and is sorted by `file`: POSIX paths below the data
+    set's root, sizes in pixels, fingerprints of the decoded pixels, and "" for what is unknown or
+    missing. Where an X-ray has no lung mask, `mask` is "" and its size 0. The audit is that of
+    `examination.examine`.
 
     Args:
-        data_set: what to read.
-        allow: names of findings that would stop a run and shall not, separated by commas.
+        data_set: the data set to read.
+        allow: names of findings that must not stop a run, separated by commas.
 
     Raises:
         CovidLungsError: the data set cannot be used as it is.
@@ -37,21 +36,23 @@ def build_index(data_set: DataSet, allow: str = "") -> tuple[pd.DataFrame, dict]
 
 
 def published_table(audit: dict) -> pd.DataFrame:
-    """Return the counts per class beside those of the published database (- where it has none)."""
+    """Return the counts per class beside those of the published database ("-" if it has none)."""
     counts = audit["counts"]
-    names = [*counts, *(name for name in PUBLISHED_COUNTS if name not in counts)]
-    table = pd.DataFrame(
+    names = list(counts | PUBLISHED_COUNTS)
+    # The sum is no row of a class: a class may be called "all" too.
+    return pd.DataFrame(
         {
-            "X-rays here": [f"{counts.get(name, 0):,}" for name in names],
-            "published": [
-                f"{PUBLISHED_COUNTS[name]:,}" if name in PUBLISHED_COUNTS else "-" for name in names
-            ],
+            "X-rays here": _show_counts(counts, names, "0"),
+            "published": _show_counts(PUBLISHED_COUNTS, names, "-"),
         },
-        index=names,
+        index=[*names, "all"],
     )
-    totals = [f"{sum(counts.values()):,}", f"{sum(PUBLISHED_COUNTS.values()):,}"]
-    # Added as a row, not by its name: a class may be called so, too.
-    return pd.concat([table, pd.DataFrame([totals], ["all"], table.columns)])
+
+
+def _show_counts(counts: dict[str, int], names: list[str], absent: str) -> list[str]:
+    """Return the count of each class, and their sum, as text."""
+    shown_counts = [f"{counts[name]:,}" if name in counts else absent for name in names]
+    return [*shown_counts, f"{sum(counts.values()):,}"]
 
 
 def write_index(run_folder: Path, index: pd.DataFrame, audit: dict) -> None:
@@ -82,11 +83,12 @@ def read_index(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
     try:
         # A class may be called NA, and a fingerprint may look like a number.
         index = pd.read_csv(path, dtype=TEXTS, keep_default_na=False)
-    except ValueError:  # pandas' word for a file that is empty or no table
+    except ValueError:  # what pandas raises if a file is empty or no table
         index = pd.DataFrame()
     if list(index.columns) != INDEX_COLUMNS:
         raise CovidLungsError(
-            f"{shown(path)} has not the columns of an index: remove it and run 01_get_data again."
+            f"{shown(path)} does not have the columns of an index: remove it and run 01_get_data "
+            "again."
         )
     masks = (file for mask in index["mask"] if mask for file in mask.split(HALVES))
     for file in [*index["file"], *masks]:

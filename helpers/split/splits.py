@@ -16,11 +16,12 @@ from helpers.storage.files import write_whole
 from helpers.storage.folders import require, shown
 
 FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
-# Which split each part is for; so spread, leftovers of fewer X-rays than parts are shared fairly.
+# Which split each equal part is for. In this order, a few leftover X-rays are shared fairly.
 TENTHS = ("train", "train", "validation", *["train"] * 4, "test", "train", "train")
 NINTHS = tuple(name for name in TENTHS if name != "test")
 COLUMNS = ["file", "class", "group", "split", "hash"]
 WAYS = ("drawn", "published")
+EXAMPLES = 3
 UNPUBLISHED = "Leave out --split (in notebook 02: choose 'drawn'), so that a split is drawn."
 AGAIN = (
     "Run 02_split_data again, under another `run` name if networks were trained on the old split."
@@ -28,11 +29,7 @@ AGAIN = (
 
 
 def check_way(way: str) -> None:
-    """Refuse a way to split that there is not.
-
-    Raises:
-        CovidLungsError: it is none of `WAYS`.
-    """
+    """Raise a CovidLungsError if a way to split is none of `WAYS`."""
     if way not in WAYS:
         raise CovidLungsError(f"split {way!r}: choose {' or '.join(WAYS)}.")
 
@@ -42,8 +39,8 @@ def assign_splits(index: pd.DataFrame, seed: int, groups: pd.Series | None = Non
 
     X-rays that belong together, such as copies, are a group, which is never divided; `group` is
     the first of their files. Groups are dealt out to ten equal parts, eight of them for training,
-    so that each split has its share of every class, and in it of X-rays with relatives, as near as
-    groups allow. `hash` vouches for the row and for the pixels it was made from.
+    so that each split has its share of every class, and of X-rays with relatives, as nearly as
+    groups allow. `hash` covers the row and the pixels that it was made from.
 
     Args:
         index: with the columns `file`, `class`, `pixels`, `mask_pixels` and `copy_of`, and
@@ -56,14 +53,21 @@ def assign_splits(index: pd.DataFrame, seed: int, groups: pd.Series | None = Non
     """
     table = index[["file", "class"]].assign(group=merge_groups(index, groups))
     table["split"] = _deal(table, seed, TENTHS)
-    _refuse_absent_classes(table)
+    if absent := _find_absent(table):
+        class_name, _ = absent
+        count = table.loc[table["class"] == class_name, "group"].nunique()
+        raise CovidLungsError(
+            f"{class_name}: {count} distinct X-rays or groups are too few for training, validation "
+            f"and test. Add X-rays, at least {len(FRACTIONS)} a class that no group ties together, "
+            "or remove the class folder."
+        )
     return table.assign(hash=_hashes(table, index))
 
 
 def keep_published(index: pd.DataFrame, seed: int, groups: pd.Series | None = None) -> pd.DataFrame:
-    """Return what `assign_splits` does, with the split that the data set brings itself.
+    """Return what `assign_splits` does, with the split that the data set was published with.
 
-    Where that has no validation part, it is a ninth of the training part, drawn by group. A group
+    If that has no validation part, a ninth of the training part is drawn for it, by group. A group
     that the published split divides stays divided; all of it keeps one name in `group`.
 
     Args:
@@ -72,7 +76,7 @@ def keep_published(index: pd.DataFrame, seed: int, groups: pd.Series | None = No
         groups: as for `assign_splits`.
 
     Raises:
-        CovidLungsError: the data set brings no split, or not for every X-ray, or one without a
+        CovidLungsError: the data set has no split, or not for every X-ray, or one without a
             training or a test part, or a class is not in every split.
     """
     refuse_unpublished(index["published_split"])
@@ -82,8 +86,17 @@ def keep_published(index: pd.DataFrame, seed: int, groups: pd.Series | None = No
     if "validation" not in set(table["split"]):
         training = table[table["split"] == "train"]
         table.loc[training.index, "split"] = _deal(training, seed, NINTHS)
-    _refuse_partial(table)
+    if absent := _find_absent(table):
+        class_name, split = absent
+        raise CovidLungsError(
+            f"split 'published': {class_name} has no X-ray in the split {split!r}. {UNPUBLISHED}"
+        )
     return table.assign(hash=_hashes(table, index))
+
+
+def careless_split(index: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Return the split that `assign_splits` makes if every X-ray is a group of its own."""
+    return assign_splits(index.assign(copy_of=index["file"], patient=""), seed)
 
 
 def share_table(split: pd.DataFrame) -> pd.DataFrame:
@@ -99,8 +112,73 @@ def share_table(split: pd.DataFrame) -> pd.DataFrame:
     return shares[list(FRACTIONS)].map("{:.1%}".format)
 
 
+def find_leaks(split: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
+    """Return the test X-rays that have a relative in training, in the split's order.
+
+    Args:
+        split: with the columns `file`, `class` and `split`.
+        groups: the name of each row's group of relatives, "" for none.
+
+    Returns:
+        `file`, `class` and `leaked_from`, the first relative in training.
+    """
+    named = _named(split, groups)
+    trained = named[named["split"] == "train"].groupby("group")["file"].min()
+    tested = named[named["split"] == "test"]
+    leaks = tested.assign(leaked_from=tested["group"].map(trained))
+    return leaks.dropna(subset="leaked_from")[["file", "class", "leaked_from"]]
+
+
+def leak_table(splits: dict[str, pd.DataFrame], groups: pd.Series) -> pd.DataFrame:
+    """Return for each split, by its name, how many test X-rays leak, by class and in all."""
+    columns = {}
+    for name, split in splits.items():
+        tested = split.loc[split["split"] == "test", "class"].value_counts().sort_index()
+        leaked = find_leaks(split, groups)["class"].value_counts().reindex(tested.index).fillna(0)
+        # The sums are no rows of a class: a class may be called "all" too.
+        columns[name] = [
+            f"{count:,.0f} of {total:,} ({count / total:.1%})"
+            for count, total in zip([*leaked, leaked.sum()], [*tested, tested.sum()], strict=True)
+        ]
+    return pd.DataFrame(columns, index=[*tested.index, "all"])
+
+
+def divided_groups(split: pd.DataFrame, groups: pd.Series) -> pd.Series:
+    """Return the groups that are in more than one split: the first file in each, as text.
+
+    Args:
+        split: with the columns `file` and `split`.
+        groups: a group's name for each row, "" for none.
+    """
+    first = _named(split, groups).drop_duplicates(["group", "split"])
+    first = first[first["group"].duplicated(keep=False)]
+    return (first["file"] + " (" + first["split"] + ")").groupby(first["group"]).agg(", ".join)
+
+
+def describe_divided(
+    split: pd.DataFrame, index: pd.DataFrame, groups: pd.Series | None = None
+) -> str:
+    """Return how many families of copies, and patients, are in more than one split; name three.
+
+    Arguments as for `divided_groups` and `merge_groups`, with the same rows.
+    """
+    patients = merge_groups(index.assign(copy_of=index["file"]), groups)
+    lines = []
+    for kind, names in {"Copies": index["copy_of"], "Patients or groups": patients}.items():
+        divided = divided_groups(split, names)
+        lines.append(f"{kind} in more than one split: {len(divided):,}")
+        lines += [f"  {files}" for files in divided[:EXAMPLES]]
+    return "\n".join(lines)
+
+
+def _named(split: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
+    """Return the rows of a split that have a group, with its name in `group`."""
+    table = split.assign(group=groups)
+    return table[table["group"] != ""]
+
+
 def _draw(seed: int, name: str) -> str:
-    """Return a lot that no library's random generator can change, equal on every machine."""
+    """Return a lot that is equal on every machine and with every version of a library."""
     return hashlib.sha256(f"{seed}:{name}".encode()).hexdigest()
 
 
@@ -149,13 +227,10 @@ def _hand_out(counts: pd.DataFrame, seed: int, parts: tuple[str, ...]) -> list[s
 
 
 def refuse_unpublished(published: Iterable[str]) -> None:
-    """Stop where a data set brings no whole split of its own.
+    """Raise a CovidLungsError if a data set has no whole split of its own.
 
     Args:
         published: the split of each X-ray, "" for none.
-
-    Raises:
-        CovidLungsError: it has none, leaves X-rays out, or lacks a training or a test part.
     """
     published = list(published)
     without = sum(split not in FRACTIONS for split in published)
@@ -170,25 +245,12 @@ def refuse_unpublished(published: Iterable[str]) -> None:
     raise CovidLungsError(f"split 'published': {fault}. {UNPUBLISHED}")
 
 
-def _refuse_partial(table: pd.DataFrame) -> None:
-    """Stop at a class that is not in every part of a published split."""
+def _find_absent(table: pd.DataFrame) -> tuple[str, str] | None:
+    """Return the first class that is not in every split, and a split that lacks it."""
     for class_name, members in table.groupby("class"):
         if lacking := set(FRACTIONS) - set(members["split"]):
-            raise CovidLungsError(
-                f"split 'published': {class_name} has no X-ray in the split {min(lacking)!r}. "
-                f"{UNPUBLISHED}"
-            )
-
-
-def _refuse_absent_classes(table: pd.DataFrame) -> None:
-    """Stop at a class that is not in every split."""
-    for class_name, members in table.groupby("class"):
-        if members["split"].nunique() < len(FRACTIONS):
-            raise CovidLungsError(
-                f"{class_name}: {members['group'].nunique()} distinct X-rays or groups are too few "
-                f"for training, validation and test. Add X-rays, at least {len(FRACTIONS)} a class "
-                "that no group ties together, or remove the class folder."
-            )
+            return class_name, min(lacking)
+    return None
 
 
 def _hashes(table: pd.DataFrame, index: pd.DataFrame) -> list[str]:
@@ -202,8 +264,8 @@ def write_split(run_folder: Path, split: pd.DataFrame) -> Path:
     """Write `split.csv` into a run folder, sorted by file, and return its path.
 
     Raises:
-        CovidLungsError: the folder's networks learnt from another split; with a new one they would
-            be tested on X-rays that they were trained on.
+        CovidLungsError: networks in the folder were trained on another split; with a new one they
+            would be tested on X-rays that they were trained on.
     """
     path = run_folder / "split.csv"
     text = split.sort_values("file").to_csv(index=False, lineterminator="\n")
@@ -222,18 +284,18 @@ def read_split(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
 
     Raises:
         CovidLungsError: a file is missing, split and index do not list the same X-rays, or a row
-            of the split was changed, or was made from other pixels.
+            of the split was changed or made from other pixels.
     """
     index = read_index(run_folder, data_set)
     path = require(run_folder / "split.csv")
     try:
         split = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError:  # pandas' word for a file that is empty or no table
+    except ValueError:  # what pandas raises if a file is empty or no table
         split = pd.DataFrame()
     if list(split.columns) != COLUMNS:
         raise CovidLungsError(
-            f"{shown(path)} has not the columns {','.join(COLUMNS)}: it was damaged, or written by "
-            f"an earlier version. {AGAIN}"
+            f"{shown(path)} does not have the columns {','.join(COLUMNS)}: it was damaged, or an "
+            f"earlier version wrote it. {AGAIN}"
         )
     if list(split["file"]) != list(index["file"]):
         raise CovidLungsError(f"{shown(path)} does not list the X-rays of index.csv. {AGAIN}")

@@ -22,7 +22,7 @@ import numpy as np
 from helpers.data import arrays, synthetic
 from helpers.data.sources import find_data
 from helpers.evaluate import detection, shortcuts
-from helpers.evaluate.views import make_view
+from helpers.evaluate.shortcuts import make_view
 from helpers.split.index import build_index
 from helpers.split.splits import assign_splits
 from helpers.train.backend import keras

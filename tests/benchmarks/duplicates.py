@@ -14,8 +14,7 @@ from helpers.audit.duplicates import find_copies, make_thumbnail
 from helpers.data.images import read_xray
 from helpers.data.sources import find_data
 from helpers.split.index import build_index
-from helpers.split.leaks import shared_groups
-from helpers.split.splits import assign_splits
+from helpers.split.splits import assign_splits, divided_groups
 
 Pair = tuple[int, int]
 
@@ -65,7 +64,7 @@ def measure_patients(index: pd.DataFrame, patients: pd.Series, seed: int) -> Non
     """Print the share of patients in several splits, without and with a groups file."""
     for name, groups in (("without", None), ("with", patients)):
         split = assign_splits(index, seed, groups)
-        shared, total = shared_groups(split, patients)
+        shared, total = len(divided_groups(split, patients)), patients[patients != ""].nunique()
         print(
             f"{name} groups: {shared} of {total} patients in several splits ({shared / total:.1%})"
         )

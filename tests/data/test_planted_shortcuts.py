@@ -21,7 +21,7 @@ from helpers.data.synthetic.data_set import (
     plan_copies,
     plan_shortcuts,
 )
-from helpers.evaluate.views import draw_frame, make_view
+from helpers.evaluate.shortcuts import draw_frame, make_view
 
 SEED = 3  # with it, planning for all seven instead of the five originals would show
 COUNTS = {"COVID": 7, "Normal": 7}

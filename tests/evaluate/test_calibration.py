@@ -50,12 +50,6 @@ def test_the_bins_are_those_of_scikit_learn_and_the_error_their_mean_gap(answers
     assert error_of(label, probability) == pytest.approx(gap, rel=0, abs=1e-9)
 
 
-def test_the_error_by_hand():
-    label, probability = pd.Series([1, 0, 1, 1]), pd.Series([0.84, 0.82, 0.3, 0.3])
-    # Two X-rays at 0.83 of which half are COVID, two at 0.3 that both are.
-    assert error_of(label, probability) == pytest.approx((0.33 + 0.7) / 2)
-
-
 def test_a_bin_s_share_has_its_interval():
     label, probability = pd.Series([1, 1, 0, 1]), pd.Series([0.95, 0.93, 0.91, 0.05])
     low, high = reliability_table(label, probability, pd.Series(list("abcd"))).iloc

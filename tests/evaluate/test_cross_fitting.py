@@ -3,6 +3,8 @@ import errno
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from helpers.data.arrays import prepare_masks
 from helpers.evaluate import cross_fitting
@@ -64,8 +66,14 @@ def test_masks_are_drawn_by_networks_that_saw_nothing_of_the_group(
     assert capsys.readouterr().out == ""
 
 
-def test_masks_come_at_the_size_asked_for(data_set, cache, monkeypatch, tmp_path):
+@pytest.fixture
+def index(data_set, monkeypatch) -> pd.DataFrame:
+    """The index of fewer X-rays than are asked for."""
     index, _ = build_index(data_set)
+    return index.assign(group=index["file"])
+
+
+def test_masks_come_at_the_size_asked_for(data_set, index, cache, monkeypatch, tmp_path):
     monkeypatch.setattr(
         cross_fitting, "draw_unseen", lambda xrays, masks, *rest: reversed([*enumerate(masks)])
     )
@@ -77,9 +85,7 @@ def test_masks_come_at_the_size_asked_for(data_set, cache, monkeypatch, tmp_path
     assert [path.suffix for path in (cache / "arrays").iterdir()] == [".npy"] * 2
 
 
-def test_a_cache_without_room_for_the_masks_is_named(data_set, cache, monkeypatch, tmp_path):
-    index, _ = build_index(data_set)
-
+def test_a_cache_without_room_for_the_masks_is_named(data_set, index, cache, monkeypatch, tmp_path):
     def full(mask, size):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -87,3 +93,30 @@ def test_a_cache_without_room_for_the_masks_is_named(data_set, cache, monkeypatc
     monkeypatch.setattr(cross_fitting, "resize_mask", full)
     with refused("arrays", "cannot be written (No space left", "COVID_LUNGS_CACHE"):
         cross_fitting.draw_masks(data_set, index, 48, SETTINGS, 1, tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore:The least populated class")
+@settings(max_examples=100, deadline=None)
+@given(
+    sizes=st.lists(st.lists(st.integers(1, 4), min_size=3, max_size=20), min_size=2, max_size=3),
+    mixed=st.integers(0, 4),
+    seed=st.integers(0, 99),
+)
+def test_the_xrays_of_any_split_can_be_divided(sizes, mixed, seed):
+    """Also with few X-rays, and with groups that have X-rays of every class."""
+    rows = [
+        (name, f"all-{group}" if group < mixed else f"{name}-{group}")
+        for name, groups in zip("ABC", sizes, strict=False)
+        for group, size in enumerate(groups)
+        for _ in range(size)
+    ]
+    split = pd.DataFrame(rows, columns=["class", "group"])
+    for seen, unseen in cross_fitting.divide(split, cross_fitting.FOLDS, seed):
+        trained, checked = next(cross_fitting.divide(split.iloc[seen], cross_fitting.CHECKED, seed))
+        assert min(len(unseen), len(trained), len(checked)) > 0
+
+
+def test_a_single_group_cannot_be_divided():
+    split = pd.DataFrame({"class": ["A"] * 9, "group": "a"})
+    with refused("own_masks", "too few groups", "Leave own_masks out"):
+        next(cross_fitting.divide(split, 3, 1))

@@ -1,4 +1,3 @@
-import json
 import shutil
 import tracemalloc
 
@@ -8,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.audit import duplicates
 from helpers.data.images import read_xray
 from helpers.data.sources import DataSet
 from helpers.data.synthetic import write_data_set
@@ -17,6 +15,8 @@ from helpers.evaluate.intervals import Estimate
 from helpers.split.index import build_index
 from helpers.split.splits import read_split
 from tests.support.builders import image_path, make_data_set, make_run, refused, write_image
+
+OWN = Estimate(0.9, 40, 0.8, 0.95)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,17 @@ def run_folder(tmp_path, cache, data_set) -> object:
         probability=np.where(split["class"] == "COVID", 0.4, 0.2),
     )
     own.to_csv(folder / "detection" / "predictions.csv", index=False)
+    for part, names in external_validation.COMPARED.items():
+        metrics_file.write_metrics(folder / part, dict.fromkeys(names, OWN))
     return folder
+
+
+@pytest.fixture
+def other(tmp_path) -> tuple[DataSet, pd.DataFrame]:
+    """X-rays from elsewhere and their index."""
+    data_set = make_data_set(tmp_path / "other", {"COVID": 3, "Flu": 4})
+    index, _ = build_index(data_set)
+    return data_set, index.assign(group=index["file"])
 
 
 def test_xrays_that_the_run_has_too_are_left_out_and_copies_of_them(cache, drawn):
@@ -70,21 +80,6 @@ def test_xrays_that_the_run_has_too_are_left_out_and_copies_of_them(cache, drawn
     }
     assert list(left.index) == list(range(len(index) - 2))
     assert list(left["group"]) == list(left["file"]), "each is a group of its own"
-
-
-def test_no_two_of_one_data_set_are_compared(cache, drawn, monkeypatch):
-    own, other = drawn
-    index, own_index = build_index(other)[0], build_index(own)[0]
-    laid_over, ask = [], duplicates._are_same
-
-    def note(one, two, *limits, **motion):
-        laid_over.append(len(one))
-        return ask(one, two, *limits, **motion)
-
-    monkeypatch.setattr(duplicates, "_are_same", note)
-    external_validation.leave_out_seen(other, index, own, own_index)
-    halved = duplicates.THUMBNAIL_SIZE // 2
-    assert laid_over.count(halved) == len(index) * len(own_index), "so few that all pairs are"
 
 
 def test_a_data_set_that_is_the_run_s_own_is_refused(cache, drawn):
@@ -120,29 +115,17 @@ def test_an_external_test_of_earlier_networks_can_be_forgotten(run_folder):
     assert [path.is_file() for path in (*old, kept)] == [False, False, False, True]
 
 
-def test_the_networks_are_asked_about_the_external_xrays(tmp_path, run_folder):
-    other = make_data_set(tmp_path / "other", {"COVID": 3, "Flu": 4})
-    index = build_index(other)[0]
-    answers = external_validation.ask_detector(run_folder, other, index)
-    greys = [read_xray(other.root / file).mean() / 255 for file in index["file"]]
-    assert list(answers["probability"]) == pytest.approx(greys, abs=0.02)
-    assert list(answers["label"]) == [1] * 3 + [0] * 4
-    assert set(answers["split"]) == {"test"}
-    table = external_validation.ask_segmenter(run_folder, other, index)
-    assert list(table["file"]) == list(index["file"])
-    assert table["dice"].between(0, 1).all()
-
-
-def test_masks_of_more_xrays_take_no_more_memory(tmp_path, run_folder, monkeypatch):
+def test_masks_of_more_xrays_take_no_more_memory(other, run_folder, monkeypatch):
     monkeypatch.setattr("helpers.data.threads.BATCH", 1)
     side = 256
     seer = keras.Sequential([keras.Input((side, side, 1)), keras.layers.Activation("linear")])
     seer.save(run_folder / "segmentation" / "model.keras")
-    other = make_data_set(tmp_path / "other", {"COVID": 3, "Flu": 4})
-    index = pd.concat([build_index(other)[0]] * 20, ignore_index=True)
-    external_validation.ask_segmenter(run_folder, other, index.iloc[:7])
+    data_set, index = other
+    index = pd.concat([index] * 20, ignore_index=True)
+    (run_folder / "detection" / "model.keras").unlink()
+    external_validation.measure_elsewhere(run_folder, data_set, index.iloc[:7])
     tracemalloc.start()
-    external_validation.ask_segmenter(run_folder, other, index)
+    external_validation.measure_elsewhere(run_folder, data_set, index)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < len(index) * side * side * 4 / 2, "half of all masks"
@@ -158,80 +141,58 @@ def test_figures_that_need_both_classes_have_no_value_where_one_is_missing(run_f
     assert found["specificity"].value == pytest.approx(2 / 3)
 
 
-def test_the_drop_is_the_own_figure_less_the_external_one(run_folder):
-    own = {
-        name: Estimate(0.9, 40, 0.8, 0.95) for name in external_validation.COMPARED["segmentation"]
-    }
-    metrics_file.write_metrics(run_folder / "segmentation", own)
-    there = {name: Estimate(0.7, 50, 0.6, 0.8) for name in own}
-    found = external_validation.add_drops(run_folder, "segmentation", there)
-    assert found["dice_drop"].value == pytest.approx(0.2)
-    assert 0 < found["dice_drop"].low < 0.2 < found["dice_drop"].high
-    assert {name: found[name] for name in there} == there
-    (run_folder / "external").mkdir()
-    written = json.loads(
-        metrics_file.write_metrics(run_folder / "external", found).read_text(encoding="utf-8")
-    )
-    assert written["dice_drop"]["value"] == 0.2
-    table = external_validation.transfer_table(external_validation.compare(run_folder, found))
-    assert list(table.index) == ["IoU", "Dice coefficient", "surface Dice"]
-    assert table.loc["IoU", "own test split"] == "0.900 [0.800, 0.950]"
-    assert table.loc["IoU", "elsewhere"] == "0.700 [0.600, 0.800]"
-    assert table.loc["IoU", "drop"].startswith("0.200 [")
-    assert table.loc["IoU", "X-rays elsewhere"] == 50
-
-
-def test_answers_and_figures_from_elsewhere_are_kept(tmp_path, run_folder):
-    other = make_data_set(tmp_path / "other", {"COVID": 3, "Flu": 4})
-    index = build_index(other)[0]
-    for part, names in external_validation.COMPARED.items():
-        metrics_file.write_metrics(
-            run_folder / part, dict.fromkeys(names, Estimate(0.9, 40, 0.8, 0.95))
-        )
-    found = external_validation.measure_elsewhere(
-        run_folder, other, index.assign(group=index["file"])
-    )
+def test_predictions_scores_and_metrics_from_elsewhere_are_kept(other, run_folder):
+    data_set, index = other
+    compared = external_validation.measure_elsewhere(run_folder, data_set, index)
     folder = run_folder / "external"
-    assert len(pd.read_csv(folder / "predictions.csv")) == len(pd.read_csv(folder / "scores.csv"))
+    predictions = pd.read_csv(folder / "predictions.csv")
+    greys = [read_xray(data_set.root / file).mean() / 255 for file in index["file"]]
+    assert list(predictions["probability"]) == pytest.approx(greys, abs=0.02)
+    assert list(predictions["label"]) == [1] * 3 + [0] * 4
+    assert set(predictions["split"]) == {"test"}
+    scores = pd.read_csv(folder / "scores.csv")
+    assert list(scores["file"]) == list(index["file"])
+    assert scores["dice"].between(0, 1).all()
     written = metrics_file.read_metrics(folder)
-    assert set(written) == set(found)
-    for name in ("auroc", "auroc_drop", "dice", "dice_drop", "dice/Flu"):
-        assert written[name]["value"] == pytest.approx(found[name].value, abs=1e-6)
+    here, there, drop = compared["Dice coefficient"]
+    assert here == OWN
+    for name, estimate in (("dice", there), ("dice_drop", drop)):
+        assert written[name]["value"] == pytest.approx(estimate.value, abs=1e-6)
+    assert drop.value == pytest.approx(0.9 - there.value)
+    assert drop.low < drop.value < drop.high
+    assert {"auroc", "auroc_drop", "dice/Flu"} <= set(written)
+    words = ["accuracy", "sensitivity", "specificity", "AUROC"]
+    assert list(compared) == [*words, "IoU", "Dice coefficient", "surface Dice"]
 
 
-def test_without_a_detector_only_the_masks_are_scored(tmp_path, run_folder):
-    other = make_data_set(tmp_path / "other", {"COVID": 3, "Flu": 4})
-    index = build_index(other)[0]
+def test_the_table_of_drops():
+    drop = Estimate(0.2, 50, 0.1, 0.3)
+    table = external_validation.transfer_table({"IoU": (OWN, Estimate(0.7, 50, 0.6, 0.8), drop)})
+    assert table.loc["IoU"].to_dict() == {
+        "own test split": "0.900 [0.800, 0.950]",
+        "elsewhere": "0.700 [0.600, 0.800]",
+        "drop": "0.200 [0.100, 0.300]",
+        "X-rays elsewhere": 50,
+    }
+
+
+def test_without_a_detector_only_the_masks_are_scored(other, run_folder):
     (run_folder / "detection" / "model.keras").unlink()
-    own = dict.fromkeys(external_validation.COMPARED["segmentation"], Estimate(0.9, 40, 0.8, 0.95))
-    metrics_file.write_metrics(run_folder / "segmentation", own)
-    found = external_validation.measure_elsewhere(
-        run_folder, other, index.assign(group=index["file"])
-    )
-    assert "dice_drop" in found
-    assert "auroc" not in found
-    assert list(external_validation.compare(run_folder, found)) == [
-        "IoU",
-        "Dice coefficient",
-        "surface Dice",
-    ]
+    compared = external_validation.measure_elsewhere(run_folder, *other)
+    assert list(compared) == ["IoU", "Dice coefficient", "surface Dice"]
+    (run_folder / "segmentation" / "model.keras").unlink()
+    with refused("model.keras", "not found", "run 04_segment_lungs first"):
+        external_validation.measure_elsewhere(run_folder, *other)
 
 
-def test_without_lung_masks_only_the_detector_is_tested(tmp_path, run_folder):
-    other = make_data_set(tmp_path / "other", {"COVID": 3, "Normal": 2})
-    for folder in other.root.glob("*/masks"):
+def test_without_lung_masks_only_the_detector_is_tested(other, run_folder):
+    data_set, _ = other
+    for folder in data_set.root.glob("*/masks"):
         shutil.rmtree(folder)
-    own = dict.fromkeys(external_validation.COMPARED["detection"], Estimate(0.9, 40, 0.8, 0.95))
-    metrics_file.write_metrics(run_folder / "detection", own)
-    index = build_index(other)[0].assign(group=lambda rows: rows["file"])
-    figures = external_validation.measure_elsewhere(run_folder, other, index)
-    assert "auroc_drop" in figures and "dice" not in figures
+    index = build_index(data_set)[0].assign(group=lambda rows: rows["file"])
+    compared = external_validation.measure_elsewhere(run_folder, data_set, index)
+    assert "AUROC" in compared and "IoU" not in compared
     assert not (run_folder / "external" / "scores.csv").exists()
     (run_folder / "detection" / "model.keras").unlink()
     with refused("external 'other'", "no lung masks", "Give X-rays with lung masks"):
-        external_validation.measure_elsewhere(run_folder, other, index)
-
-
-def test_a_network_that_is_not_there_yet_is_asked_for_by_its_notebook(tmp_path, data_set):
-    with refused("model.keras", "not found", "run 04_segment_lungs first"):
-        external_validation.ask_segmenter(tmp_path, data_set, pd.DataFrame())
+        external_validation.measure_elsewhere(run_folder, data_set, index)

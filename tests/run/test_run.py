@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from helpers.evaluate.metrics_file import describe_run
 from helpers.evaluate.segmentation import SCORES
-from helpers.evaluate.views import VIEWS
+from helpers.evaluate.shortcuts import VIEWS
 from helpers.run.chain import Request, run_chain
 from helpers.run.command import main
 from helpers.storage.folders import runs_root

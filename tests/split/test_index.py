@@ -1,4 +1,3 @@
-import json
 from pathlib import Path
 
 import cv2
@@ -19,16 +18,10 @@ from tests.support.builders import (
     mask_path,
     refused,
     write_image,
-    write_pair,
     xray,
 )
 
 pytestmark = pytest.mark.usefixtures("runs")
-
-
-def left_out(audit: dict) -> dict[str, str]:
-    """Return the fault of every file that was left out."""
-    return {row["file"]: row["fault"] for row in audit["left_out"]}
 
 
 def test_a_sound_data_set_is_indexed_whole(data_set):
@@ -36,22 +29,10 @@ def test_a_sound_data_set_is_indexed_whole(data_set):
     names = [f"{name}-{number}.png" for name in COUNTS for number in range(1, COUNTS[name] + 1)]
     assert list(index.columns) == INDEX_COLUMNS
     assert [Path(file).name for file in index["file"]] == names
-    assert list(audit) == [
-        "data",
-        "layout",
-        "verdict",
-        "counts",
-        "findings",
-        "left_out",
-        "sources",
-        "mask_conventions",
-    ]
     assert audit["data"] == {"name": "tiny", "synthetic": False}
     assert audit["verdict"].startswith("Usable: 9 X-rays in 2 classes (0 errors, ")
     assert audit["counts"] == COUNTS
     assert audit["left_out"] == []
-    assert audit["sources"] == {"unknown": COUNTS}
-    assert audit["mask_conventions"] == dict.fromkeys(COUNTS, "unclear")
 
 
 def test_a_row_holds_paths_sizes_and_fingerprints(data_set):
@@ -83,14 +64,6 @@ def test_a_row_holds_its_source_and_the_first_of_its_copies(data_set):
     assert rows["source"].to_list() == ["", "example.org/scans", ""]
 
 
-def test_an_index_that_is_recalled_equals_the_first(data_set, monkeypatch):
-    first, audit = build_index(data_set)
-    monkeypatch.setattr("helpers.audit.examination.scan", None)
-    second, recalled = build_index(data_set)
-    pd.testing.assert_frame_equal(first, second)
-    assert recalled == audit
-
-
 def test_another_format_of_the_same_pixels_has_the_same_fingerprint(data_set):
     pixels = xray(77)
     write_image(image_path(data_set.root, "COVID", 1), cv2.merge([pixels] * 3))
@@ -119,73 +92,6 @@ def test_an_image_without_mask_is_left_out(data_set):
     assert audit["counts"] == index["class"].value_counts().to_dict() == {"COVID": 3, "Normal": 5}
 
 
-def test_a_mask_without_image_is_left_out(data_set):
-    image_path(data_set.root, "Normal", 2).unlink()
-    _, audit = build_index(data_set)
-    assert left_out(audit) == {"Normal/masks/Normal-2.png": "no image of the same name"}
-    assert audit["left_out"][0]["remedy"] == "restore the X-rays, or remove these files"
-    assert audit["counts"] == {"COVID": 4, "Normal": 4}
-
-
-def test_two_images_of_one_name_are_both_left_out(data_set):
-    other = write_image(image_path(data_set.root, "COVID", 1).with_suffix(".bmp"), xray(5))
-    _, audit = build_index(data_set)
-    folder = "COVID/images/COVID-1"
-    fault = "2 images and 1 masks of the same name"
-    files = [f"{folder}.bmp", f"{folder}.png", "COVID/masks/COVID-1.png"]
-    assert other.is_file()
-    assert left_out(audit) == dict.fromkeys(files, fault)
-    assert {row["remedy"] for row in audit["left_out"]} == {"keep one X-ray and its mask"}
-    assert audit["counts"]["COVID"] == 3
-
-
-@pytest.mark.parametrize("part", ["images", "masks"])
-@pytest.mark.parametrize(
-    ("content", "finding", "fault"),
-    [
-        (b"", "empty_file", "the file is empty"),
-        (b"not an image", "undecodable_file", "cannot be decoded as an 8- or 16-bit image"),
-        (None, "truncated_file", "the file is cut short"),
-    ],
-    ids=["empty", "text", "truncated"],
-)
-def test_a_damaged_file_is_left_out(data_set, part, content, finding, fault):
-    path = data_set.root / "Normal" / part / "Normal-3.png"
-    path.write_bytes(path.read_bytes()[:-20] if content is None else content)
-    _, audit = build_index(data_set)
-    file = f"Normal/{part}/Normal-3.png"
-    remedy = "restore them from the archive"
-    row = {"file": file, "class": "Normal", "finding": finding, "fault": fault, "remedy": remedy}
-    assert audit["left_out"] == [row]
-    assert audit["counts"] == {"COVID": 4, "Normal": 4}
-
-
-def test_a_black_mask_is_left_out(data_set):
-    write_image(mask_path(data_set.root, "COVID", 4), lung_mask(1) * 0)
-    _, audit = build_index(data_set)
-    assert left_out(audit) == {"COVID/masks/COVID-4.png": "the mask is all black"}
-    remedy = "draw them again, or remove the pairs"
-    assert audit["left_out"][0]["remedy"] == remedy
-    assert audit["counts"] == {"COVID": 3, "Normal": 5}
-
-
-def test_both_faults_of_a_pair_are_listed(data_set):
-    image_path(data_set.root, "COVID", 1).write_bytes(b"")
-    write_image(mask_path(data_set.root, "COVID", 1), lung_mask(1) * 0)
-    assert left_out(build_index(data_set)[1]) == {
-        "COVID/images/COVID-1.png": "the file is empty",
-        "COVID/masks/COVID-1.png": "the mask is all black",
-    }
-
-
-def test_a_name_with_a_colon_does_not_blur_its_fault(data_set):
-    path = data_set.root / "COVID" / "images" / "scan: left. lung.png"
-    path.touch()
-    write_image(data_set.root / "COVID" / "masks" / path.name, lung_mask(1))
-    fault = {"COVID/images/scan: left. lung.png": "the file is empty"}
-    assert left_out(build_index(data_set)[1]) == fault
-
-
 def test_the_written_index_is_read_back(data_set, runs):
     index = make_run(runs / "a", data_set)
     pd.testing.assert_frame_equal(read_index(runs / "a", data_set), index)
@@ -210,27 +116,14 @@ def test_equal_data_give_equal_bytes_in_any_place(tmp_path, runs):
         assert str(tmp_path).encode() not in content
 
 
-def test_writing_the_same_index_again_is_allowed(data_set, runs):
-    make_run(runs / "a", data_set)
-    make_run(runs / "a", data_set)
-    audit = json.loads((runs / "a" / "audit.json").read_text(encoding="utf-8"))
-    assert audit["counts"] == COUNTS
-
-
 def test_the_index_of_other_data_is_refused_and_kept(data_set, tmp_path, runs):
     make_run(runs / "a", data_set)
+    make_run(runs / "a", data_set)  # the same again is allowed
     before = {path.name: path.read_bytes() for path in (runs / "a").iterdir()}
     other = make_data_set(tmp_path / "other", {"COVID": 3})
     with refused("runs/a", "holds a run on other data", "choose another name with `run`"):
         make_run(runs / "a", other)
     assert {path.name: path.read_bytes() for path in (runs / "a").iterdir()} == before
-
-
-def test_data_with_changed_pixels_are_other_data(data_set, runs):
-    make_run(runs / "a", data_set)
-    write_image(image_path(data_set.root, "COVID", 1), xray(99))
-    with refused("runs/a", "holds a run on other data", "remove that folder"):
-        make_run(runs / "a", data_set)
 
 
 def test_a_missing_index_names_the_notebook_that_makes_it(data_set, runs):
@@ -252,7 +145,7 @@ def test_files_that_are_not_there_are_named(data_set, runs, part):
 def test_a_file_that_is_no_index_is_refused(data_set, runs, content):
     make_run(runs / "a", data_set)
     (runs / "a" / "index.csv").write_bytes(content)
-    with refused("runs/a/index.csv", "not the columns of an index", "run 01_get_data again"):
+    with refused("runs/a/index.csv", "does not have the columns of", "run 01_get_data again"):
         read_index(runs / "a", data_set)
 
 
@@ -262,11 +155,6 @@ def test_the_published_counts_stand_beside_ours():
     assert table.loc["Tuberculosis"].to_list() == ["3", "-"]
     assert table.loc["Viral Pneumonia"].to_list() == ["0", "1,345"]
     assert table.loc["all"].to_list() == ["1,203", "21,165"]
-
-
-def test_a_class_of_another_data_set_does_not_change_the_count(data_set):
-    write_pair(data_set.root, "Lung_Opacity", 1)
-    assert build_index(data_set)[1]["counts"] == {**COUNTS, "Lung_Opacity": 1}
 
 
 def test_the_real_archives_hold_what_their_readme_says(real_indexes):

@@ -9,8 +9,7 @@ from hypothesis import strategies as st
 from helpers.data.sources import find_data
 from helpers.split.groups import read_groups
 from helpers.split.index import build_index
-from helpers.split.leaks import shared_groups
-from helpers.split.splits import FRACTIONS, assign_splits, share_table
+from helpers.split.splits import FRACTIONS, assign_splits, divided_groups, share_table
 from tests.support.indexes import patients_of, table_of
 
 seeds = st.integers(0, 2**31 - 1)
@@ -107,18 +106,9 @@ def test_groups_all_larger_than_a_tenth_are_shared_out():
 
 
 def test_the_table_of_shares():
-    rows = [
-        ("A", "p", "train"),
-        ("A", "p", "train"),
-        ("B", "q", "train"),
-        ("A", "r", "validation"),
-        ("B", "s", "test"),
-        ("B", "s", "test"),
-        ("A", "t", "test"),
-        ("with relatives", "u", "test"),
-    ]
-    split = pd.DataFrame(rows, columns=["class", "group", "split"])
-    table = share_table(split)
+    classes = ["A", "A", "B", "A", "B", "B", "A", "with relatives"]
+    parts = ["train"] * 3 + ["validation"] + ["test"] * 4
+    table = share_table(pd.DataFrame({"class": classes, "group": list("ppqrsstu"), "split": parts}))
     assert list(table.columns) == ["train", "validation", "test"]
     assert list(table.index) == ["A", "B", "with relatives", "with relatives"]
     assert table.to_numpy().tolist() == [
@@ -129,7 +119,7 @@ def test_the_table_of_shares():
     ]
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_the_demo_s_splits_are_alike(seed):
     """An X-ray is 2.5 points of a test split of 40."""
     index, _ = build_index(find_data("demo"))
@@ -138,7 +128,7 @@ def test_the_demo_s_splits_are_alike(seed):
     assert found.drop("company").max() <= 2
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_the_splits_of_real_patients_are_alike(real_indexes, real_data, tmp_path, seed):
     index, _ = real_indexes["COVID-19_Radiography_Dataset"]
     sample = pd.read_csv(real_data / "radiography_sample.csv", dtype=str)
@@ -149,5 +139,5 @@ def test_the_splits_of_real_patients_are_alike(real_indexes, real_data, tmp_path
     found = spread(shares_of(split))
     assert found["company"] <= 5
     assert found.drop("company").max() <= 2
-    assert shared_groups(split, patients) == (0, sample["patient"].nunique())
-    assert shared_groups(assign_splits(index, seed), patients)[0] > 0
+    assert divided_groups(split, patients).empty
+    assert len(divided_groups(assign_splits(index, seed), patients)) > 0
