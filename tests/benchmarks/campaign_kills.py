@@ -94,7 +94,7 @@ def count_epochs(run: Path) -> dict[Path, int]:
     for path in find_files(run, STATE):
         # Their training may be ending just now. The weights in them are not read.
         with suppress(FileNotFoundError), np.load(path) as state:
-            counts[path] = len(json.loads(str(state["told"]))["rows"])
+            counts[path] = len(json.loads(str(state["facts"]))["rows"])
     return counts
 
 
