@@ -154,9 +154,7 @@ def describe_probability(run_folder: Path, probability: float) -> str:
     )
     if ill.empty:
         return said + f"No test X-ray of the run got {low:.1f} to {high:.1f}: nothing is known."
-    split = pd.read_csv(
-        require(run_folder / "split.csv", "02_split_data"), dtype=str, keep_default_na=False
-    )
+    split = pd.read_csv(require(run_folder / "split.csv"), dtype=str, keep_default_na=False)
     groups = split.set_index("file")["group"]
     share = estimate_share(ill, test["file"].map(groups))
     return said + (
