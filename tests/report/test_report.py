@@ -112,23 +112,18 @@ def make_provenance(name):
             "03_detect_covid": {
                 "started": "2026-01-02T03:04:05+00:00",
                 "seconds": 4271.3,
-                "recipe": "demo",
-                "seed": 71234,
-                "parameters": {"data": name, "epochs": 3},
+                "parameters": {"data": name, "epochs": 3, "recipe": "demo", "seed": 71234},
                 "settings": {"filters": [16, 32], "learning_rate": 0.001},
-                "environment": 0,
+                "environment": {
+                    "code": "0.1.0 (abc)",
+                    "python": "3.11.7",
+                    "system": "Linux",
+                    "keras_backend": "tensorflow",
+                    "machine": name,
+                    "packages": {"numpy": "2.4.6"},
+                },
             }
         },
-        "environments": [
-            {
-                "code": "0.1.0 (abc)",
-                "python": "3.11.7",
-                "system": "Linux",
-                "keras_backend": "tensorflow",
-                "packages": {"numpy": "2.4.6"},
-                "hardware": {"processor": name, "cores": 2, "memory_gib": 23.5, "gpu": name},
-            }
-        ],
     }
 
 
@@ -264,6 +259,18 @@ def test_no_number_stands_in_the_report_without_its_file(full_run):
         )
         rest = re.sub(r"COVID-19|95 %|F1|0[1-6]_[a-z_]+", "", text)
         assert allowed or not re.search(r"\d", rest), text
+
+
+def test_a_notebook_that_ran_elsewhere_names_its_own_machine(run):
+    content = json.loads((run / "provenance.json").read_text())
+    first = content["notebooks"]["03_detect_covid"]
+    second = first | {"environment": first["environment"] | {"machine": "another one"}}
+    content["notebooks"] |= {"04_segment_lungs": first, "05_evaluate": second}
+    write_json(run / "provenance.json", content)
+    page = read_page(write_report(run))
+    titles = [e["text"] for e in page.all("h3") if e["text"].startswith("Software")]
+    assert titles == ["Software and hardware", "Software and hardware, from 05_evaluate on"]
+    assert "another one" in [e["text"] for e in page.all("dd")]
 
 
 def test_groups_that_a_published_split_divides_are_counted(run):
