@@ -70,7 +70,7 @@ def write_pages(run_folder: Path) -> list[Path]:
         notebook = _read_notebook(path)
         body, _ = exporter.from_notebook_node(notebook)
         body = NOTEBOOK_LINK.sub(r"\1.html\2", body)
-        page = render("notebook.html", title=_title(notebook.cells) or path.stem, body=body)
+        page = render("notebook.html", title=path.stem.replace("_", " "), body=body)
         pages.append(write_whole(path.with_suffix(".html"), page))
     return pages
 
@@ -106,9 +106,3 @@ def _prepare(cells: list[nbformat.NotebookNode]) -> None:
 def _plain_formula(found: re.Match) -> str:
     """Return a formula as text in italics: only a script could typeset it."""
     return "*" + found[1].replace("\\", "").replace("*", "×").replace("-", "−") + "*"
-
-
-def _title(cells: list[nbformat.NotebookNode]) -> str | None:
-    """Return the notebook's first heading."""
-    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    return next((found[1] for text in texts if (found := HEADING.search(text))), None)

@@ -25,15 +25,10 @@ LIBRARIES = ("keras", "tensorflow", "jax", "pandas", "scikit-learn", "scipy", "m
 
 
 def record(run_folder: Path, notebook: str, seconds: float, parameters: dict[str, object]) -> None:
-    """Add how a notebook was executed to `provenance.json`.
+    """Add how a notebook, such as `03_detect_covid`, was executed to `provenance.json`.
 
-    Neither paths nor the names of users and computers are kept.
-
-    Args:
-        run_folder: of the run, with `index.csv`.
-        notebook: its name without ending, such as `03_detect_covid`.
-        seconds: how long it took.
-        parameters: what it was given, and its own defaults.
+    `parameters` are those given and its own defaults. Neither paths nor the names of users and
+    computers are kept.
 
     Raises:
         CovidLungsError: the file is there but cannot be read.
@@ -126,7 +121,7 @@ def read_state(run_folder: Path) -> dict[str, dict]:
 def describe_environment() -> dict[str, object]:
     """Return versions and hardware, without importing Keras."""
     return {
-        "code": _code_version(),
+        "code": describe_code(),
         "python": platform.python_version(),
         "system": platform.system(),
         "keras_backend": _backend(),
@@ -145,7 +140,7 @@ def describe_machine() -> str:
     return ", ".join([*parts, f"GPU: {', '.join(gpus.splitlines())}" if gpus else "no GPU"])
 
 
-def _code_version() -> str:
+def describe_code() -> str:
     """Return the package's version, and in a checkout its commit and whether it was modified."""
     version = _find_versions("covid-lungs").get("covid-lungs", "unknown version")
     described = "describe", "--tags", "--always", "--abbrev=12", "--dirty=, modified"

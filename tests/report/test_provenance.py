@@ -117,9 +117,9 @@ def test_code_of_a_checkout_has_its_commit_and_says_if_it_was_modified(tmp_path,
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"]
     for arguments in (["init", "-q"], ["add", "a"], ["commit", "-qm", "a"]):
         subprocess.run([*git, *arguments], check=True)
-    assert re.search(r" \([0-9a-f]{12}\)$", provenance._code_version())
+    assert re.search(r" \([0-9a-f]{12}\)$", provenance.describe_code())
     (tmp_path / "a").write_text("2")
-    assert re.search(r" \([0-9a-f]{12}, modified\)$", provenance._code_version())
+    assert re.search(r" \([0-9a-f]{12}, modified\)$", provenance.describe_code())
 
 
 def test_the_backend_is_the_one_that_keras_would_take(tmp_path, monkeypatch):
