@@ -307,10 +307,8 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 def describe_export(table: pd.DataFrame, run_folder: Path) -> str:
     """Return for a terminal what was exported, how it agrees, and where it is."""
-    has_detector = "detector" in set(table["network"])
-    lacking = "" if has_detector else "This run has no detector: only the segmenter was exported.\n"
     return (
-        f"{agreement_table(table).to_string(index=False)}\n{lacking}"
+        f"{agreement_table(table).to_string(index=False)}\n"
         f"Made in {shown(run_folder / FOLDER)}: *.onnx, *.tflite, {', '.join(TEXTS)} (how to use "
         "them)\n\nNot a medical device."
     )

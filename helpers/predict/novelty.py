@@ -49,8 +49,11 @@ def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
     groups = groups.iloc[rows]
     known = describe(xrays[row] for row in groups.index)
     group = pd.factorize(groups)[0]
-    blocks = in_blocks(np.arange(len(known)), BLOCK)
-    distances = np.concatenate([_distances_to_others(known, group, rows) for rows in blocks])
+    distances = np.empty(len(known), np.float32)
+    for block in in_blocks(np.arange(len(known)), BLOCK):
+        likeness = known[block] @ known.T
+        likeness[group[block, None] == group] = -1  # the largest distance
+        distances[block] = _distances(likeness)
     unlike, strange = float(np.quantile(distances, USUAL)), float(distances.max())
     return Likeness(known.astype(np.float16), unlike, strange)
 
@@ -92,13 +95,6 @@ def _distances(likeness: np.ndarray) -> np.ndarray:
     """Return the mean distance to the nearest neighbours, given the correlations with all."""
     near = min(NEIGHBOURS, likeness.shape[1])
     return 1 - np.partition(likeness, -near, axis=1)[:, -near:].mean(axis=1)
-
-
-def _distances_to_others(known: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return how far some of the X-rays are from those of other groups."""
-    likeness = known[rows] @ known.T
-    likeness[group[rows, None] == group] = -1  # the largest distance
-    return _distances(likeness)
 
 
 def why_unlike(likeness: Likeness, distances: np.ndarray) -> list[str]:

@@ -45,10 +45,7 @@ class Picture(NamedTuple):
 
 
 class Record:
-    """The files of a run folder, each read once.
-
-    `look` finds every value that the report shows, so that a reader can find it too.
-    """
+    """The files of a run folder, each read once, for every value that the report shows."""
 
     def __init__(self, run_folder: Path):
         self.folder = run_folder
