@@ -1,7 +1,6 @@
 """Pages: HTML that opens without a network, from templates and from executed notebooks."""
 
 import re
-from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -31,21 +30,18 @@ ATTRIBUTES = {
 }
 
 
-@cache
-def _environment() -> Environment:
-    """Return the environment of the templates, which escapes every value in a page."""
-    return Environment(
-        loader=PackageLoader("helpers.report"),
-        autoescape=select_autoescape(disabled_extensions=("md", "txt"), default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+TEMPLATES = Environment(
+    loader=PackageLoader("helpers.report"),
+    autoescape=select_autoescape(disabled_extensions=("md", "txt"), default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
 def render(name: str, **values: object) -> str:
-    """Return a template filled with values."""
-    return _environment().get_template(name).render(values)
+    """Return a template filled with values, each of them escaped in a page."""
+    return TEMPLATES.get_template(name).render(values)
 
 
 def write_pages(run_folder: Path) -> list[Path]:

@@ -8,7 +8,6 @@ from functools import cache
 from html import escape
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 import cv2
@@ -32,16 +31,6 @@ LESSONS = {"03_filters", "04_augmentation"}  # figures that explain a method, no
 DIGITS = {"hausdorff_95": 2, "average_surface_distance": 2, "cleaning_gain": 4}  # else 3
 # Pictures larger than this are kept as JPEG: X-rays take a quarter of the room, and look alike.
 LARGEST_PNG, QUALITY = 80_000, 85
-
-
-class Picture(NamedTuple):
-    """A figure in the page: its title, alternative text, address, width and height in pixels."""
-
-    title: str
-    alternative: str
-    address: str
-    width: int
-    height: int
 
 
 class Record:
@@ -148,9 +137,9 @@ def _why_missing(record: Record, part: str) -> str | None:
     return f"Not there: run notebook {step.name}, which needs {needs}."
 
 
-def _find_pictures(run_folder: Path) -> dict[str, list[Picture]]:
+def _find_pictures(run_folder: Path) -> dict[str, list[dict]]:
     """Return the run's figures by the start of their names, which is their notebook's number."""
-    found: dict[str, list[Picture]] = {}
+    found: dict[str, list[dict]] = {}
     figures = {path.stem: path for path in sorted((run_folder / "figures").glob("*.png"))}
     for name in dict.fromkeys([*CAPTIONS, *figures]):  # in the order of the captions
         if name in figures and name not in LESSONS and (picture := _embed(figures[name])):
@@ -158,8 +147,8 @@ def _find_pictures(run_folder: Path) -> dict[str, list[Picture]]:
     return found
 
 
-def _embed(path: Path) -> Picture | None:
-    """Return a figure as part of the page, None if it is no picture."""
+def _embed(path: Path) -> dict[str, object] | None:
+    """Return a figure with its caption, address, width and height, None if it is no picture."""
     data, kind = path.read_bytes(), "png"
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
@@ -169,15 +158,14 @@ def _embed(path: Path) -> Picture | None:
         data, kind = content.tobytes(), "jpeg"
     address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     height, width = pixels.shape[:2]
-    return Picture(*caption(path.stem), address, width, height)
+    return caption(path.stem) | {"address": address, "width": width, "height": height}
 
 
-def caption(name: str) -> tuple[str, str]:
-    """Return a figure's title and its alternative text, made from the name of an unknown one."""
-    if name in CAPTIONS:
-        return CAPTIONS[name]["title"], CAPTIONS[name]["alternative"]
+def caption(name: str) -> dict[str, str]:
+    """Return a figure's `title` and `alternative` text, made from the name of an unknown one."""
     title = name.partition("_")[2].replace("_", " ") or name
-    return title, f"Picture of this run: {title}"
+    unknown = {"title": title, "alternative": f"Picture of this run: {title}"}
+    return CAPTIONS.get(name, unknown)
 
 
 def label(name: str) -> str:
