@@ -22,7 +22,7 @@ from helpers.evaluate.metrics_file import read_metrics
 from helpers.evaluate.postprocessing import draw_lungs
 from helpers.predict.prediction import load_networks
 from helpers.report.pages import render
-from helpers.report.provenance import describe_environment, find_source
+from helpers.report.provenance import describe_code, find_source
 from helpers.split.splits import read_split
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import make_folder, partial_folder, refusing
@@ -63,12 +63,8 @@ def export_run(run_folder: Path, source: str | None = None) -> pd.DataFrame:
     Nothing is written unless every file agrees with Keras on the run's test split; then an earlier
     export is replaced.
 
-    Args:
-        run_folder: of a run with a trained segmenter.
-        source: of the run's X-rays; None: where the run had them.
-
-    Returns:
-        the rows of `compare` of each network, with its name as `network`.
+    `source` is that of the run's X-rays, None for where the run had them. Returned are the rows of
+    `compare` of each network, with its name as `network`.
 
     Raises:
         CovidLungsError: the X-rays are not found or not the run's, a network cannot be converted
@@ -87,7 +83,7 @@ def export_run(run_folder: Path, source: str | None = None) -> pd.DataFrame:
             tables.append(table.assign(network=name))
     table = pd.concat(tables, ignore_index=True)
     facts = {
-        "code": describe_environment()["code"],
+        "code": describe_code(),
         "data": data_set.label,
         "sizes": {name: model.input_shape[1] for name, model in networks.items()},
         "chosen": chosen,
@@ -206,23 +202,18 @@ def open_converted(content: bytes, kind: str) -> Network:
         CovidLungsError: what runs it is not installed, or refuses it.
     """
     with _converting(kind):
-        return _open_onnx(content) if kind == "ONNX" else _open_litert(content)
+        if kind == "ONNX":
+            import onnxruntime  # here, since only an export needs it
 
+            session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+            name = session.get_inputs()[0].name
+            return lambda xray: session.run(None, {name: xray})[0]
 
-def _open_onnx(content: bytes) -> Network:
-    import onnxruntime  # here, since only an export needs it
+        from ai_edge_litert.interpreter import Interpreter  # here, for the same reason
 
-    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
-    name = session.get_inputs()[0].name
-    return lambda xray: session.run(None, {name: xray})[0]
-
-
-def _open_litert(content: bytes) -> Network:
-    from ai_edge_litert.interpreter import Interpreter  # here, since only an export needs it
-
-    with without_standard_error():  # it writes there how it calculates
-        interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
-        interpreter.allocate_tensors()
+        with without_standard_error():  # it writes there how it calculates
+            interpreter = Interpreter(model_content=content, num_threads=os.cpu_count())
+            interpreter.allocate_tensors()
     given, made = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
 
     def predict(xray: np.ndarray) -> np.ndarray:
@@ -245,8 +236,8 @@ def compare(
         sizes: height and width of each X-ray, and so of its mask, in pixels.
 
     Returns:
-        one row a network: its name as `format`, the largest `difference` of a probability, and the
-        share of `equal_pixels` of the cleaned masks, NaN for a detector.
+        a row for each network: its name as `format`, the largest `difference` of a probability,
+        and the share of `equal_pixels` of the cleaned masks, NaN for a detector.
     """
     differences, equal = dict.fromkeys(networks, 0.0), dict.fromkeys(networks, 0)
     pixels = 0
@@ -273,11 +264,7 @@ def _draw(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def refuse_disagreement(name: str, table: pd.DataFrame) -> None:
-    """Stop if a converted network disagrees with Keras.
-
-    Args:
-        name: of the network.
-        table: as `compare` returns it.
+    """Stop if a converted network disagrees with Keras; `table` is what `compare` returns.
 
     Raises:
         CovidLungsError: masks or probabilities differ by too much, or are not numbers.
@@ -320,10 +307,8 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 def describe_export(table: pd.DataFrame, run_folder: Path) -> str:
     """Return for a terminal what was exported, how it agrees, and where it is."""
-    has_detector = "detector" in set(table["network"])
-    lacking = "" if has_detector else "This run has no detector: only the segmenter was exported.\n"
     return (
-        f"{agreement_table(table).to_string(index=False)}\n{lacking}"
+        f"{agreement_table(table).to_string(index=False)}\n"
         f"Made in {shown(run_folder / FOLDER)}: *.onnx, *.tflite, {', '.join(TEXTS)} (how to use "
         "them)\n\nNot a medical device."
     )

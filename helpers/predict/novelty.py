@@ -30,36 +30,32 @@ USUAL = 0.995  # share of the training X-rays within the first limit
 
 
 class Likeness(NamedTuple):
-    """What the X-rays of a training split look like.
+    """What the X-rays of a training split look like."""
 
-    Attributes:
-        known: their descriptions, float16 (N, 512).
-        unlike: a distance that one in 200 of them exceeds.
-        strange: the largest distance of any of them.
-    """
-
-    known: np.ndarray
-    unlike: float
-    strange: float
+    known: np.ndarray  # their descriptions, float16 (N, 512)
+    unlike: float  # a distance that one in 200 of them exceeds
+    strange: float  # the largest distance of any of them
 
 
 def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
-    """Return what X-rays look like, and how far each is from those of other groups.
+    """Return what the X-rays of the training split look like.
 
     Args:
         xrays: uint8, (N, height, width), with those of the training split among them.
-        groups: of the training split, by row of `xrays`. Copies and X-rays of one patient share a
-            group, since they would be too near.
+        groups: of the training split, by row of `xrays`. Distances are measured to X-rays of other
+            groups only, since copies and X-rays of one patient are too near.
     """
     rows = np.unique(np.linspace(0, len(groups) - 1, min(len(groups), MOST)).astype(int))
     groups = groups.iloc[rows]
     known = describe(xrays[row] for row in groups.index)
     group = pd.factorize(groups)[0]
-    blocks = in_blocks(np.arange(len(known)), BLOCK)
-    distances = np.concatenate([_distances_to_others(known, group, rows) for rows in blocks])
-    return Likeness(
-        known.astype(np.float16), float(np.quantile(distances, USUAL)), float(distances.max())
-    )
+    distances = np.empty(len(known), np.float32)
+    for block in in_blocks(np.arange(len(known)), BLOCK):
+        likeness = known[block] @ known.T
+        likeness[group[block, None] == group] = -1  # the largest distance
+        distances[block] = _distances(likeness)
+    unlike, strange = float(np.quantile(distances, USUAL)), float(distances.max())
+    return Likeness(known.astype(np.float16), unlike, strange)
 
 
 def describe(xrays: Iterable[np.ndarray]) -> np.ndarray:
@@ -101,29 +97,20 @@ def _distances(likeness: np.ndarray) -> np.ndarray:
     return 1 - np.partition(likeness, -near, axis=1)[:, -near:].mean(axis=1)
 
 
-def _distances_to_others(known: np.ndarray, group: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Return how far some of the X-rays are from those of other groups."""
-    likeness = known[rows] @ known.T
-    likeness[group[rows, None] == group] = -1  # the largest distance
-    return _distances(likeness)
-
-
 def why_unlike(likeness: Likeness, distances: np.ndarray) -> list[str]:
     """Return for each distance why the X-ray is not accepted, or ""."""
     reasons = (
-        "not a chest X-ray, or none as the networks learnt from",
-        "unlike the X-rays that the networks learnt from",
+        "not a chest X-ray, or unlike the X-rays that the networks were trained on",
+        "unlike the X-rays that the networks were trained on",
     )
     limits = distances > likeness.strange, distances > likeness.unlike
     return np.select(limits, reasons, default="").tolist()
 
 
-def write_likeness(folder: Path, likeness: Likeness) -> Path:
-    """Write a likeness beside the segmenter, for predictions; return the path."""
-    path = folder / FILE
-    with replacing(path) as partial:
+def write_likeness(folder: Path, likeness: Likeness) -> None:
+    """Write a likeness into the segmenter's folder, for predictions."""
+    with replacing(folder / FILE) as partial:
         np.savez(partial, **likeness._asdict())
-    return path
 
 
 def read_likeness(folder: Path) -> Likeness | None:

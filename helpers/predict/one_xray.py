@@ -32,10 +32,7 @@ NAME = "xray"  # of the file while it is read; its own name may be the patient's
 
 
 def offer_upload(xray: str) -> "FileUpload | None":
-    """Show and return a button that uploads a file, unless a path is given.
-
-    In Colab there is none: `take_xray` itself asks for the file.
-    """
+    """Show and return a button that uploads a file; None in Colab or if a path is given."""
     if xray or in_colab():
         return None
     try:
@@ -53,35 +50,27 @@ def offer_upload(xray: str) -> "FileUpload | None":
 def take_xray(xray: str, upload: "FileUpload | None", seed: int) -> tuple[bytes, str]:
     """Return the bytes of an X-ray's file, and a label for every figure made from it.
 
-    Args:
-        xray: a path, which comes first, or "".
-        upload: what `offer_upload` returned; its file comes second.
-        seed: of the X-ray with signs of COVID that is drawn if there is no file.
+    The file is the one at the path `xray`, else the one uploaded, in Colab or by the button that
+    `offer_upload` returned. Without a file an X-ray with signs of COVID is drawn by the seed.
 
     Raises:
         CovidLungsError: the path cannot be read.
     """
     if xray:
-        return _read(Path(xray).expanduser()), YOURS
-    content = _ask_colab() if in_colab() else None
-    if upload is not None and upload.value:
-        content = bytes(upload.value[0]["content"])
-    if content is not None:
+        try:
+            return read_file(Path(xray).expanduser()), YOURS
+        except BadImageError as error:
+            raise CovidLungsError(
+                f"xray {xray!r}: {error.reason}. Give the path of an X-ray, or nothing to upload "
+                "one."
+            ) from error
+    if in_colab() and (content := _ask_colab()) is not None:
         return content, YOURS
+    if upload is not None and upload.value:
+        return bytes(upload.value[0]["content"]), YOURS
     # From another data set than the demo's, so that no network was trained on it.
     image, _ = draw_xray("COVID", image_seed("COVID", 1, seed))
     return cv2.imencode(".png", image)[1].tobytes(), DRAWN
-
-
-def _read(path: Path) -> bytes:
-    """Return a file's bytes."""
-    try:
-        return read_file(path)
-    except BadImageError as error:
-        raise CovidLungsError(
-            f"xray {str(path)!r}: {error.reason}. Give the path of an X-ray, or nothing to upload "
-            "one."
-        ) from error
 
 
 def _ask_colab() -> bytes | None:
@@ -95,21 +84,13 @@ def _ask_colab() -> bytes | None:
 
 
 class Reading(NamedTuple):
-    """What a run's networks predict for an X-ray.
+    """What a run's networks predict for an X-ray."""
 
-    Attributes:
-        image: the X-ray, uint8 (height, width).
-        mask: the lungs, zeros and ones, of the same shape.
-        lung_fraction: the lungs' share of the X-ray.
-        covid_probability: NaN without a detector.
-        reason: why the X-ray is not accepted, or "".
-    """
-
-    image: np.ndarray
-    mask: np.ndarray
-    lung_fraction: float
-    covid_probability: float
-    reason: str
+    image: np.ndarray  # uint8, (height, width)
+    mask: np.ndarray  # the lungs, zeros and ones, of the same shape
+    lung_fraction: float  # of the X-ray's pixels
+    covid_probability: float  # NaN without a detector
+    reason: str  # why the X-ray is not accepted, or ""
 
 
 def read_by(run_folder: Path, content: bytes) -> Reading:
@@ -154,9 +135,7 @@ def describe_probability(run_folder: Path, probability: float) -> str:
     )
     if ill.empty:
         return said + f"No test X-ray of the run got {low:.1f} to {high:.1f}: nothing is known."
-    split = pd.read_csv(
-        require(run_folder / "split.csv", "02_split_data"), dtype=str, keep_default_na=False
-    )
+    split = pd.read_csv(require(run_folder / "split.csv"), dtype=str, keep_default_na=False)
     groups = split.set_index("file")["group"]
     share = estimate_share(ill, test["file"].map(groups))
     return said + (
@@ -167,11 +146,9 @@ def describe_probability(run_folder: Path, probability: float) -> str:
 
 
 def look_for_heat(run_folder: Path, reading: Reading) -> tuple[np.ndarray, float]:
-    """Return where the run's detector sees evidence of COVID, and the lungs' share of it.
+    """Return what raised the probability of COVID, as `grad_cam` does, and the lungs' share of it.
 
-    Returns:
-        float32, 0..1, of the detector's input size, as `grad_cam` returns it, and its share in the
-        lungs, NaN if there is no evidence.
+    The heat is float32, 0..1, of the detector's input size; without any heat the share is NaN.
     """
     detector = load_model(run_folder / DETECTOR)
     size = detector.input_shape[1:3]
@@ -181,7 +158,7 @@ def look_for_heat(run_folder: Path, reading: Reading) -> tuple[np.ndarray, float
 
 def describe_heat(inside: float, lung_fraction: float) -> str:
     """Return in words the lungs' share of the heat and of the X-ray."""
-    lungs = f"of the picture, {lung_fraction:.0%} is lung"
     if np.isnan(inside):
-        return f"nothing spoke for COVID, so there is no heat; {lungs}"
-    return f"of the heat, {inside:.0%} lies in the lungs; {lungs}"
+        return "nothing raised the probability of COVID, so there is no heat"
+    lungs = f"the lungs, which fill {lung_fraction:.0%} of the image"
+    return f"{inside:.0%} of the heat lies in {lungs}"

@@ -19,10 +19,10 @@ from helpers.data.decoding import BadImageError
 from helpers.data.images import draw_outlines, find_stem, read_xray, resize_image
 from helpers.data.threads import in_lists, work_ahead
 from helpers.evaluate.postprocessing import draw_lungs
-from helpers.predict.files import MASKS, OVERLAYS, TABLE, Outputs, open_outputs
+from helpers.predict.files import CHOICE, MASKS, OVERLAYS, TABLE, make_outputs, write_output
 from helpers.predict.novelty import FILE, Likeness, measure_distances, why_unlike
 from helpers.report.pictures import PREDICTED_COLOUR
-from helpers.storage.folders import shown
+from helpers.storage.folders import refusing, shown
 from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.train.backend import keras
 from helpers.train.inference import predict
@@ -38,36 +38,15 @@ FEW = 20  # X-rays that a terminal lists one by one
 COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
 
 
-class Xray(NamedTuple):
-    """An X-ray as read: uint8 (height, width), and at the size of each network.
-
-    One that cannot be decoded has an error instead of an image, and black inputs.
-    """
-
-    file: Path
-    image: np.ndarray | None
-    inputs: list[np.ndarray]
-    error: BadImageError | None = None
-
-
 class Predicted(NamedTuple):
-    """What was predicted for an X-ray.
+    """What was predicted for an X-ray, or why it could not be decoded."""
 
-    Attributes:
-        file: its path, in POSIX form.
-        covid_probability: NaN without a detector.
-        lung_fraction: the lung's share of the mask; NaN if the X-ray cannot be decoded.
-        reason: why there is no mask, or why it is not accepted, or "".
-        shrunk: the mask as `shrink_mask` returns it.
-        remedy: what helps if there is no mask, or "".
-    """
-
-    file: str
-    covid_probability: float = np.nan
-    lung_fraction: float = np.nan
-    reason: str = ""
-    shrunk: np.ndarray = np.zeros((SHAPE_SIZE, SHAPE_SIZE), np.uint8)
-    remedy: str = ""
+    file: str  # its path, in POSIX form
+    covid_probability: float = np.nan  # without a detector, too
+    lung_fraction: float = np.nan  # only if it could not be decoded
+    reason: str = ""  # why there is no mask, or why it is not accepted
+    shrunk: np.ndarray = np.zeros((SHAPE_SIZE, SHAPE_SIZE), np.uint8)  # mask as of `shrink_mask`
+    remedy: str = ""  # if there is no mask
 
 
 def load_networks(run_folder: Path) -> list[keras.Model]:
@@ -76,12 +55,9 @@ def load_networks(run_folder: Path) -> list[keras.Model]:
     Raises:
         CovidLungsError: a file is no network.
     """
-    networks = []
-    for name in (SEGMENTER, DETECTOR):
-        path = run_folder / name
-        if name == SEGMENTER or path.is_file():
-            networks.append(load_model(path))
-    return networks
+    detector = run_folder / DETECTOR
+    paths = [run_folder / SEGMENTER, *([detector] if detector.is_file() else [])]
+    return [load_model(path) for path in paths]
 
 
 def predict_files(
@@ -97,27 +73,25 @@ def predict_files(
 
     Args:
         networks: the segmenter, and the detector if there is one.
-        files: the X-rays, no two with one stem.
-        folder: where the files go.
+        files: the X-rays, no two with one stem; each has a row, in this order.
+        folder: where masks, overlays and table go.
         likeness: of the training X-rays; pictures unlike them are not accepted. None accepts any.
-
-    Returns:
-        the columns COLUMNS, one row a file, in the order of `files`.
 
     Raises:
         CovidLungsError: the folder cannot be written to, or an X-ray would be overwritten.
     """
     for network in networks:
         network.make_predict_function()  # once, before several threads ask for it
-    with open_outputs(folder, files) as outputs, ThreadPoolExecutor(THREADS) as pool:
-        work = partial(_predict_batch, networks, likeness, outputs)
+    make_outputs(folder, files)
+    with ThreadPoolExecutor(THREADS) as pool:
+        work = partial(_predict_batch, networks, likeness, folder)
         batches = work_ahead(pool, work, in_lists(files, BATCH), THREADS)
         predicted = chain.from_iterable(batches)
         bar = tqdm(predicted, "predicting", total=len(files), unit="file", disable=None)
         blocks = [_judge(block) for block in in_lists(map(_warn, bar), BLOCK)]
-        table = pd.concat(blocks, ignore_index=True)
-        whole = pd.concat([_read_earlier(folder, files), table.astype(object)])
-        outputs.write(TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
+    table = pd.concat(blocks, ignore_index=True)
+    whole = pd.concat([_read_earlier(folder, files), table.astype(object)])
+    write_output(folder / TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
     return table
 
 
@@ -134,35 +108,40 @@ def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
 
 
 def _predict_batch(
-    networks: list[keras.Model], likeness: Likeness | None, outputs: Outputs, files: list[Path]
+    networks: list[keras.Model], likeness: Likeness | None, folder: Path, files: list[Path]
 ) -> list[Predicted]:
     """Write masks and overlays of a batch of X-rays and return what was predicted."""
-    sizes = [network.input_shape[1:3] for network in networks]
-    xrays = [_read(sizes, file) for file in files]
-    inputs = [np.stack(images) for images in zip(*(xray.inputs for xray in xrays), strict=True)]
+    xrays = [_read(file) for file in files]
+    inputs = [_resize(xrays, network.input_shape[1:3]) for network in networks]
     found = [predict(network, images) for network, images in zip(networks, inputs, strict=True)]
     covid = found[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
     reasons = [""] * len(xrays)
     if likeness is not None:
         reasons = why_unlike(likeness, measure_distances(likeness, inputs[0]))
-    rows = zip(xrays, found[0], covid.tolist(), reasons, strict=True)
-    return [_write(outputs, *row) for row in rows]
+    rows = zip(files, xrays, found[0], covid.tolist(), reasons, strict=True)
+    return [_write(folder, *row) for row in rows]
 
 
-def _read(sizes: list[tuple[int, int]], file: Path) -> Xray:
-    """Return an X-ray, ready for networks of these input sizes."""
+def _read(file: Path) -> np.ndarray | BadImageError:
+    """Return an X-ray, uint8 (height, width), or why it cannot be decoded."""
     try:
-        image = read_xray(file)
+        return read_xray(file)
     except BadImageError as error:
-        # A black one takes its place, so that order and batch size stay.
-        black = [np.zeros(size, np.uint8) for size in sizes]
-        return Xray(file, None, black, error)
-    return Xray(file, image, [resize_image(image, size) for size in sizes])
+        return error
+
+
+def _resize(xrays: list[np.ndarray | BadImageError], size: tuple[int, int]) -> np.ndarray:
+    """Return X-rays at a network's size; one that cannot be decoded is black, to keep its place."""
+    black = np.zeros(size, np.uint8)
+    return np.stack(
+        [black if isinstance(xray, BadImageError) else resize_image(xray, size) for xray in xrays]
+    )
 
 
 def _write(
-    outputs: Outputs,
-    xray: Xray,
+    folder: Path,
+    file: Path,
+    xray: np.ndarray | BadImageError,
     lung_probability: np.ndarray,
     covid_probability: float,
     reason: str,
@@ -171,24 +150,25 @@ def _write(
 
     `reason` is why the X-ray itself is not accepted, or "".
     """
-    file, stem = xray.file.as_posix(), find_stem(xray.file.name)
-    mask_name, overlay_name = f"{MASKS}/{stem}.png", f"{OVERLAYS}/{stem}.jpg"
-    if xray.error:
-        outputs.remove(mask_name)  # an earlier one, of another file
-        outputs.remove(overlay_name)
-        return Predicted(file, reason=xray.error.reason, remedy=xray.error.remedy)
-    mask = draw_lungs(lung_probability, xray.image.shape)
-    outputs.write(mask_name, cv2.imencode(".png", mask * 255)[1])
+    stem = find_stem(file.name)
+    mask_path, overlay_path = folder / MASKS / f"{stem}.png", folder / OVERLAYS / f"{stem}.jpg"
+    if isinstance(xray, BadImageError):
+        for path in (mask_path, overlay_path):  # earlier ones, of another file
+            with refusing(path, CHOICE):
+                path.unlink(missing_ok=True)
+        return Predicted(file.as_posix(), reason=xray.reason, remedy=xray.remedy)
+    mask = draw_lungs(lung_probability, xray.shape)
+    write_output(mask_path, cv2.imencode(".png", mask * 255)[1])
     if max(mask.shape) <= LONGEST_SIDE:
-        overlay = draw_outlines(xray.image, (mask, PREDICTED_COLOUR[::-1]))  # OpenCV: blue first
+        overlay = draw_outlines(xray, (mask, PREDICTED_COLOUR[::-1]))  # OpenCV: blue first
         # As a PNG it would take eight times as long to encode.
-        outputs.write(overlay_name, cv2.imencode(".jpg", overlay, JPEG)[1])
+        write_output(overlay_path, cv2.imencode(".jpg", overlay, JPEG)[1])
     share = float(mask.mean())
     if min(mask.shape) < SMALLEST_SIDE:
         reason = f"less than {SMALLEST_SIDE} pixels a side"
     elif not reason and not share:
         reason = "no lung was found"
-    return Predicted(file, covid_probability, share, reason, shrink_mask(mask))
+    return Predicted(file.as_posix(), covid_probability, share, reason, shrink_mask(mask))
 
 
 def _warn(predicted: Predicted) -> Predicted:
@@ -211,14 +191,14 @@ def _judge(block: list[Predicted]) -> pd.DataFrame:
 def describe_predictions(table: pd.DataFrame, folder: Path, likeness: Likeness | None) -> str:
     """Return for a terminal what was predicted, and where it is; few X-rays one by one."""
     blind = (
-        f"images that are not chest X-rays were not checked for, since the run has no {FILE}: run "
+        f"images that are not chest X-rays are not recognised, since the run has no {FILE}: run "
         "04_segment_lungs again\n"
     )
     refused = int(table["lung_fraction"].isna().sum())
     doubtful = int((~table["accepted"]).sum()) - refused
     lines = [_describe_xray(row) for row in table.to_dict("records")] if len(table) <= FEW else []
     return (
-        f"{''.join(lines)}masks: {len(table) - refused:,}, of them not accepted: {doubtful:,}\n"
+        f"{''.join(lines)}masks: {len(table) - refused:,} (not accepted: {doubtful:,})\n"
         f"files that could not be decoded: {refused:,}\n"
         f"{blind if likeness is None else ''}"
         f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)\n"
@@ -233,4 +213,4 @@ def _describe_xray(row: dict) -> str:
     covid = row["covid_probability"]
     found = "" if np.isnan(covid) else f"COVID probability {covid:.3f}, "
     doubt = "" if row["accepted"] else f"; not accepted: {row['reason']}"
-    return f"{row['file']}: {found}lungs {row['lung_fraction']:.1%} of the picture{doubt}\n"
+    return f"{row['file']}: {found}lungs {row['lung_fraction']:.1%} of the image{doubt}\n"

@@ -1,7 +1,6 @@
 """Pages: HTML that opens without a network, from templates and from executed notebooks."""
 
 import re
-from functools import cache
 from pathlib import Path
 
 import nbformat
@@ -31,21 +30,18 @@ ATTRIBUTES = {
 }
 
 
-@cache
-def _environment() -> Environment:
-    """Return the environment of the templates, which escapes every value in a page."""
-    return Environment(
-        loader=PackageLoader("helpers.report"),
-        autoescape=select_autoescape(disabled_extensions=("md", "txt"), default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+TEMPLATES = Environment(
+    loader=PackageLoader("helpers.report"),
+    autoescape=select_autoescape(disabled_extensions=("md", "txt"), default=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 
 
 def render(name: str, **values: object) -> str:
-    """Return a template filled with values."""
-    return _environment().get_template(name).render(values)
+    """Return a template filled with values, each of them escaped in a page."""
+    return TEMPLATES.get_template(name).render(values)
 
 
 def write_pages(run_folder: Path) -> list[Path]:
@@ -70,7 +66,7 @@ def write_pages(run_folder: Path) -> list[Path]:
         notebook = _read_notebook(path)
         body, _ = exporter.from_notebook_node(notebook)
         body = NOTEBOOK_LINK.sub(r"\1.html\2", body)
-        page = render("notebook.html", title=_title(notebook.cells) or path.stem, body=body)
+        page = render("notebook.html", title=path.stem.replace("_", " "), body=body)
         pages.append(write_whole(path.with_suffix(".html"), page))
     return pages
 
@@ -106,9 +102,3 @@ def _prepare(cells: list[nbformat.NotebookNode]) -> None:
 def _plain_formula(found: re.Match) -> str:
     """Return a formula as text in italics: only a script could typeset it."""
     return "*" + found[1].replace("\\", "").replace("*", "×").replace("-", "−") + "*"
-
-
-def _title(cells: list[nbformat.NotebookNode]) -> str | None:
-    """Return the notebook's first heading."""
-    texts = [cell.source for cell in cells if cell.cell_type == "markdown"]
-    return next((found[1] for text in texts if (found := HEADING.search(text))), None)

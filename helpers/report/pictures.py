@@ -15,7 +15,6 @@ from helpers.evaluate.postprocessing import draw_lungs
 from helpers.train.augmentation import Strength, augment
 
 TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
-HEAT_COLOURS = plt.get_cmap("inferno")  # perceptually uniform, and without the outline's green
 
 
 def pick_examples(
@@ -100,7 +99,7 @@ def draw_filters(data_set: DataSet, row: pd.Series) -> Figure:
         np.clip(np.abs(cv2.filter2D(image.astype(np.float32), -1, kernel)), 0, 255)
         for kernel in (vertical, vertical.T)
     ]
-    titles = ["X-ray", "answer to vertical edges", "answer to horizontal edges"]
+    titles = ["X-ray", "response to vertical edges", "response to horizontal edges"]
     return _grid([[image, *responses]], titles)
 
 
@@ -126,20 +125,21 @@ def draw_heat(
         image = data_set.read_xray(row.file)
         outlines = [(data_set.read_mask(row.mask), TRUE_COLOUR)] if row.mask else []
         columns.append([image, draw_outlines(_lay_heat(image, cells), *outlines)])
-    names = ["X-ray", "under its heat,\nyellow the most;\nlungs green"]
+    names = ["X-ray", "heat, strongest\nwhere yellow;\nlungs green"]
     return _grid(zip(*columns, strict=True), captions, names)
 
 
 def _lay_heat(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
     """Return an X-ray under its heat, uint8 RGB (height, width, 3)."""
-    colours = HEAT_COLOURS(resize_image(cells, image.shape))[..., :3] * 255
+    inferno = plt.get_cmap("inferno")  # perceptually uniform, and without the outline's green
+    colours = inferno(resize_image(cells, image.shape))[..., :3] * 255
     return cv2.addWeighted(cv2.merge([image] * 3), 0.5, colours.astype(np.uint8), 0.5, 0)
 
 
 def draw_lungs_found(image: np.ndarray, mask: np.ndarray) -> Figure:
     """Draw an X-ray, uint8 (height, width), and beside it the outline of a predicted mask on it."""
     outlined = draw_outlines(image, (mask, PREDICTED_COLOUR))
-    return _grid([[image, outlined]], ["X-ray", "lungs as predicted"], largest=4.0)
+    return _grid([[image, outlined]], ["X-ray", "predicted lungs"], largest=4.0)
 
 
 def draw_heat_found(image: np.ndarray, mask: np.ndarray, heat: np.ndarray) -> Figure:
@@ -149,7 +149,7 @@ def draw_heat_found(image: np.ndarray, mask: np.ndarray, heat: np.ndarray) -> Fi
     """
     # In green: there is orange among the heat's colours.
     mixed = draw_outlines(_lay_heat(image, heat), (mask, TRUE_COLOUR))
-    titles = ["X-ray", "under its heat, yellow the most; lungs as predicted, green"]
+    titles = ["X-ray", "heat, strongest where yellow; predicted lungs green"]
     return _grid([[image, mixed]], titles, largest=4.0)
 
 

@@ -19,7 +19,6 @@ from helpers.train.recipes import THRESHOLD
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
-MOST_SOURCES = 15  # rows of a picture that can be read
 SPLIT_COLOURS = dict(zip(FRACTIONS, (BLUE, ORANGE, GREEN), strict=True))
 
 
@@ -44,11 +43,10 @@ def sign(figure: Figure, label: str) -> None:
     figure.text(0.995, 0.005, label, ha="right", va="bottom", fontsize=9, color="#555555")
 
 
-def _new(columns: int = 1, width: float = 8.0, height: float = 3.6) -> tuple[Figure, np.ndarray]:
+def _new(columns: int = 1, height: float = 3.6) -> tuple[Figure, np.ndarray]:
     """Return a figure with room for the data set's label below, and its axes in a row."""
-    figure, axes = plt.subplots(
-        1, columns, figsize=(width, height), layout="constrained", squeeze=False
-    )
+    size = (8.0, height)
+    figure, axes = plt.subplots(1, columns, figsize=size, layout="constrained", squeeze=False)
     figure.get_layout_engine().set(rect=(0, 0.07, 1, 0.93))
     for axis in axes[0]:
         axis.spines[["top", "right"]].set_visible(False)
@@ -67,8 +65,8 @@ def draw_counts(counts: dict[str, int]) -> Figure:
 
 
 def draw_sources(counts: pd.DataFrame) -> Figure:
-    """Draw how many X-rays of each source (a row) are of each class (a column), largest first."""
-    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index[:MOST_SOURCES]]
+    """Draw the X-rays of each source (a row) and class (a column), for the 15 largest sources."""
+    counts = counts.loc[counts.sum(axis=1).sort_values(ascending=False).index[:15]]
     figure, (axis,) = _new(height=1.6 + 0.45 * len(counts))
     _draw_table(axis, counts > 0, 3, counts.map("{:,}".format))
     axis.set_title("X-rays by source and class")
@@ -162,9 +160,9 @@ def draw_confusion(predictions: pd.DataFrame, threshold: float) -> Figure:
         shares = counts.div(counts.sum(axis=1), axis=0)
         texts = counts.map("{:,}".format) + shares.map(" ({:.1%})".format)
         _draw_table(axis, shares, 1.5, texts)
-        axis.set_xlabel("the network says")
+        axis.set_xlabel("predicted")
         axis.set_title(title, fontsize=11)
-    axes[0].set_ylabel("the label says")
+    axes[0].set_ylabel("label")
     axes[1].set_yticklabels([])
     return figure
 
@@ -172,7 +170,7 @@ def draw_confusion(predictions: pd.DataFrame, threshold: float) -> Figure:
 def draw_reliability(
     predictions: pd.DataFrame, groups: pd.Series, figures: dict[str, Estimate]
 ) -> Figure:
-    """Draw the share of COVID among test X-rays of like probability, before and after scaling.
+    """Draw the share of COVID in bins of the test X-rays' probability, before and after scaling.
 
     Arguments as for `draw_detection`; `groups` has the group of each row, by the same index.
     """
@@ -181,7 +179,7 @@ def draw_reliability(
     temperature = figures["temperature"].value
     scaled = apply_temperature(test["probability"], temperature)
     for axis, probability, name, title in (
-        (axes[0], test["probability"], "calibration_error", "as the network says"),
+        (axes[0], test["probability"], "calibration_error", "as predicted"),
         (axes[1], scaled, "calibration_error_scaled", f"at temperature {temperature:.2f}"),
     ):
         _draw_bins(axis, reliability_table(test["label"], probability, groups))
@@ -204,9 +202,11 @@ def _draw_bins(axis: Axes, bins: pd.DataFrame) -> None:
 
 
 def draw_probabilities(predictions: pd.DataFrame) -> Figure:
-    """Draw the probabilities of COVID on the test split, one dot an X-ray, class by class."""
+    """Draw each test X-ray's probability of COVID as a dot, class by class."""
     test = predictions[predictions["split"] == "test"]
-    return _draw_dots(test, "probability", "probability of COVID", THRESHOLD)
+    figure = _draw_dots(test, "probability", "probability of COVID")
+    figure.axes[0].axvline(THRESHOLD, color=GREY, linestyle=":")
+    return figure
 
 
 def draw_views(figures: dict[str, Estimate], names: list[str], what: str = "COVID") -> Figure:
@@ -254,10 +254,10 @@ def _draw_estimate(axis: Axes, found: Estimate, place: float, colour: str) -> No
 
 def draw_scores(scores: pd.DataFrame) -> Figure:
     """Draw the Dice coefficient of every test image, class by class, with each class's median."""
-    return _draw_dots(scores, "dice", "Dice coefficient", None)
+    return _draw_dots(scores, "dice", "Dice coefficient")
 
 
-def _draw_dots(table: pd.DataFrame, column: str, label: str, boundary: float | None) -> Figure:
+def _draw_dots(table: pd.DataFrame, column: str, label: str) -> Figure:
     """Draw a column as jittered dots in a row for each class."""
     classes = sorted(table["class"].unique(), reverse=True)
     figure, (axis,) = _new(height=1.4 + 0.5 * len(classes))
@@ -267,8 +267,6 @@ def _draw_dots(table: pd.DataFrame, column: str, label: str, boundary: float | N
         axis.plot(values, height + jitter, "o", ms=5, alpha=0.6, color=BLUE, markeredgewidth=0)
         middle = np.median(values)
         axis.plot([middle, middle], [height - 0.35, height + 0.35], color=ORANGE, lw=2.5)
-    if boundary is not None:
-        axis.axvline(boundary, color=GREY, linestyle=":")
     axis.set(yticks=range(len(classes)), yticklabels=classes, xlabel=label)
-    axis.set_title("One dot an X-ray of the test split; the bar is the median", fontsize=11)
+    axis.set_title("One dot per X-ray of the test split; the bar is the median", fontsize=11)
     return figure

@@ -3,19 +3,17 @@
 import base64
 import json
 import tomllib
-from collections.abc import Iterable
+from datetime import timedelta
 from functools import cache
 from html import escape
 from io import StringIO
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import quote
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from helpers.data.layouts import POSITIVE_CLASS
 from helpers.evaluate.intervals import Estimate
 from helpers.evaluate.metrics_file import HEADLINES
 from helpers.report.pages import render, write_pages
@@ -23,33 +21,20 @@ from helpers.split.splits import FRACTIONS
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import write_whole
 from helpers.storage.folders import require, shown
-from helpers.storage.layout import find_writer
+from helpers.storage.layout import find_step, find_writer
 from helpers.storage.tables import as_html
 
 WORDS = tomllib.loads((Path(__file__).parent / "templates" / "words.toml").read_text("utf-8"))
 LABELS, CAPTIONS, PUBLISHED = WORDS["metrics"], WORDS["figures"], WORDS["published"]
+NEEDS = {"COVID": "X-rays of COVID and of another class", "masks": "lung masks"}
 LESSONS = {"03_filters", "04_augmentation"}  # figures that explain a method, not the run
 DIGITS = {"hausdorff_95": 2, "average_surface_distance": 2, "cleaning_gain": 4}  # else 3
 # Pictures larger than this are kept as JPEG: X-rays take a quarter of the room, and look alike.
 LARGEST_PNG, QUALITY = 80_000, 85
-OWN_BASE = '<base href="about:srcdoc">'  # of a page that a frame's attribute holds
-
-
-class Picture(NamedTuple):
-    """A figure in the page: its title, alternative text, address, width and height in pixels."""
-
-    title: str
-    alternative: str
-    address: str
-    width: int
-    height: int
 
 
 class Record:
-    """The files of a run folder, each read once.
-
-    `look` finds every value that the report shows, so that a reader can find it too.
-    """
+    """The files of a run folder, each read once, for every value that the report shows."""
 
     def __init__(self, run_folder: Path):
         self.folder = run_folder
@@ -120,12 +105,10 @@ def write_report(run_folder: Path) -> Path:
         pages={page.stem: f"notebooks/{quote(page.name)}" for page in pages},
         splits=list(FRACTIONS),
         published=PUBLISHED,
-        overall=overall,
-        classes_of=classes_of,
         label=label,
         digits=digits,
         number=number,
-        duration=duration,
+        duration=lambda seconds: str(timedelta(seconds=round(seconds))),
         moment=moment,
         plain=plain,
         pointer=pointer,
@@ -140,7 +123,7 @@ def frame_report(run_folder: Path) -> str:
     """
     text = (run_folder / "report.html").read_text(encoding="utf-8")
     # Else its links to its own sections would lead to the notebook's page, within the frame.
-    text = text.replace("<head>", f"<head>{OWN_BASE}", 1)
+    text = text.replace("<head>", '<head><base href="about:srcdoc">', 1)
     frame = 'title="Report" style="width: 100%; height: 50rem; border: 1px solid #8888" sandbox'
     return f'<div><iframe {frame} srcdoc="{escape(text)}"></iframe></div>'
 
@@ -149,36 +132,23 @@ def _why_missing(record: Record, part: str) -> str | None:
     """Return why a part of the report cannot be shown, None if it can."""
     if record.look(f"{part}/metrics.json") is not None:
         return None
-    found = record.look("audit.json", "findings") or []
-    if part != "detection" and any(one["name"] == "no_lung_masks" for one in found):
-        return "Left out: it needs lung masks, and this data set has none."
-    counts = record.look("audit.json", "counts") or {}
-    classes = {name for name, count in counts.items() if count}
-    if part != "segmentation" and not (POSITIVE_CLASS in classes and len(classes) > 1):
-        return "Left out: it needs the class COVID and another, and this data set has not both."
-    return f"Not there yet: run notebook {find_writer(Path(part, 'metrics.json'))}."
+    step = find_step(find_writer(Path(part, "metrics.json")))
+    needs = " and ".join(NEEDS[name] for name in step.needs)
+    return f"Not there: run notebook {step.name}, which needs {needs}."
 
 
-def _find_pictures(run_folder: Path) -> dict[str, list[Picture]]:
-    """Return the run's figures by the number of their notebook, `other` for those without."""
-    found: dict[str, list[Picture]] = {}
-    known = list(CAPTIONS)
-
-    def place(path: Path) -> tuple[str, int, str]:
-        """Return where a figure stands among others: unknown ones last of their notebook."""
-        name = path.stem
-        return name[:2], known.index(name) if name in known else len(known), name
-
-    for path in sorted((run_folder / "figures").glob("*.png"), key=place):
-        picture = None if path.stem in LESSONS else _embed(path)
-        if picture is not None:
-            number = path.name[:2]
-            found.setdefault(number if number.isdigit() else "other", []).append(picture)
+def _find_pictures(run_folder: Path) -> dict[str, list[dict]]:
+    """Return the run's figures by the start of their names, which is their notebook's number."""
+    found: dict[str, list[dict]] = {}
+    figures = {path.stem: path for path in sorted((run_folder / "figures").glob("*.png"))}
+    for name in dict.fromkeys([*CAPTIONS, *figures]):  # in the order of the captions
+        if name in figures and name not in LESSONS and (picture := _embed(figures[name])):
+            found.setdefault(name[:2], []).append(picture)
     return found
 
 
-def _embed(path: Path) -> Picture | None:
-    """Return a figure as part of the page, None if it is no picture."""
+def _embed(path: Path) -> dict[str, object] | None:
+    """Return a figure with its caption, address, width and height, None if it is no picture."""
     data, kind = path.read_bytes(), "png"
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
@@ -188,25 +158,14 @@ def _embed(path: Path) -> Picture | None:
         data, kind = content.tobytes(), "jpeg"
     address = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
     height, width = pixels.shape[:2]
-    return Picture(*caption(path.stem), address, width, height)
+    return caption(path.stem) | {"address": address, "width": width, "height": height}
 
 
-def caption(name: str) -> tuple[str, str]:
-    """Return a figure's title and its alternative text, made from the name of an unknown one."""
-    if name in CAPTIONS:
-        return CAPTIONS[name]["title"], CAPTIONS[name]["alternative"]
+def caption(name: str) -> dict[str, str]:
+    """Return a figure's `title` and `alternative` text, made from the name of an unknown one."""
     title = name.partition("_")[2].replace("_", " ") or name
-    return title, f"Picture of this run: {title}"
-
-
-def overall(names: Iterable[str]) -> list[str]:
-    """Return the names of the metrics of all classes together."""
-    return [name for name in names if "/" not in name]
-
-
-def classes_of(names: Iterable[str]) -> list[str]:
-    """Return the classes in names of metrics such as `dice/COVID`."""
-    return list(dict.fromkeys(name.partition("/")[2] for name in names if "/" in name))
+    unknown = {"title": title, "alternative": f"Picture of this run: {title}"}
+    return CAPTIONS.get(name, unknown)
 
 
 def label(name: str) -> str:
@@ -216,7 +175,7 @@ def label(name: str) -> str:
 
 def digits(name: str) -> int:
     """Return how many decimals of a metric to show."""
-    return DIGITS.get(name.partition("/")[0].removesuffix("_drop"), 3)
+    return DIGITS.get(name.removesuffix("_drop"), 3)
 
 
 def number(value: object, decimals: int = 3) -> str:
@@ -229,15 +188,6 @@ def number(value: object, decimals: int = 3) -> str:
 def plain(value: object) -> str:
     """Return a setting as text, in full."""
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def duration(seconds: float) -> str:
-    """Return a duration as text, such as `1 h 02 min 05 s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02} min {rest:02} s"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def moment(text: str) -> str:

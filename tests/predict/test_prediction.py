@@ -149,7 +149,7 @@ def test_what_is_unlike_the_training_is_not_accepted_but_drawn(seer, tmp_path):
     table = predict_files([seer], files, tmp_path, known)
     assert list(table["reason"]) == [
         "",
-        "not a chest X-ray, or none as the networks learnt from",
+        "not a chest X-ray, or unlike the X-rays that the networks were trained on",
         "less than 64 pixels a side",
     ]
     assert list(table["accepted"]) == [True, False, False]
@@ -301,7 +301,7 @@ def test_the_command_draws_into_the_run_s_folder(runs, detector, xrays, capsys):
     run_of(runs / "a", build_unet(SETTINGS), detector)
     assert main(["predict", "--run", "a", str(xrays)]) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("masks: 37, of them not accepted: ")
+    assert said.out.startswith("masks: 37 (not accepted: ")
     assert "files that could not be decoded: 0\n" in said.out
     assert f"Made in {runs}/a/predictions: masks/*.png" in said.out
     assert said.out.endswith("Not a medical device.\n")
@@ -320,20 +320,20 @@ def test_few_xrays_are_told_of_one_by_one(runs, detector, xrays, capsys):
     table = pd.read_csv(runs / "a/predictions/predictions.csv", keep_default_na=False)
     for line, row in zip(lines, table.to_dict("records"), strict=True):
         start = f"{row['file']}: COVID probability {row['covid_probability']:.3f}, lungs "
-        assert line.startswith(f"{start}{row['lung_fraction']:.1%} of the picture")
-        assert line.endswith("of the picture" if row["accepted"] else row["reason"])
+        assert line.startswith(f"{start}{row['lung_fraction']:.1%} of the image")
+        assert line.endswith("of the image" if row["accepted"] else row["reason"])
 
 
 def test_the_command_says_whether_strangers_can_be_told(runs, seer, xrays, capsys):
     folder = run_of(runs / "a", seer)
     main(["predict", "--run", "a", str(xrays)])
     said = capsys.readouterr().out
-    assert "images that are not chest X-rays were not checked for, since the run has no" in said
+    assert "images that are not chest X-rays are not recognised, since the run has no" in said
     small = np.stack([resize_image(255 - chest(number), (32, 32)) for number in range(20)])
     write_likeness(folder / "segmentation", learn_likeness(small, pd.Series(range(20))))
     main(["predict", "--run", "a", str(xrays)])
     said = capsys.readouterr().out
-    assert "masks: 37, of them not accepted: 37\n" in said
+    assert "masks: 37 (not accepted: 37)\n" in said
     assert "likeness" not in said
 
 

@@ -212,7 +212,7 @@ def test_each_bin_of_the_reliability_diagram_has_its_number_of_xrays():
     error, chance = (
         METRICS[name].value for name in ("calibration_error", "calibration_error_by_chance")
     )
-    assert left.get_title() == f"as the network says\nerror {error:.3f}, by chance {chance:.3f}"
+    assert left.get_title() == f"as predicted\nerror {error:.3f}, by chance {chance:.3f}"
     assert right.get_title().startswith("at temperature 2.00\n")
 
 
