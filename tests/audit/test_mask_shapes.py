@@ -120,7 +120,7 @@ def test_neither_size_nor_mirroring_changes_a_measure(mask, size):
         ({"lung_share": 0.651}, "larger than 65% of the X-ray"),
         ({"lung_share": 0.05}, ""),
         ({"lung_share": 0.049}, "smaller than 5% of the X-ray"),
-        ({"regions": 3}, "more than two regions"),
+        ({"regions": 3}, "not two regions"),
         ({"regions": 1}, "not two regions"),
         ({"regions": 0}, "not two regions"),
         ({"edge_share": 0.75}, ""),
