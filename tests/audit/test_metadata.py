@@ -353,19 +353,3 @@ def test_nine_in_ten_from_pure_sources_are_a_finding_with_the_share():
 )
 def test_where_sources_cannot_tell_the_class_there_is_no_finding(classes):
     assert about_sources(index(**classes)) == []
-
-
-def test_the_real_tables_name_every_source_and_the_sources_tell_the_class(real_sets):
-    data_set = real_sets["COVID-19_Radiography_Dataset"]
-    paths = sorted(data_set.root.glob("*/images/*.png"))
-    files = xrays(*(f"{path.parts[-3]}/{path.name}" for path in paths))
-    rows, unreadable = read_metadata(data_set.root, data_set.classes)
-    sources, unknown = name_sources(rows, files)
-    assert not unreadable.files and not unknown.files
-    assert len(rows) == len(files) == 1605
-    sourced = files.assign(source=sources)
-    other, own = "data.mendeley.com/datasets", "github.com/ieee8023"
-    assert source_table(sourced)["COVID"].to_dict() == {other: 0, own: 256}
-    assert about_sources(sourced)[0].files == [own]
-    shenzhen = real_sets["shenzhen"]
-    assert read_metadata(shenzhen.root, shenzhen.classes)[0] == {}

@@ -109,6 +109,13 @@ def test_every_file_left_out_has_its_reason(images, masks, expected):
     assert list(zip(left_out["finding"], left_out["fault"], strict=True)) == expected
 
 
+def test_xrays_of_one_name_are_left_out_where_there_are_no_masks_too():
+    files = list_files({("COVID", "1"): ([GOOD, GOOD], []), ("COVID", "a b"): ([GOOD], [])})
+    pairs, left_out = pair_files(files, has_masks=False)
+    assert list(zip(left_out["finding"], left_out["fault"], strict=True)) == 2 * [TWICE]
+    assert list(pairs["file"]) == ["COVID/images/a b.jpg"]
+
+
 def test_a_pair_has_the_facts_of_its_image_and_of_its_mask(data_set):
     write_image(image_path(data_set.root, "COVID", 2), xray(0)[:30])
     files, _, _ = scan(data_set)
