@@ -5,9 +5,8 @@ hardly changes, for all pairs at once; lay the most similar over each other at 4
 few that still agree at 96 pixels.
 """
 
-from collections.abc import Iterable, Sequence
-from itertools import chain, combinations, product
-from typing import TypeVar
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import chain, combinations
 
 import cv2
 import numpy as np
@@ -18,7 +17,6 @@ from helpers.data.threads import in_blocks, read_all, share
 
 THUMBNAIL_SIZE = 96
 DESCRIPTOR_SIZE = THUMBNAIL_SIZE // 4
-HALVED = 3  # times the thumbnail's size, above which an X-ray is halved first
 DESCRIPTOR_LENGTH = 64
 LARGEST_CROP = 0.05  # share of a side, at each edge
 FEW = 40  # X-rays up to which all pairs are laid over each other: quicker than learning
@@ -32,12 +30,10 @@ SAME_XRAY = 0.89
 
 Pair = tuple[int, int]
 
-Node = TypeVar("Node")
-
 
 def make_thumbnail(image: np.ndarray) -> np.ndarray:
     """Return what `find_copies` compares of an X-ray: uint8, (96, 96)."""
-    while min(image.shape) > HALVED * THUMBNAIL_SIZE:  # several times as fast as at once
+    while min(image.shape) > 3 * THUMBNAIL_SIZE:  # several times as fast as at once
         image = cv2.pyrDown(image)
     return resize_image(image, (THUMBNAIL_SIZE, THUMBNAIL_SIZE))
 
@@ -48,7 +44,7 @@ def find_copies(
     """Return the pairs of X-rays that are copies of each other.
 
     Args:
-        thumbnails: uint8, each (96, 96), as `make_thumbnail` gives them.
+        thumbnails: what `make_thumbnail` returned.
         others: those of another data set; if given, only X-rays of one set and the other are
             compared.
 
@@ -61,7 +57,9 @@ def find_copies(
         return []
     side = THUMBNAIL_SIZE // 2
     halves = np.stack([resize_image(thumbnail, (side, side)) for thumbnail in both])
-    candidates = _choose_candidates(halves, None if others is None else first)
+    candidates = _choose_candidates(halves)
+    if others is not None:
+        candidates = [(one, two) for one, two in candidates if one < first <= two]
     if not candidates:
         return []
     rows = np.unique(candidates)
@@ -78,11 +76,11 @@ def find_copies(
     return pairs if others is None else [(one, two - first) for one, two in pairs]
 
 
-def join_pairs(pairs: Iterable[tuple[Node, Node]]) -> dict[Node, Node]:
+def join_pairs(pairs: Iterable[tuple]) -> dict:
     """Return for every node the smallest of those it is paired with, directly or through others."""
-    parent: dict[Node, Node] = {}
+    parent = {}
 
-    def find(node: Node) -> Node:
+    def find(node: Hashable) -> Hashable:
         parent.setdefault(node, node)
         while parent[node] != node:
             parent[node] = node = parent[parent[node]]  # halves the way for the next search
@@ -94,21 +92,13 @@ def join_pairs(pairs: Iterable[tuple[Node, Node]]) -> dict[Node, Node]:
     return {node: find(node) for node in list(parent)}
 
 
-def _choose_candidates(halves: np.ndarray, first: int | None) -> list[Pair]:
-    """Return the pairs to lay over each other, all of them where there are few X-rays.
-
-    Args:
-        halves: thumbnails at half of their size, uint8 (n, 48, 48).
-        first: how many of them are compared with the rest; None compares each with each.
-    """
-    count = len(halves)
-    if count > FEW:
-        # On these small matrices several threads of BLAS take ten times as long on a busy machine.
-        with threadpool_limits(limits=1, user_api="blas"):
-            return _similar_pairs(_describe(halves), first)
-    if first is None:
-        return list(combinations(range(count), 2))
-    return list(product(range(first), range(first, count)))
+def _choose_candidates(halves: np.ndarray) -> list[Pair]:
+    """Return the pairs of thumbnails, uint8 (n, 48, 48), to lay over each other."""
+    if len(halves) <= FEW:
+        return list(combinations(range(len(halves)), 2))
+    # On these small matrices several threads of BLAS take ten times as long on a busy machine.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return _similar_pairs(_describe(halves))
 
 
 def even_out(image: np.ndarray, width: int) -> np.ndarray:
@@ -138,9 +128,8 @@ def align(first: np.ndarray, second: np.ndarray, steps: int = 5, blur: int = 1) 
     IEEE TPAMI 30, 2008; OpenCV's findTransformECC).
     """
     stop = (cv2.TERM_CRITERIA_COUNT + cv2.TERM_CRITERIA_EPS, steps, 1e-3)
-    start = np.eye(2, 3, dtype=np.float32)
+    start, motion = np.eye(2, 3, dtype=np.float32), cv2.MOTION_AFFINE
     try:
-        motion = cv2.MOTION_AFFINE
         return cv2.findTransformECC(first, second, start, motion, stop, None, blur)[0]
     except cv2.error:  # no motion was found: nothing in common, or nothing to see
         return -1.0
@@ -175,11 +164,8 @@ def _discriminants(chosen: np.ndarray, crops: np.ndarray) -> tuple[np.ndarray, n
 
     Along those axes the variance between X-rays is largest, compared with the variance between
     an X-ray and its crop. Mirror images count as X-rays, so that few X-rays, or copies alone, also
-    differ from something.
-
-    Args:
-        chosen: vectors of X-rays, float32 (n, pixels).
-        crops: the vector of a crop of each.
+    differ from something. `chosen` are vectors of X-rays, float32 (n, pixels), and `crops` those of
+    a crop of each.
     """
     within, between = share(lambda one: one.T @ one / len(one), (crops - chosen, chosen))
     mirror = np.arange(len(between)).reshape(DESCRIPTOR_SIZE, -1)[:, ::-1].ravel()
@@ -204,11 +190,9 @@ def _small_vectors(images: np.ndarray) -> np.ndarray:
 
 
 def _crop_all(images: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return images cropped, each at its own size.
+    """Return square images, uint8 (n, size, size), cropped and enlarged to their size.
 
-    Args:
-        images: uint8, (n, height, width), of one size a side.
-        edges: what is cut off, as a share of a side: (n, 2, 2), the near and far edge of x and y.
+    `edges` are the shares cut off: (n, 2, 2), the near and the far edge of x and y.
     """
     size = images.shape[1]
     scales = 1 - edges.sum(axis=1)
@@ -217,24 +201,18 @@ def _crop_all(images: np.ndarray, edges: np.ndarray) -> np.ndarray:
     crops = np.empty_like(images)
     for image, scale, offset, crop in zip(images, scales, offsets, crops, strict=True):
         motion = np.array([[scale[0], 0, offset[0]], [0, scale[1], offset[1]]])
-        border = cv2.BORDER_REPLICATE
-        cv2.warpAffine(image, motion, (size, size), crop, flags=flags, borderMode=border)
+        cv2.warpAffine(image, motion, (size, size), crop, flags, cv2.BORDER_REPLICATE)
     return crops
 
 
-def _similar_pairs(descriptors: np.ndarray, first: int | None = None) -> list[Pair]:
-    """Return the pairs whose descriptors are alike, block by block.
-
-    `first` is that of `_choose_candidates`.
-    """
+def _similar_pairs(descriptors: np.ndarray) -> list[Pair]:
+    """Return the pairs whose descriptors are alike, sorted, block by block."""
 
     def compare(start: int) -> list[Pair]:
-        end, begin = (start + BLOCK, start) if first is None else (min(start + BLOCK, first), first)
-        alike = descriptors[start:end] @ descriptors[begin:].T > SIMILAR_DESCRIPTORS
+        alike = descriptors[start : start + BLOCK] @ descriptors.T > SIMILAR_DESCRIPTORS
         # Flat: numpy finds few among many several times as fast along one axis as along two.
-        rows, columns = np.divmod(np.flatnonzero(alike), alike.shape[1])
-        pairs = zip((rows + start).tolist(), (columns + begin).tolist(), strict=True)
+        rows, columns = np.divmod(np.flatnonzero(alike), len(descriptors))
+        pairs = zip((rows + start).tolist(), columns.tolist(), strict=True)
         return [(one, two) for one, two in pairs if one < two]
 
-    starts = range(0, len(descriptors) if first is None else first, BLOCK)
-    return list(chain.from_iterable(share(compare, starts)))
+    return list(chain.from_iterable(share(compare, range(0, len(descriptors), BLOCK))))

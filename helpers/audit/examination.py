@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import shutil
-from pathlib import Path
 
 import pandas as pd
 
@@ -12,69 +10,45 @@ from helpers.audit.duplicates import find_copies, join_pairs
 from helpers.audit.findings import ERRORS, LEVELS, list_findings
 from helpers.audit.mask_shapes import tell_conventions
 from helpers.audit.metadata import about_sources, name_sources, read_metadata, source_table
-from helpers.audit.scan import LEFT_OUT_COLUMNS, Scan, pair_files, scan
-from helpers.data.layouts import POSITIVE_CLASS
+from helpers.audit.scan import Scan, pair_files, scan
 from helpers.data.listing import Listing, describe_files
 from helpers.data.sources import DataSet
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import cache_root, make_partial, shown
+from helpers.storage.files import partial_folder
+from helpers.storage.folders import cache_root, refusing
 from helpers.storage.tables import as_html
 from helpers.storage.versions import code_version
 
 NUMBERS = ("width", "height", "mask_width", "mask_height")
 # What the index keeps of the usable pairs.
 INDEX_COLUMNS = [
-    "file",
-    "class",
-    "mask",
-    *NUMBERS,
-    "pixels",
-    "mask_pixels",
-    "source",
-    "copy_of",
-    "infection_mask",
-    "infection_pixels",
-    "published_split",
-    "patient",
+    *("file", "class", "mask", *NUMBERS),
+    *("pixels", "mask_pixels", "source", "copy_of"),
+    *("infection_mask", "infection_pixels", "published_split", "patient"),
 ]
 # Findings that stop a run, unless they are allowed by name.
 STOPS = ("class_without_xrays", "mostly_unusable")
-TABLE, REPORT = "pairs.csv", "audit.json"
-
-Examination = tuple[pd.DataFrame, dict]
 
 
-def recall(data_set: DataSet) -> Examination:
+def recall(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     """Return what `examine` finds in a data set, from the cache where it holds that.
 
     Raises:
         CovidLungsError: what `examine` raises, or the cache cannot be written.
     """
     made_by = code_version(__name__, examine.__module__)
-    folder = cache_root() / "audits" / f"{_identity(data_set)}-{made_by}"
-    if not folder.is_dir():
-        _keep(folder, *examine(data_set))
-    pairs = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
-    pairs = pairs.astype(dict.fromkeys(NUMBERS, int))
-    return pairs, json.loads((folder / REPORT).read_text(encoding="utf-8"))
-
-
-def _keep(folder: Path, pairs: pd.DataFrame, report: dict) -> None:
-    """Write an examination under a temporary name, and rename it when it is whole."""
-    partial = make_partial(folder)
-    try:
-        pairs.to_csv(partial / TABLE, index=False, lineterminator="\n")
-        text = json.dumps(report, ensure_ascii=False)
-        (partial / REPORT).write_text(text, encoding="utf-8")
-        partial.rename(folder)
-    except OSError as error:
-        if not folder.is_dir():  # else another process was quicker
-            raise CovidLungsError(
-                f"{shown(folder.parent)}: the audit cannot be kept there ({error.strerror}). Make "
-                "room, or choose another folder with COVID_LUNGS_CACHE."
-            ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    path = cache_root() / "audits" / f"{_identity(data_set)}-{made_by}"
+    if not path.is_file():
+        pairs, audit = examine(data_set)
+        found = {"pairs": pairs.to_dict("list"), "audit": audit}
+        with refusing(path, "COVID_LUNGS_CACHE"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial_folder(path.parent) as folder:
+                text = json.dumps(found, ensure_ascii=False)
+                (folder / path.name).write_text(text, encoding="utf-8")
+                (folder / path.name).replace(path)
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return pd.DataFrame(kept["pairs"]).astype(dict.fromkeys(NUMBERS, int)), kept["audit"]
 
 
 def _identity(data_set: DataSet) -> str:
@@ -85,15 +59,12 @@ def _identity(data_set: DataSet) -> str:
     return digest.hexdigest()[:16]
 
 
-def examine(data_set: DataSet) -> Examination:
+def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     """Decode every file of a data set once; return its usable pairs and the audit.
 
-    Returns:
-        The columns `INDEX_COLUMNS` of the pairs, sorted by `file`: those of `scan.pair_files`;
-        `source`, where the metadata names it; and `copy_of`, the first of the copies of an X-ray.
-        And what `audit.json` holds: `data`, its `layout`, `verdict`, `counts` per class,
-        `findings`, `left_out` with the reason for each file, `sources` with counts per class, and
-        `mask_conventions` per class.
+    The pairs have the columns `INDEX_COLUMNS` and are sorted by `file`; `source` is "" where the
+    metadata do not name it, and `copy_of` the first of the copies of an X-ray. The audit is what
+    `audit.json` holds.
 
     Raises:
         CovidLungsError: a folder cannot be listed, or a file has a name that no table can hold.
@@ -105,17 +76,15 @@ def examine(data_set: DataSet) -> Examination:
     pairs, conflicts = _drop_conflicts(pairs)
     left_out = pd.concat([left_out, conflicts, _list_unused(data_set, listing)])
     left_out = left_out.sort_values("file", ignore_index=True)
-    table, unreadable = read_metadata(data_set.root, list(listing.spellings))
-    pairs["source"], unknown = name_sources(table, pairs)
+    sources, unreadable = read_metadata(data_set.root, list(listing.spellings))
+    pairs["source"], unknown = name_sources(sources, pairs)
     conventions = tell_conventions(pairs)
     found = [
         *findings.about_use(scanned, pairs, left_out),
         *findings.about_names(scanned, data_set.idle),
-        *findings.about_xrays(pairs),
-        *findings.about_masks(pairs),
-        *findings.about_copies(pairs, near),
+        *findings.about_pairs(pairs, near),
         *findings.about_published(data_set, scanned),
-        *about_sources(pairs, POSITIVE_CLASS),
+        *about_sources(pairs),
         findings.about_conventions(conventions),
         unreadable,
         unknown,
@@ -163,15 +132,15 @@ def _list_unused(data_set: DataSet, listing: Listing) -> pd.DataFrame:
     """Return the pictures that the layout has no place for, as left-out files."""
     fault = f"not where X-rays or masks are in the layout {listing.layout.name}"
     files = [*listing.unused, *data_set.outside]
-    rows = [(file, "", "unused_picture", fault) for file in files]
-    return pd.DataFrame(rows, columns=LEFT_OUT_COLUMNS, dtype=str)
+    unused = {"file": files, "class": "", "finding": "unused_picture", "fault": fault}
+    return pd.DataFrame(unused, dtype=str)
 
 
 def _judge(pairs: pd.DataFrame, left_out: pd.DataFrame, listed: list[dict]) -> str:
     """Return the verdict in one line."""
     number = {level: sum(found["level"] == level for found in listed) for level in LEVELS}
     kinds = ", ".join(_count(number[level], level) for level in LEVELS)
-    classes = _count(pairs["class"].nunique(), "class", "classes")
+    classes = _count(pairs["class"].nunique(), "class")
     usable = f"{_count(len(pairs), 'X-ray')} in {classes} ({kinds})"
     if any(found["name"] in STOPS for found in listed):
         return f"Not usable as it is, with only {usable}."
@@ -180,9 +149,10 @@ def _judge(pairs: pd.DataFrame, left_out: pd.DataFrame, listed: list[dict]) -> s
     return f"Usable: {usable}."
 
 
-def _count(number: int, one: str, many: str = "") -> str:
+def _count(number: int, noun: str) -> str:
     """Return a number with its noun."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    ending = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 
 def findings_html(audit: dict) -> str:
@@ -196,7 +166,7 @@ def findings_html(audit: dict) -> str:
 
 
 def _examples(found: dict) -> str:
-    """Return a finding's examples in one line."""
+    """Return a finding's examples in a line."""
     return ", ".join(found["examples"]) + ", …" * (found["count"] > len(found["examples"]))
 
 
@@ -219,11 +189,7 @@ def source_counts(audit: dict) -> pd.DataFrame:
 
 
 def check_allowed(allow: str) -> set[str]:
-    """Return the names in a text that separates them by commas.
-
-    Raises:
-        CovidLungsError: a name that is no finding which stops a run.
-    """
+    """Return the names in a text that separates them by commas; refuse others than STOPS."""
     names = {name.strip() for name in allow.split(",")} - {""}
     for name in sorted(names - set(STOPS)):
         raise CovidLungsError(f"allow {name!r}: choose from {', '.join(STOPS)}.")
@@ -236,8 +202,7 @@ def refuse_unusable(audit: dict, allow: str) -> None:
     Raises:
         CovidLungsError: no X-ray is usable, a stop is not allowed, or `allow` names none.
     """
-    allowed, name = check_allowed(allow), audit["data"]["name"]
-    classes = list(audit["counts"])
+    allowed, name, classes = check_allowed(allow), audit["data"]["name"], list(audit["counts"])
     if not any(audit["counts"].values()):
         raise CovidLungsError(f"{name}: no X-ray can be used. {_first_fault(audit, classes)}")
     for found in audit["findings"]:

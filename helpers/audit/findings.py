@@ -52,21 +52,12 @@ WARNINGS = {
         f"classes named after COVID that are not taken for {POSITIVE_CLASS}",
         f"rename the folder to {POSITIVE_CLASS} if its X-rays are of patients with COVID-19",
     ),
-    "wrong_extension": (
-        "files with a wrong ending",
-        "rename them; they were read by their content",
-    ),
+    "wrong_extension": ("files with a wrong ending", "rename them; they were read by content"),
     "unused_folders": ("folders without pictures, passed over", "look what they should hold"),
     "coloured_xrays": ("X-rays in colour, read as grey", "look whether they are X-rays at all"),
     "small_xrays": (f"X-rays of less than {SMALLEST_SIDE} pixels a side", "find larger ones"),
-    "implausible_mask": (
-        "masks that can hardly be lungs ({})",
-        "look at them, and draw the wrong ones again; they are used as they are",
-    ),
-    "mask_of_other_shape": (
-        "masks of other proportions than their X-ray",
-        "check that they belong to these X-rays",
-    ),
+    "implausible_mask": ("masks that can hardly be lungs ({})", "look, and redraw the wrong ones"),
+    "mask_of_other_shape": ("masks of other proportions than the X-ray", "check that they match"),
     "mask_not_binary": (
         "masks of more than two levels",
         "save them as PNG; pixels above half of the brightest count as lung",
@@ -82,8 +73,7 @@ WARNINGS = {
     ),
     "metadata_unreadable": (
         "tables that cannot be read ({})",
-        "restore them, or save them as .xlsx or .csv with a column FILE NAME; "
-        "until then the sources of their X-rays are unknown",
+        "restore them, or save them as .xlsx or .csv with the columns FILE NAME and URL",
     ),
     "source_unknown": (
         "X-rays whose source the metadata do not name",
@@ -101,21 +91,11 @@ WARNINGS = {
 }
 # Good to know.
 NOTES = {
-    "class_spelling": (
-        "class folders that are spelled otherwise",
-        "nothing: they are read as that class",
-    ),
-    "other_files": (
-        "files that are no images by their ending, passed over",
-        "remove or convert them",
-    ),
+    "class_spelling": ("class folders spelled otherwise", "nothing: they are read as that class"),
+    "other_files": ("files that are no images by their ending", "remove or convert them"),
     "no_lung_masks": (
         "X-rays without a lung mask, as no folder of lung masks was found",
         "nothing: what needs lung masks is skipped",
-    ),
-    "infection_masks": (
-        "X-rays with a mask of the infection",
-        "nothing: they are noted in the index",
     ),
     "deep_xrays": (
         "X-rays of 16 bits, scaled to 8",
@@ -198,33 +178,26 @@ def about_names(scanned: Scan, idle: Sequence[str] = ()) -> list[Found]:
     ]
 
 
-def about_xrays(pairs: pd.DataFrame) -> list[Found]:
-    """Return what the masks, colours, depths and sizes of the X-rays show."""
+def about_pairs(pairs: pd.DataFrame, near: set[str]) -> list[Found]:
+    """Return what the usable X-rays and masks show; `near` are files of near-copies."""
     files = pairs["file"]
-    sizes = (pairs["width"].astype(str) + " × " + pairs["height"].astype(str)).value_counts()
     smallest = pairs[["width", "height"]].min(axis=1)
+    sizes = (pairs["width"].astype(str) + " × " + pairs["height"].astype(str)).value_counts()
+    masked = pairs[pairs["mask"] != ""]
+    masks, reasons = masked["mask"], why_implausible(masked)
+    proportions = masked["width"] / masked["height"]
+    stretch = np.log(proportions / (masked["mask_width"] / masked["mask_height"]))
     return [
+        Found("exact_copies", files[pairs.duplicated("pixels", keep=False)]),
+        Found("near_copies", files[files.isin(near)]),
         Found("no_lung_masks", files[pairs["mask"] == ""]),
-        Found("infection_masks", files[pairs["infection_mask"] != ""]),
         Found("coloured_xrays", files[pairs["coloured"]]),
         Found("deep_xrays", files[pairs["bits"] > 8]),
         Found("small_xrays", files[smallest < SMALLEST_SIDE]),
         Found("several_sizes", sizes.index if len(sizes) > 1 else []),
-    ]
-
-
-def about_masks(pairs: pd.DataFrame) -> list[Found]:
-    """Return what the shapes and levels of the masks show."""
-    pairs = pairs[pairs["mask"] != ""]
-    masks, reasons = pairs["mask"], why_implausible(pairs)
-    stretch = np.log(
-        pairs["width"] / pairs["height"] / (pairs["mask_width"] / pairs["mask_height"])
-    )
-    named = ", ".join(sorted(set(reasons) - {""}))
-    return [
-        Found("implausible_mask", masks[reasons != ""], named),
+        Found("implausible_mask", masks[reasons != ""], ", ".join(sorted(set(reasons) - {""}))),
         Found("mask_of_other_shape", masks[stretch.abs() > LARGEST_STRETCH]),
-        Found("mask_not_binary", masks[~pairs["binary"]]),
+        Found("mask_not_binary", masks[~masked["binary"]]),
     ]
 
 
@@ -236,27 +209,19 @@ def about_conventions(conventions: dict[str, str]) -> Found:
     return Found(kind, [f"{name}: {place}" for name, place in clear.items()])
 
 
-def about_copies(pairs: pd.DataFrame, near: set[str]) -> list[Found]:
-    """Return the copies within a class; `near` are files that are near-copies of another."""
-    files = pairs["file"]
-    return [
-        Found("exact_copies", files[pairs.duplicated("pixels", keep=False)]),
-        Found("near_copies", files[files.isin(near)]),
-    ]
-
-
 def about_published(data_set: DataSet, scanned: Scan) -> list[Found]:
     """Return what is missing from the published database, or added to it, by file name."""
     if data_set.synthetic or set(scanned.listing.spellings) != set(PUBLISHED_COUNTS):
         return []
     images = scanned.files[scanned.files["part"] == IMAGES]
-    here = dict(zip(zip(images["class"], images["stem"], strict=True), images["file"], strict=True))
-    published = {
-        (name, f"{name}-{number}"): f"{name}-{number}"
+    here = images["class"] + "/" + images["stem"]
+    published = [
+        f"{name}/{name}-{number}"
         for name, count in PUBLISHED_COUNTS.items()
         for number in range(1, count + 1)
-    }
+    ]
+    missing = set(published) - set(here)
     return [
-        Found("published_missing", [name for key, name in published.items() if key not in here]),
-        Found("published_added", [file for key, file in here.items() if key not in published]),
+        Found("published_missing", [name.split("/")[1] for name in published if name in missing]),
+        Found("published_added", images["file"][~here.isin(published)]),
     ]

@@ -13,7 +13,7 @@ MEASURES = ["lung_share", "regions", "edge_share", "lower_fill"]
 REGION_SHARE = 0.01  # of the image; smaller regions are specks
 # Measured on the 2,171 masks of two real data sets: lungs fill 8 to 71 % of an X-ray (the largest
 # by mistake), are two regions (but for one cut in two), and lie along at most 70 % of an edge.
-LUNG_SHARE = (0.05, 0.65)
+SMALLEST_SHARE, LARGEST_SHARE = 0.05, 0.65
 LUNG_REGIONS = 2
 EDGE_SHARE = 0.75
 # Share of the lower chest, from flank to flank, that is lung: medians 0.61 and 0.79 there.
@@ -29,15 +29,11 @@ def shrink_mask(mask: np.ndarray) -> np.ndarray:
 
 
 def measure_masks(masks: list[np.ndarray]) -> pd.DataFrame:
-    """Return the measures of masks, a row each.
+    """Return the measures of masks, as `shrink_mask` gives them, a row each.
 
-    Args:
-        masks: zeros and ones, uint8 (64, 64), as `shrink_mask` gives them.
-
-    Returns:
-        `lung_share`: share of the pixels that are lung. `regions`: connected regions that are no
-        specks. `edge_share`: the largest share of one of the four edges that is lung.
-        `lower_fill`: share of the lower chest that is lung; heart and spine are the rest.
+    `lung_share`: share of the pixels that are lung. `regions`: connected regions that are no
+    specks. `edge_share`: the largest share of one of the four edges that is lung. `lower_fill`:
+    share of the lower chest that is lung; heart and spine are the rest.
     """
     measured = share(lambda block: _measure(np.stack(block)), in_blocks(masks, BLOCK))
     return pd.DataFrame(np.concatenate([np.empty((0, len(MEASURES))), *measured]), columns=MEASURES)
@@ -81,12 +77,11 @@ def _lower_fill(masks: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def why_implausible(measures: pd.DataFrame) -> pd.Series:
     """Return for each mask, measured by `measure_masks`, why it can hardly be lungs, or ""."""
-    smallest, largest = LUNG_SHARE
+    lung_share = measures["lung_share"]
     reasons = {
-        f"larger than {largest:.0%} of the X-ray": measures["lung_share"] > largest,
-        f"smaller than {smallest:.0%} of the X-ray": measures["lung_share"] < smallest,
-        "more than two regions": measures["regions"] > LUNG_REGIONS,
-        "not two regions": measures["regions"] < LUNG_REGIONS,
+        f"larger than {LARGEST_SHARE:.0%} of the X-ray": lung_share > LARGEST_SHARE,
+        f"smaller than {SMALLEST_SHARE:.0%} of the X-ray": lung_share < SMALLEST_SHARE,
+        "not two regions": measures["regions"] != LUNG_REGIONS,
         f"along more than {EDGE_SHARE:.0%} of an edge": measures["edge_share"] > EDGE_SHARE,
     }
     found = np.select(list(reasons.values()), list(reasons), default="")
@@ -95,19 +90,16 @@ def why_implausible(measures: pd.DataFrame) -> pd.Series:
 
 def tell_conventions(measures: pd.DataFrame) -> dict[str, str]:
     """Return the heart's place in the masks of each class: `in`, `out`, `mixed` or `unclear`."""
-    return {
-        name: _tell_convention(members["lower_fill"].dropna())
-        for name, members in measures.groupby("class")
-    }
-
-
-def _tell_convention(fills: pd.Series) -> str:
-    """Return the convention of one class; few masks do not show it."""
-    if len(fills) < FEWEST_MASKS:
-        return "unclear"
-    share_in = float((fills > HEART_IN).mean())
-    if MIXED_SHARE < share_in < 1 - MIXED_SHARE:
-        return "mixed"
-    if abs(float(fills.median()) - HEART_IN) < CLEAR_MARGIN:
-        return "unclear"
-    return "in" if share_in > 0.5 else "out"
+    places = {}
+    for name, members in measures.groupby("class"):
+        fills = members["lower_fill"].dropna()
+        share_in = (fills > HEART_IN).mean()
+        if len(fills) < FEWEST_MASKS:
+            places[name] = "unclear"
+        elif MIXED_SHARE < share_in < 1 - MIXED_SHARE:
+            places[name] = "mixed"
+        elif abs(fills.median() - HEART_IN) < CLEAR_MARGIN:
+            places[name] = "unclear"
+        else:
+            places[name] = "in" if share_in > 0.5 else "out"
+    return places

@@ -15,57 +15,61 @@ import pandas as pd
 
 from helpers.audit.findings import Found
 from helpers.data.images import find_stem
+from helpers.data.layouts import POSITIVE_CLASS
 from helpers.data.listing import class_key
 
 TABLE = re.compile(r"(.+)\.metadata\.(xlsx|csv)", re.IGNORECASE)  # <class>.metadata.xlsx
-COLUMNS = ["class", "name", "source"]
 BYTE_LIMIT = 32_000_000  # the largest published table unpacks to 3 MB; parsing takes many times it
 ROW_LIMIT = 100_000  # the published database has 21,165 X-rays
 COLUMN_LIMIT = 64
-TEXT_LIMIT = 2_000  # characters of a cell that are kept
 SOURCE_LIMIT = 80  # characters of a source's name
 PURE_SHARE = 0.9  # of the positive X-rays; from here on their sources tell the class
 
+Sources = dict[tuple[str, str], str]  # by class and loosened name; "" where a row names none
 
-def read_metadata(root: Path, classes: list[str]) -> tuple[pd.DataFrame, Found]:
-    """Return name and source of the X-rays in the tables of all classes, and the unreadable tables.
 
-    A class's table is `<class>.metadata.xlsx` or else `.csv` in the folder `root`, with the columns
-    FILE NAME and SOURCE or URL. Formulas in it are never evaluated. The rows have the columns
-    `COLUMNS`, all text.
+def read_metadata(root: Path, classes: list[str]) -> tuple[Sources, Found]:
+    """Return the sources that the tables of all classes name, and the unreadable tables.
+
+    A class's tables are `<class>.metadata.xlsx` and `.csv` in the folder `root`, with the columns
+    FILE NAME and SOURCE or URL. Formulas in them are never evaluated. Of several rows of a name the
+    first with a source counts.
     """
-    rows, unreadable = [], {}
-    tables = _find_tables(root)
-    for class_name in classes:
-        path = tables.get(class_key(class_name))
+    names = {class_key(name): name for name in classes}
+    sources, unreadable = {}, {}
+    for path in sorted(root.iterdir(), reverse=True):  # a workbook goes before a .csv
+        table = TABLE.fullmatch(path.name)
+        class_name = names.get(class_key(table[1])) if table and path.is_file() else None
+        if class_name is None:
+            continue
         try:
-            rows += [(class_name, *row) for row in (_read_table(path) if path else [])]
+            rows = _read_table(path)
         except Exception as error:  # whatever the parsers of zip, XML and numbers raise
             unreadable[path.name] = _harmless(str(error) or type(error).__name__)
-    reasons = "; ".join(f"{_harmless(name)}: {reason}" for name, reason in unreadable.items())
-    found = Found("metadata_unreadable", list(unreadable), reasons)
-    return pd.DataFrame(rows, columns=COLUMNS, dtype=str), found
-
-
-def _find_tables(root: Path) -> dict[str, Path]:
-    """Return the table of each class, by the class's key."""
-    found = {}
-    for path in sorted(root.iterdir()):  # a workbook comes after a .csv and takes its place
-        match = TABLE.fullmatch(path.name)
-        if match and path.is_file():
-            found[class_key(match[1])] = path
-    return found
+            continue
+        for name, source in rows:
+            key = class_name, _loosen(find_stem(name))
+            sources[key] = sources.get(key) or source
+    files = sorted(unreadable)
+    reasons = "; ".join(f"{_harmless(file)}: {unreadable[file]}" for file in files)
+    return sources, Found("metadata_unreadable", files, reasons)
 
 
 def _read_table(path: Path) -> list[tuple[str, str]]:
     """Return name and source of every row that has a name; the column SOURCE goes before URL."""
     _check_size(path.stat().st_size)
     read = _read_workbook if path.suffix.lower() == ".xlsx" else _read_csv
-    header, *rows = [row for row in read(path.read_bytes()) if any(row)] or [()]
-    columns = [_loosen(_text(cell)).replace(" ", "") for cell in header]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of openpyxl, about styles and the like
+        rows = list(islice(read(path.read_bytes()), ROW_LIMIT + 1))
+    if len(rows) > ROW_LIMIT:
+        raise ValueError(f"it has more than {ROW_LIMIT:,} rows")
+    rows = [["" if cell is None else str(cell).strip() for cell in row] for row in rows]
+    header, *rows = [row for row in rows if any(row)] or [[]]
+    columns = [_loosen(cell).replace(" ", "") for cell in header]
     if "filename" not in columns:
         raise ValueError("no column FILE NAME")
-    cells = (dict(zip(columns, map(_text, row), strict=False)) for row in rows)
+    cells = (dict(zip(columns, row, strict=False)) for row in rows)
     named = [
         (row["filename"], _source(row.get("source", "")) or _source(row.get("url", "")))
         for row in cells
@@ -82,40 +86,24 @@ def _check_size(size: int) -> None:
         raise ValueError(f"{size / 1e6:,.0f} MB, where {BYTE_LIMIT / 1e6:,.0f} MB are allowed")
 
 
-def _read_workbook(content: bytes) -> list[tuple]:
+def _read_workbook(content: bytes) -> Iterable[tuple]:
     """Return the cells of a workbook's first sheet, by row."""
     import openpyxl  # here, since an audit that is recalled reads none, and the import takes long
 
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:  # unpacks no more than it declares
+    opened = io.BytesIO(content)
+    with zipfile.ZipFile(opened) as archive:  # unpacks no more than it declares
         _check_size(sum(part.file_size for part in archive.infolist()))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about styles and the like
-        workbook = openpyxl.load_workbook(
-            io.BytesIO(content), read_only=True, data_only=True, keep_links=False
-        )
-        sheet = workbook.worksheets[0]
-        sheet.reset_dimensions()  # the declared ones may lie
-        return _limit(sheet.iter_rows(max_col=COLUMN_LIMIT, values_only=True))
+    workbook = openpyxl.load_workbook(opened, read_only=True, data_only=True, keep_links=False)
+    sheet = workbook.worksheets[0]
+    sheet.reset_dimensions()  # the declared ones may lie
+    return sheet.iter_rows(max_col=COLUMN_LIMIT, values_only=True)
 
 
-def _read_csv(content: bytes) -> list[list[str]]:
+def _read_csv(content: bytes) -> Iterable[list[str]]:
     """Return the cells of a text table by row; its delimiter is the commonest of its header."""
     text = content.decode("utf-8-sig", errors="replace").lstrip("\r\n")
     delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    return _limit(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
-
-
-def _limit(rows: Iterable) -> list:
-    """Return the rows, or refuse a table of too many."""
-    taken = list(islice(rows, ROW_LIMIT + 1))
-    if len(taken) > ROW_LIMIT:
-        raise ValueError(f"it has more than {ROW_LIMIT:,} rows")
-    return taken
-
-
-def _text(cell: object) -> str:
-    """Return a cell as text."""
-    return "" if cell is None else str(cell)[:TEXT_LIMIT].strip()
+    return csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
 
 
 def _loosen(text: str) -> str:
@@ -126,7 +114,7 @@ def _loosen(text: str) -> str:
 def _source(url: str) -> str:
     """Return a URL's host and the first part of its path; any other text as it is."""
     try:
-        address = urlsplit(f"//{url}" if url.lower().startswith("www.") else url)
+        address = urlsplit(url)
     except ValueError:  # brackets without an address in them
         return _harmless(url)
     host = (address.hostname or "").removeprefix("www.")
@@ -140,27 +128,17 @@ def _harmless(text: str) -> str:
     return text.lstrip("=+-@ ")[:SOURCE_LIMIT].rstrip()
 
 
-def name_sources(table: pd.DataFrame, files: pd.DataFrame) -> tuple[list[str], Found]:
-    """Return the source of every X-ray, and those that the tables name no source of.
+def name_sources(sources: Sources, files: pd.DataFrame) -> tuple[list[str], Found]:
+    """Return the source of every X-ray, "" where it is unknown, and those without one.
 
     A row belongs to the X-ray of its class whose name is the same but for case, spaces,
-    underscores and ending. Of several rows the first with a source counts.
-
-    Args:
-        table: what `read_metadata` returned.
-        files: the columns `file` and `class`, a row an X-ray.
-
-    Returns:
-        Texts, "" where no source is known; and a finding, empty where there are no tables.
+    underscores and ending. `files` has the columns `file` and `class`, a row an X-ray. Where no
+    table has a row, no source is missed.
     """
-    known: dict[tuple[str, str], str] = {}
-    for class_name, name, source in zip(*(table[name].to_list() for name in COLUMNS), strict=True):
-        if source:
-            known.setdefault((class_name, _loosen(find_stem(name))), source)
     places = zip(files["class"].to_list(), files["file"].to_list(), strict=True)
-    sources = [known.get((name, _loosen(find_stem(basename(file)))), "") for name, file in places]
-    unknown = files["file"][[source == "" for source in sources]]
-    return sources, Found("source_unknown", [] if table.empty else list(unknown))
+    named = [sources.get((name, _loosen(find_stem(basename(file)))), "") for name, file in places]
+    unknown = files["file"][[source == "" for source in named]]
+    return named, Found("source_unknown", list(unknown) if sources else [])
 
 
 def source_table(index: pd.DataFrame) -> pd.DataFrame:
@@ -169,7 +147,7 @@ def source_table(index: pd.DataFrame) -> pd.DataFrame:
     return named.groupby(["source", "class"]).size().unstack(fill_value=0)
 
 
-def about_sources(index: pd.DataFrame, positive_class: str) -> list[Found]:
+def about_sources(index: pd.DataFrame) -> list[Found]:
     """Return whether the sources tell the positive class from the others.
 
     They do if at least nine in ten of the positive X-rays whose source is known come from
@@ -177,12 +155,12 @@ def about_sources(index: pd.DataFrame, positive_class: str) -> list[Found]:
     they cannot. The index has the columns `source` and `class`, one row an X-ray.
     """
     counts = source_table(index[index["source"] != ""])
-    if positive_class not in counts or counts.shape[1] == 1:
+    if POSITIVE_CLASS not in counts or counts.shape[1] == 1:
         return []
-    positives = counts[positive_class]
+    positives = counts[POSITIVE_CLASS]
     pure = positives[positives == counts.sum(axis=1)]
     if pure.sum() < PURE_SHARE * positives.sum():
         return []
     share = f"{pure.sum():,} of {positives.sum():,} ({100 * pure.sum() // positives.sum()} %)"
-    details = f"{share} of the X-rays of {positive_class} come from sources without another class"
+    details = f"{share} of the X-rays of {POSITIVE_CLASS} come from sources without another class"
     return [Found("source_tells_class", list(pure.index), details)]

@@ -25,7 +25,7 @@ from helpers.data.listing import HALVES, Listing, Place
 from helpers.data.sources import DataSet
 from helpers.data.threads import read_all
 
-NOISE_LEVEL = 8  # grey levels of 255: masks with no brighter pixel and several levels are black
+NOISE_LEVEL = 8  # grey levels of 255: a mask of several levels, none brighter, is black
 KEYS = ["split", "class", "stem"]  # what an X-ray and its masks have in common
 # What the pairs keep of an X-ray, of its lung mask, and of its mask of the infection.
 XRAY_COLUMNS = ["file", "width", "height", "pixels", "coloured", "bits", "patient"]
@@ -40,14 +40,13 @@ MASK_COLUMNS = {
 INFECTION_COLUMNS = {"file": "infection_mask", "pixels": "infection_pixels"}
 TEXTS = ["mask", "mask_pixels", *INFECTION_COLUMNS.values()]
 WHOLE_NUMBERS = ["width", "height", "mask_width", "mask_height", "bits", "regions"]
-LEFT_OUT_COLUMNS = ["file", "class", "finding", "fault"]
 
 
 class Seen(NamedTuple):
-    """What one file shows; the columns of a scan, and `small`.
+    """What one file shows.
 
     `fault` is the name of the finding that makes the file unusable, or "". `small` is the
-    thumbnail of a sound X-ray, or what `mask_shapes.measure_masks` takes of a sound mask.
+    thumbnail of a sound X-ray, or what `measure_masks` takes of a sound mask.
     """
 
     file: str
@@ -72,9 +71,9 @@ class Scan(NamedTuple):
     """What is in a data set.
 
     Attributes:
-        files: a row a file, sorted by `file`: the fields of `Seen`, `class` for `class_name`, and
-            the measures of masks.
-        thumbnails: for each sound X-ray, by `file`, what `duplicates.find_copies` compares.
+        files: a row a file, sorted by `file`: the fields of `Seen` but `small`, `class` for
+            `class_name`, and the measures of masks.
+        thumbnails: of each sound X-ray, by `file`, for `find_copies`.
         listing: what is there at all, and by which layout.
     """
 
@@ -104,21 +103,16 @@ def scan(data_set: DataSet) -> Scan:
 def _read(root: Path, place: Place) -> Seen:
     """Return what a file shows."""
     named = place[:-1]
-    if not place.whole:
-        return Seen(*named, fault="half_a_mask", reason="not one file for each lung")
     try:
+        if not place.whole:
+            raise BadImageError("half_a_mask", "not one file for each lung")
         picture = _decode(root, place)
+        facts = _xray_facts(picture) if place.part == IMAGES else _mask_facts(picture, place.part)
     except BadImageError as error:
         return Seen(*named, fault=error.finding, reason=error.reason)
-    pixels = picture.pixels
-    return Seen(
-        *named,
-        format=picture.format,
-        bits=pixels.dtype.itemsize * 8,
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        **(_xray_facts(picture) if place.part == IMAGES else _mask_facts(pixels, place.part)),
-    )
+    height, width = picture.pixels.shape[:2]
+    bits = picture.pixels.dtype.itemsize * 8
+    return Seen(*named, format=picture.format, bits=bits, width=width, height=height, **facts)
 
 
 def _decode(root: Path, place: Place) -> Picture:
@@ -132,65 +126,71 @@ def _decode(root: Path, place: Place) -> Picture:
 
 
 def _xray_facts(picture: Picture) -> dict:
-    """Return the facts of an X-ray's picture, or the fault that makes it unusable."""
+    """Return the facts of an X-ray's picture, or refuse it as unusable."""
     image = to_grey(picture.pixels, picture.depth)
     thumbnail = make_thumbnail(image)  # of equal pixels only where all pixels may be equal
     if thumbnail.min() == thumbnail.max() and image.min() == image.max():
-        return {"fault": "blank_xray", "reason": "all pixels are equal"}
+        raise BadImageError("blank_xray", "all pixels are equal")
     coloured = picture.pixels.ndim == 3 and bool((picture.pixels != picture.pixels[..., :1]).any())
     return {"coloured": coloured, "pixels": fingerprint(image), "small": thumbnail}
 
 
-def _mask_facts(pixels: np.ndarray, part: str) -> dict:
-    """Return the facts of a mask's pixels, or the fault that makes it unusable.
+def _mask_facts(picture: Picture, part: str) -> dict:
+    """Return the facts of a mask's picture, or refuse it as unusable.
 
     A mask of the infection may be black: then there is none.
     """
-    brightest = brightest_channel(pixels)
+    brightest = brightest_channel(picture.pixels)
     largest = int(brightest.max())
-    lit, full = np.count_nonzero(brightest), np.count_nonzero(brightest == largest)
-    if part == MASKS and (largest == 0 or (largest <= NOISE_LEVEL and lit != full)):
-        shade = f"but black: no pixel is brighter than {largest} of 255" if largest else "black"
-        return {"fault": "blank_mask", "reason": f"the mask is all {shade}"}
-    if largest and full == brightest.size:
-        return {"fault": "blank_mask", "reason": "the mask is all white"}
-    if lit != full and is_label_map(brightest):
-        return dict(zip(("fault", "reason"), LABEL_MAP, strict=True))
+    full = np.count_nonzero(brightest == largest)
+    binary = np.count_nonzero(brightest) == full
+    blank = full == brightest.size or (largest <= NOISE_LEVEL and not binary)
+    if blank and (largest or part == MASKS):
+        raise BadImageError("blank_mask", "the mask is all black or all white")
+    if is_label_map(brightest):
+        raise BadImageError(*LABEL_MAP)
     mask = to_mask(brightest)
-    return {"binary": lit == full, "pixels": fingerprint(mask), "small": shrink_mask(mask)}
+    return {"binary": binary, "pixels": fingerprint(mask), "small": shrink_mask(mask)}
 
 
 def pair_files(files: pd.DataFrame, has_masks: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the pairs of a sound X-ray and a sound mask of one name, and the unusable files.
 
-    A mask of the infection is noted where it is sound; X-rays are used without one.
-
-    Args:
-        files: those of a scan.
-        has_masks: whether X-rays should have lung masks; if not, they are used without one.
+    A mask of the infection is noted where it is sound; X-rays are used without one, and unless
+    `has_masks` without a lung mask, too.
 
     Returns:
-        Pairs, sorted by `file`: the columns `class` and `published_split`, XRAY_COLUMNS, and the
-        values of MASK_COLUMNS and INFECTION_COLUMNS; "" and 0 stand for what an X-ray does not
-        have. And the LEFT_OUT_COLUMNS of every file that is damaged or has no single partner,
-        sorted likewise.
+        Pairs, sorted by `file`: `class`, `published_split`, XRAY_COLUMNS, and the values of
+        MASK_COLUMNS and INFECTION_COLUMNS; "" and 0 stand for what an X-ray does not have. And the
+        columns `file`, `class`, `finding` and `fault` of every file that is damaged or has no
+        single partner, sorted likewise.
     """
     counts = files.groupby([*KEYS, "part"]).size().unstack(fill_value=0)
     counts = counts.reindex(columns=[IMAGES, MASKS, INFECTION], fill_value=0)
-    placed = files.join(counts, on=KEYS)
-    matched = (placed[MASKS] == int(has_masks)).where(
-        placed["part"] != INFECTION, placed[INFECTION] == 1
-    )
-    alone, damaged = (placed[IMAGES] != 1) | ~matched, placed["fault"] != ""
-    left_out = [
-        (row["file"], row["class"], row["fault"], row["reason"])
-        if row["fault"]
-        else (row["file"], row["class"], *_why_unpaired(row, has_masks))
-        for row in placed[alone | damaged].to_dict("records")
-    ]
-    left_out = pd.DataFrame(left_out, columns=LEFT_OUT_COLUMNS)
+    known = files.join(counts, on=KEYS)[["part", "fault", "reason", *counts.columns]]
+    faults = [_find_fault(*row, has_masks) for row in known.itertuples(index=False)]
+    found = pd.DataFrame(faults, columns=["finding", "fault"], index=files.index, dtype=str)
+    unusable = found["finding"] != ""
+    left_out = files[["file", "class"]].join(found)[unusable]
     left_out = left_out.sort_values("file", ignore_index=True)
-    return _join_parts(placed[~alone & ~damaged], has_masks), left_out
+    return _join_parts(files[~unusable], has_masks), left_out
+
+
+def _find_fault(
+    part: str, fault: str, reason: str, images: int, masks: int, infections: int, has_masks: bool
+) -> tuple[str, str]:
+    """Return finding and fault of a file, given how many files have its name; "" if it is fine."""
+    if fault:
+        return fault, reason
+    if part == INFECTION:
+        masks, has_masks = infections, True
+    if images == 1 and masks == int(has_masks):
+        return "", ""
+    if images and (masks or not has_masks):
+        return "name_twice", "several files of the same name"
+    if images:
+        return "image_without_mask", "no mask of the same name"
+    return "mask_without_image", "no image of the same name"
 
 
 def _join_parts(sound: pd.DataFrame, has_masks: bool) -> pd.DataFrame:
@@ -205,17 +205,3 @@ def _join_parts(sound: pd.DataFrame, has_masks: bool) -> pd.DataFrame:
     pairs[WHOLE_NUMBERS] = pairs[WHOLE_NUMBERS].fillna(0).astype(int)
     pairs[["coloured", "binary"]] = pairs[["coloured", "binary"]].astype(bool)
     return pairs
-
-
-def _why_unpaired(row: dict, has_masks: bool) -> tuple[str, str]:
-    """Return finding and fault of a file that has no single partner.
-
-    The row has the numbers of X-rays and masks of its name under IMAGES, MASKS and INFECTION.
-    """
-    kind = INFECTION if row["part"] == INFECTION else MASKS
-    if row[IMAGES] and kind == MASKS and not has_masks:
-        return "name_twice", f"{row[IMAGES]} images of the same name"
-    if row[IMAGES] and row[kind]:
-        return "name_twice", f"{row[IMAGES]} images and {row[kind]} {kind} of the same name"
-    missing, present = ("image", "mask") if row[kind] else ("mask", "image")
-    return f"{present}_without_{missing}", f"no {missing} of the same name"

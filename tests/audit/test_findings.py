@@ -20,7 +20,6 @@ SOUND = {
     "height": 299,
     "mask_width": 256,
     "mask_height": 256,
-    "infection_mask": "",
     "coloured": False,
     "bits": 8,
     "binary": True,
@@ -76,15 +75,14 @@ def test_findings_are_listed_the_worst_first_with_examples_and_details():
         "text": "masks that can hardly be lungs (not two regions)",
         "count": 1,
         "examples": ["a"],
-        "remedy": "look at them, and draw the wrong ones again; they are used as they are",
+        "remedy": "look, and redraw the wrong ones",
     }
     assert (rows[2]["count"], rows[2]["examples"]) == (4, ["a", "b", "c"])
 
 
 def test_a_sound_pair_gives_no_finding():
     pairs = pairs_of({}, {})
-    found = findings.about_xrays(pairs) + findings.about_masks(pairs)
-    assert listed(found + findings.about_copies(pairs, set())) == {}
+    assert listed(findings.about_pairs(pairs, set())) == {}
 
 
 @pytest.mark.parametrize(
@@ -94,23 +92,6 @@ def test_a_sound_pair_gives_no_finding():
         ("small_xrays", {"width": 64, "height": 64}, {"width": 64, "height": 63}),
         ("deep_xrays", {}, {"bits": 16}),
         ("coloured_xrays", {}, {"coloured": True}),
-        ("infection_masks", {}, {"infection_mask": "i.png"}),
-    ],
-)
-def test_an_xray_beyond_a_limit_is_found(name, fine, found):
-    assert listed(findings.about_xrays(pairs_of(fine, found, fine)))[name] == ["2.png"]
-    assert name not in listed(findings.about_xrays(pairs_of(fine, fine)))
-
-
-def test_sizes_are_listed_if_there_are_several_the_most_frequent_first():
-    small = {"width": 100, "height": 80}
-    sizes = listed(findings.about_xrays(pairs_of(small, {}, {}, small, {})))["several_sizes"]
-    assert sizes == ["299 × 299", "100 × 80"]
-
-
-@pytest.mark.parametrize(
-    ("name", "fine", "found"),
-    [
         ("mask_not_binary", {}, {"binary": False}),
         ("implausible_mask", {}, {"regions": 3}),
         # Both ways, by a twentieth of the proportion.
@@ -119,15 +100,22 @@ def test_sizes_are_listed_if_there_are_several_the_most_frequent_first():
         ("mask_of_other_shape", {"width": 512, "height": 512}, {"width": 512}),
     ],
 )
-def test_a_mask_beyond_a_limit_is_found(name, fine, found):
-    assert listed(findings.about_masks(pairs_of(fine, found, fine)))[name] == ["m2.png"]
-    assert name not in listed(findings.about_masks(pairs_of(fine, fine)))
+def test_an_xray_or_mask_beyond_a_limit_is_found(name, fine, found):
+    named = listed(findings.about_pairs(pairs_of(fine, found, fine), set()))[name]
+    assert named == ["m2.png" if "mask" in name else "2.png"]
+    assert name not in listed(findings.about_pairs(pairs_of(fine, fine), set()))
+
+
+def test_sizes_are_listed_if_there_are_several_the_most_frequent_first():
+    small = {"width": 100, "height": 80}
+    found = findings.about_pairs(pairs_of(small, {}, {}, small, {}), set())
+    assert listed(found)["several_sizes"] == ["299 × 299", "100 × 80"]
 
 
 def test_all_reasons_why_masks_are_no_lungs_are_named_once():
-    rows = [{"regions": 3}, {"lung_share": 0.01}, {"regions": 3}, {}]
-    found = findings.about_masks(pairs_of(*rows))[0]
-    assert found.details == "more than two regions, smaller than 5% of the X-ray"
+    pairs = pairs_of({"regions": 3}, {"lung_share": 0.01}, {"regions": 3}, {})
+    found = {one.name: one for one in findings.about_pairs(pairs, set())}["implausible_mask"]
+    assert found.details == "not two regions, smaller than 5% of the X-ray"
     assert list(found.files) == ["m1.png", "m2.png", "m3.png"]
 
 
@@ -148,7 +136,7 @@ def test_conventions_must_not_be_mixed(conventions, name, shown):
 def test_exact_and_near_copies_are_two_findings():
     pairs = pairs_of({"pixels": "a"}, {"pixels": "b"}, {"pixels": "a"}, {"pixels": "c"}, {})
     # What was dropped since may still be named as a near-copy.
-    assert listed(findings.about_copies(pairs, {"2.png", "4.png", "gone.png"})) == {
+    assert listed(findings.about_pairs(pairs, {"2.png", "4.png", "gone.png"})) == {
         "exact_copies": ["1.png", "3.png"],
         "near_copies": ["2.png", "4.png"],
     }

@@ -15,7 +15,6 @@ from helpers.audit.mask_shapes import (
     tell_conventions,
     why_implausible,
 )
-from helpers.audit.scan import pair_files, scan
 from helpers.data.synthetic import CLASS_NAMES, draw_xray
 
 LUNG = {"lung_share": 0.3, "regions": 2, "edge_share": 0.0, "lower_fill": 0.6}
@@ -120,7 +119,7 @@ def test_neither_size_nor_mirroring_changes_a_measure(mask, size):
         ({"lung_share": 0.651}, "larger than 65% of the X-ray"),
         ({"lung_share": 0.05}, ""),
         ({"lung_share": 0.049}, "smaller than 5% of the X-ray"),
-        ({"regions": 3}, "more than two regions"),
+        ({"regions": 3}, "not two regions"),
         ({"regions": 1}, "not two regions"),
         ({"regions": 0}, "not two regions"),
         ({"edge_share": 0.75}, ""),
@@ -165,22 +164,3 @@ def test_drawn_masks_leave_the_heart_out_and_are_plausible():
     measures = pd.DataFrame(rows)
     assert set(why_implausible(measures)) == {""}
     assert tell_conventions(measures.assign(**{"class": "all"})) == {"all": "out"}
-
-
-@pytest.mark.parametrize(
-    ("name", "place", "implausible"),
-    [
-        # Two straight-sided fields, from the upper edge of the X-ray to the lower one.
-        ("COVID-19_Radiography_Dataset", "in", ["Viral Pneumonia-3.png"]),
-        # A mass, left out by the reader, cuts the left lung in two.
-        ("shenzhen", "out", ["CHNCXR_0361_1.png"]),
-    ],
-)
-def test_real_masks_tell_their_convention_and_hardly_one_is_implausible(
-    name, place, implausible, real_sets
-):
-    pairs, left_out = pair_files(scan(real_sets[name]).files)
-    assert left_out.empty
-    assert tell_conventions(pairs) == dict.fromkeys(real_sets[name].classes, place)
-    found = pairs.loc[why_implausible(pairs) != "", "mask"]
-    assert [file.rpartition("/")[2] for file in found] == implausible

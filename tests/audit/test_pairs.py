@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from helpers.audit.mask_shapes import MEASURES, tell_conventions, why_implausible
 from helpers.audit.scan import (
     INFECTION_COLUMNS,
-    LEFT_OUT_COLUMNS,
     MASK_COLUMNS,
     WHOLE_NUMBERS,
     XRAY_COLUMNS,
@@ -31,6 +30,7 @@ SOUND = st.just([GOOD]) | st.lists(st.booleans(), max_size=2)
 NAMES = st.dictionaries(KEYS, st.tuples(SOUND, SOUND))
 NO_MASK = ("image_without_mask", "no mask of the same name")
 NO_IMAGE = ("mask_without_image", "no image of the same name")
+TWICE = ("name_twice", "several files of the same name")
 EMPTY = ("empty_file", "the file is empty")
 few = settings(max_examples=100, deadline=None)
 
@@ -64,7 +64,7 @@ def test_a_pair_is_the_only_image_and_the_only_mask_of_a_name_both_sound(names):
     )
     assert list(zip(pairs["file"], pairs["mask"], pairs["class"], strict=True)) == expected
     assert set(pairs.columns) == PAIR_COLUMNS
-    assert list(left_out.columns) == LEFT_OUT_COLUMNS
+    assert list(left_out.columns) == ["file", "class", "finding", "fault"]
     for table in (pairs, left_out):
         assert list(table["file"]) == sorted(set(table["file"]))
         assert list(table.index) == list(range(len(table)))
@@ -98,23 +98,22 @@ def test_every_file_is_in_a_pair_or_left_out_or_the_partner_of_one_left_out(name
         ([BAD], [], [EMPTY]),
         ([], [GOOD], [NO_IMAGE]),
         ([], [BAD, GOOD], [EMPTY, NO_IMAGE]),
-        ([GOOD, GOOD], [GOOD], 3 * [("name_twice", "2 images and 1 masks of the same name")]),
-        ([GOOD], [GOOD, GOOD], 3 * [("name_twice", "1 images and 2 masks of the same name")]),
-        (
-            # Which of the two the mask belongs to is not for us to guess.
-            [GOOD, BAD],
-            [GOOD],
-            [
-                ("name_twice", "2 images and 1 masks of the same name"),
-                EMPTY,
-                ("name_twice", "2 images and 1 masks of the same name"),
-            ],
-        ),
+        ([GOOD, GOOD], [GOOD], 3 * [TWICE]),
+        ([GOOD], [GOOD, GOOD], 3 * [TWICE]),
+        # Which of the two the mask belongs to is not for us to guess.
+        ([GOOD, BAD], [GOOD], [TWICE, EMPTY, TWICE]),
     ],
 )
 def test_every_file_left_out_has_its_reason(images, masks, expected):
     _, left_out = pair_files(list_files({("COVID", "1"): (images, masks)}))
     assert list(zip(left_out["finding"], left_out["fault"], strict=True)) == expected
+
+
+def test_xrays_of_one_name_are_left_out_where_there_are_no_masks_too():
+    files = list_files({("COVID", "1"): ([GOOD, GOOD], []), ("COVID", "a b"): ([GOOD], [])})
+    pairs, left_out = pair_files(files, has_masks=False)
+    assert list(zip(left_out["finding"], left_out["fault"], strict=True)) == 2 * [TWICE]
+    assert list(pairs["file"]) == ["COVID/images/a b.jpg"]
 
 
 def test_a_pair_has_the_facts_of_its_image_and_of_its_mask(data_set):

@@ -91,28 +91,36 @@ def test_an_xray_with_a_single_dot_is_not_blank(tmp_path):
 
 
 NOISE = np.random.default_rng(0).integers(0, 9, (24, 20), dtype=np.uint8)
-BLACK, WHITE = "the mask is all black", "the mask is all white"
+BLANK = {
+    "black": LUNGS * 0,
+    "black under full alpha": cv2.merge([LUNGS * 0] * 3 + [LUNGS * 0 + 255]),
+    "noise up to 8": NOISE,
+    "white": LUNGS * 0 + 255,
+    "white by a channel": cv2.merge([LUNGS * 0, LUNGS * 0, LUNGS * 0 + 255]),
+    "white by ones": LUNGS * 0 + 1,
+    "white in 16 bits": LUNGS.astype(np.uint16) * 0 + 65535,
+}
 FAINT = {
-    "black": (LUNGS * 0, BLACK),
-    "black under full alpha": (cv2.merge([LUNGS * 0] * 3 + [LUNGS * 0 + 255]), BLACK),
-    "noise up to 8": (NOISE, "the mask is all but black: no pixel is brighter than 8 of 255"),
-    "noise up to 9": (NOISE + (NOISE == 8), ""),
-    "white": (LUNGS * 0 + 255, WHITE),
-    "white by a channel": (cv2.merge([LUNGS * 0, LUNGS * 0, LUNGS * 0 + 255]), WHITE),
-    "white by ones": (LUNGS * 0 + 1, WHITE),
-    "white in 16 bits": (LUNGS.astype(np.uint16) * 0 + 65535, WHITE),
-    "of zeros and eights": (LUNGS // 255 * 8, ""),
-    "in one channel": (cv2.merge([LUNGS, LUNGS * 0, LUNGS * 0]), ""),
-    "of two greys": (LUNGS // 255 * 100 + 50, ""),
+    "noise up to 9": NOISE + (NOISE == 8),
+    "of zeros and eights": LUNGS // 255 * 8,
+    "in one channel": cv2.merge([LUNGS, LUNGS * 0, LUNGS * 0]),
+    "of two greys": LUNGS // 255 * 100 + 50,
 }
 
 
-@pytest.mark.parametrize("kind", FAINT)
+@pytest.mark.parametrize("kind", [*BLANK, *FAINT])
 def test_black_and_white_masks_are_told_from_faint_ones(kind, tmp_path):
-    pixels, reason = FAINT[kind]
-    row, _ = scan_one(tmp_path, "masks", pixels)
-    assert (row["fault"], row["reason"]) == ("blank_mask" if reason else "", reason)
-    assert pd.isna(row["lung_share"]) == bool(reason)
+    row, _ = scan_one(tmp_path, "masks", (BLANK | FAINT)[kind])
+    assert row["fault"] == ("blank_mask" if kind in BLANK else "")
+    assert pd.isna(row["lung_share"]) == (kind in BLANK)
+
+
+@pytest.mark.parametrize(("pixels", "fault"), [(LUNGS * 0, ""), (NOISE, "blank_mask")])
+def test_a_mask_of_the_infection_may_be_black(pixels, fault, tmp_path):
+    write_image(tmp_path / "COVID/images/a.png", GREY)
+    write_image(tmp_path / "COVID/infection masks/a.png", pixels)
+    files = scan(DataSet("tiny", tmp_path, synthetic=False)).files.set_index("part")
+    assert files.loc["infection masks", "fault"] == fault
 
 
 def test_a_mask_of_zeros_and_ones_measures_as_one_of_black_and_white(tmp_path):

@@ -180,12 +180,6 @@ def test_files_hold_grey_xrays_and_rgb_masks(data_set: Path) -> None:
         np.testing.assert_array_equal(read_mask[..., channel], mask)
 
 
-def test_a_data_set_of_an_unknown_class_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="unknown class 'Healthy'"):
-        write_data_set(tmp_path, {"Healthy": 1})
-    assert not any(tmp_path.iterdir())
-
-
 @settings(deadline=None)
 @given(count=st.integers(0, 400), share=st.floats(0, 1), seed=seeds)
 def test_the_planned_copies_are_the_last_and_have_their_originals(
@@ -248,22 +242,10 @@ def test_each_change_shows() -> None:
     assert difference(coarse, image).mean() > 0.5
 
 
-def test_five_in_a_hundred_are_copies_unless_told_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn = []
-
-    def draw(class_name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        drawn.append(seed)
-        rng = np.random.default_rng(seed)
-        return rng.integers(0, 256, (XRAY_SIZE, XRAY_SIZE), np.uint8), np.eye(256, dtype=np.uint8)
-
-    monkeypatch.setattr("helpers.data.synthetic.data_set.draw_xray", draw)
+def test_five_in_a_hundred_are_copies_unless_told_otherwise(tmp_path: Path) -> None:
     write_data_set(tmp_path, {"Normal": 40})
-    assert len(drawn) == 40
-    assert len(set(drawn)) == 38
-    pixels = {path.read_bytes() for path in tmp_path.glob("Normal/images/*")}
-    assert len(pixels) == 39, "one exact copy, one changed"
+    pixels = [path.read_bytes() for path in tmp_path.glob("Normal/images/*")]
+    assert len(set(pixels)) == 39, "two copies: one exact, one changed"
 
 
 def test_copies_leave_the_originals_as_they_are(copied_set: Path, tmp_path: Path) -> None:

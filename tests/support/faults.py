@@ -160,13 +160,6 @@ def plant_loose_picture(victim: Victim) -> Planted:
     return Planted("unused_picture", victim.show(path))
 
 
-def plant_infection(victim: Victim) -> Planted:
-    path = victim.root / victim.class_name / "infection masks" / victim.image.name
-    path.parent.mkdir(exist_ok=True)
-    put(path, encode(np.zeros_like(grey(victim.mask))))
-    return Planted("infection_masks", victim.show(victim.image))
-
-
 def plant_spelling(victim: Victim) -> Planted:
     folder = victim.root / POSITIVE_CLASS
     folder.rename(folder.with_name("covid-19"))
@@ -385,7 +378,6 @@ PLANTERS: dict[str, Planter] = {
     "stranger file": plant_stranger,
     "folder without pictures": plant_notes,
     "picture outside the layout": plant_loose_picture,
-    "infection mask": plant_infection,
     "masks of two conventions": plant_half_the_hearts,
     "masks of one convention": plant_hearts,
     "class without X-rays": plant_empty_class,

@@ -39,29 +39,23 @@ class Build:
 
 def chest_half_width(build: Build, y: np.ndarray) -> np.ndarray:
     """Return the distance from the midline to the inner chest wall at the heights y (N,)."""
-    share = np.clip((np.asarray(y, dtype=float) - build.apex) / build.height, 0, 1)
+    share = np.clip((y - build.apex) / build.height, 0, 1)
     return build.apex_offset + (build.half_width - build.apex_offset) * share**build.taper
-
-
-def diaphragm(build: Build, side: int) -> np.ndarray:
-    """Return the path (60, 2) of a dome of the diaphragm, from the midline to the chest wall."""
-    top = build.domes[0 if side < 0 else 1]
-    reach = np.linspace(0, 1, 60) * build.half_width
-    summit = 0.47 * build.half_width
-    outer = np.clip((reach - summit) / (build.half_width - summit), 0, 1)
-    inner = np.clip((summit - reach) / summit, 0, 1)
-    y = top + (build.base - top) * outer**2.3 + 18 * inner**2
-    return np.stack([side * reach, y], axis=1)
 
 
 def lung_outline(build: Build, side: int) -> np.ndarray:
     """Return the polygon (N, 2) of a lung from the midline on, what the heart hides included."""
     down = build.apex + build.height * np.linspace(0, 1, 80) ** 2
-    outer = np.stack([side * chest_half_width(build, down), down], axis=1)
+    wall = np.stack([side * chest_half_width(build, down), down], axis=1)
+    top, summit = build.domes[0 if side < 0 else 1], 0.47 * build.half_width
+    reach = np.linspace(0, 1, 60) * build.half_width
+    outer = np.clip((reach - summit) / (build.half_width - summit), 0, 1)
+    inner = np.clip((summit - reach) / summit, 0, 1)
+    dome = np.stack([side * reach, top + (build.base - top) * outer**2.3 + 18 * inner**2], axis=1)
     rise = np.linspace(0, 1, 30)[::-1]
-    inner_x = build.apex_offset * (1 - np.sin(rise * np.pi / 2))
-    inner = np.stack([side * inner_x, build.apex + 85 * rise**1.4], axis=1)
-    return np.vstack([outer, diaphragm(build, side)[::-1], inner])
+    middle_x = build.apex_offset * (1 - np.sin(rise * np.pi / 2))
+    middle = np.stack([side * middle_x, build.apex + 85 * rise**1.4], axis=1)
+    return np.vstack([wall, dome[::-1], middle])
 
 
 def mediastinum_outline(build: Build) -> np.ndarray:
@@ -138,23 +132,23 @@ def draw_gas(build: Build, rng: np.random.Generator) -> np.ndarray:
     left_bronchus = canvas.smooth_path([-5, 20, 50], [fork - 4, fork + 22, fork + 38])
     canvas.stroke_paths([right_bronchus, left_bronchus], 11, board, 0.28)
     canvas.stroke_paths([np.array([(0, -400), (-2, build.apex), (-5, fork)])], 21, board, 0.6)
-    shapes = [gastric_bubble(build, rng)] if rng.random() < 0.55 else []
+    shapes = []
+    if rng.random() < 0.55:  # the gas in the stomach, below the left dome
+        top, radii = (
+            build.domes[1] + rng.uniform(14, 28),
+            (rng.uniform(20, 48), rng.uniform(12, 26)),
+        )
+        centre = (rng.uniform(60, 125), top + radii[1])
+        bubble = canvas.round_shape(centre, radii, rng.uniform(-0.2, 0.2))
+        level = top + radii[1] * rng.uniform(1.0, 2.0)
+        bubble[:, 1] = np.minimum(bubble[:, 1], level)  # gas stands on a level of fluid
+        shapes.append(bubble)
     for _ in range(rng.integers(0, 3)):
         centre = (rng.uniform(-170, 170), build.base + rng.uniform(45, 170))
         radii = (rng.uniform(14, 36), rng.uniform(8, 18))
         shapes.append(canvas.round_shape(centre, radii, rng.uniform(0, np.pi)))
     canvas.fill_shapes(shapes, board, rng.uniform(0.25, 0.75))
     return canvas.soft_layer(board, 3.5, 0.3)
-
-
-def gastric_bubble(build: Build, rng: np.random.Generator) -> np.ndarray:
-    """Return the closed outline (32, 2) of the gas in the stomach, below the left dome."""
-    top, radii = build.domes[1] + rng.uniform(14, 28), (rng.uniform(20, 48), rng.uniform(12, 26))
-    centre = (rng.uniform(60, 125), top + radii[1])
-    bubble = canvas.round_shape(centre, radii, rng.uniform(-0.2, 0.2))
-    level = top + radii[1] * rng.uniform(1.0, 2.0)
-    bubble[:, 1] = np.minimum(bubble[:, 1], level)  # gas stands on a level of fluid
-    return bubble
 
 
 def hila(build: Build) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -187,17 +181,17 @@ def draw_vessels(build: Build, rng: np.random.Generator) -> np.ndarray:
 
 def draw_tubes(
     shapes: list[np.ndarray],
-    edge_width: float,
+    width: float,
     inside: float,
     edge: float = 1,
-    board: np.ndarray | None = None,
+    on: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Draw bones of these outlines, each (N, 2), on a board or a new one: dim between bright edges.
+    """Draw bones of these outlines, each (N, 2), on a board: dim between bright edges.
 
     The dense shell of a bone throws such edges on a radiograph. An outline that does not return to
     its start has no edge there.
     """
-    return canvas.stroke_paths(shapes, edge_width, canvas.fill_shapes(shapes, board, inside), edge)
+    return canvas.stroke_paths(shapes, width, canvas.fill_shapes(shapes, on, inside), edge)
 
 
 def ribbon(path: np.ndarray, width: np.ndarray | float) -> np.ndarray:
@@ -205,8 +199,8 @@ def ribbon(path: np.ndarray, width: np.ndarray | float) -> np.ndarray:
     along = np.gradient(path, axis=0)
     normal = np.stack([-along[:, 1], along[:, 0]], axis=1)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True) + 1e-9
-    half = np.broadcast_to(np.asarray(width, dtype=float) / 2, len(path))[:, None]
-    ahead, behind = path + normal * half, path - normal * half
+    offset = normal * np.broadcast_to(width, len(path))[:, None] / 2
+    ahead, behind = path + offset, path - offset
     return np.vstack([ahead, behind[::-1], ahead[:1]])
 
 
@@ -304,4 +298,4 @@ def draw_shoulders(build: Build, rng: np.random.Generator) -> np.ndarray:
         arms.append(ribbon(shaft * (side, 1), 30))
         arms.append(canvas.round_shape((side * head, y + 12), (31, 33)))
     board = draw_tubes(blades, 5, 0.3, 0.6)
-    return canvas.soft_layer(draw_tubes(arms, 5, 0.6, board=board), 2.0, 0.18)
+    return canvas.soft_layer(draw_tubes(arms, 5, 0.6, on=board), 2.0, 0.18)

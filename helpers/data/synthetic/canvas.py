@@ -2,8 +2,8 @@
 
 Body coordinates: x to the right of the picture and y down, both in canvas units, with the origin
 in the middle of the chest. A unit is about half a pixel of the X-ray. The canvas is finer than the
-X-ray, so that edges come out smooth. A board is uint8 (SIZE, SIZE), for shapes; a
-layer is float32 of the same shape, for densities.
+X-ray, so that edges come out smooth. A board is uint8 (SIZE, SIZE), for shapes; a layer is
+float32 of the same shape, for densities.
 """
 
 from collections.abc import Iterable, Sequence
@@ -45,8 +45,7 @@ def stroke_paths(
     paths: Iterable[np.ndarray], width: float, board: np.ndarray, level: float = 1
 ) -> np.ndarray:
     """Draw paths, each (N, 2), on a board, at a `level` from 0 to 1."""
-    # All paths of one array at once: vessels are thousands.
-    at_once = isinstance(paths, np.ndarray)
+    at_once = isinstance(paths, np.ndarray)  # vessels are thousands
     pixels = list(to_pixels(paths)) if at_once else [to_pixels(path) for path in paths]
     grey, thick = round(255 * level), max(1, round(width * PIXELS_PER_UNIT))
     cv2.polylines(board, pixels, False, grey, thick, cv2.LINE_AA, FRACTION_BITS)

@@ -5,7 +5,6 @@ nothing to do with the disease. Here it is known which X-rays show it, so that a
 can be checked itself.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,8 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from helpers.data.synthetic.xrays import CLASS_NAMES, XRAY_SIZE, check_class, draw_xray
+from helpers.data.synthetic.xrays import CLASS_NAMES, XRAY_SIZE, draw_xray
+from helpers.data.threads import share
 
 DEMO_COUNTS = {"COVID": 160, "Normal": 120, "Lung_Opacity": 60, "Viral Pneumonia": 60}
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
@@ -47,19 +47,19 @@ def write_data_set(
     `plan_shortcuts`; copies show what their originals show.
 
     Raises:
-        ValueError: for a class that is not in CLASS_NAMES, a shortcut that is not in SHORTCUTS,
-            or a share that is not from 0 to 1.
+        ValueError: for an unknown class or shortcut, or a share that is not from 0 to 1.
     """
-    plans = {}
+    for name, value in (("copies", copies), ("agreement", agreement)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} {value}: give a share from 0 to 1")
+    if shortcut and shortcut not in SHORTCUTS:
+        raise ValueError(f"unknown shortcut {shortcut!r}: use one of {', '.join(SHORTCUTS)}")
     for class_name, count in counts.items():
-        check_class(class_name)
         plan_seed = image_seed(class_name, seed, 0)  # no X-ray has the number 0
         copied = plan_copies(count, copies, plan_seed)
         originals = count - len(copied)
         planted = plan_shortcuts(shortcut, class_name, originals, agreement, plan_seed)
-        plans[class_name] = copied, planted
-    for class_name, count in counts.items():
-        write_class(folder, class_name, count, seed, *plans[class_name])
+        write_class(folder, class_name, count, seed, copied, planted)
     (folder / "README.md.txt").write_text(README, encoding="utf-8")
     (folder / SYNTHETIC_MARKER).write_text("Drawn by covid-lungs.\n", encoding="utf-8")
 
@@ -84,7 +84,7 @@ def write_class(
     names = [f"{class_name}-{number}" for number in range(1, count + 1)]
 
     def write(number: int) -> None:
-        """Write one X-ray with its mask."""
+        """Write an X-ray with its mask."""
         original, changes = copied.get(number, (number, None))
         image, mask = draw_xray(class_name, image_seed(class_name, seed, original))
         if original in planted:
@@ -96,8 +96,7 @@ def write_class(
             # OpenCV's own writer passes over a full disk in silence.
             path.write_bytes(cv2.imencode(".png", pixels)[1])
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        list(pool.map(write, range(1, count + 1)))
+    share(write, range(1, count + 1))
     columns = {"FORMAT": "PNG", "SIZE": f"{XRAY_SIZE}*{XRAY_SIZE}", "URL": "synthetic"}
     metadata = pd.DataFrame({"FILE NAME": names, **columns})
     metadata.to_excel(folder / f"{class_name}.metadata.xlsx", index=False)
@@ -115,30 +114,20 @@ class Changes:
     quality: int  # of the JPEG
 
 
-def plan_copies(count: int, share: float, seed: int) -> dict[int, tuple[int, Changes | None]]:
+def plan_copies(count: int, copies: float, seed: int) -> dict[int, tuple[int, Changes | None]]:
     """Return the copies among the X-rays 1 to count of a class, by number.
 
-    Each has the number of its original, and its changes; None leaves an exact copy. The last
-    `share` of the X-rays, rounded, are copies of the others, exact and changed by turns, but at
-    least MIN_ORIGINALS are originals.
-
-    Raises:
-        ValueError: for a share that is not from 0 to 1.
+    Each has the number of its original, and its changes; None leaves an exact copy. The last ones,
+    the share `copies` rounded, are copies of the others, exact and changed by turns, but at least
+    MIN_ORIGINALS are originals.
     """
-    check_share("copies", share)
     rng = np.random.default_rng(seed)
-    originals = max(count - round(count * share), min(count, MIN_ORIGINALS))
+    originals = max(count - round(count * copies), min(count, MIN_ORIGINALS))
     plan = {}
     for number in range(originals + 1, count + 1):
         original, changes = int(rng.integers(1, originals + 1)), choose_changes(rng)
         plan[number] = original, changes if (number - originals) % 2 == 0 else None
     return plan
-
-
-def check_share(name: str, share: float) -> None:
-    """Raise a ValueError for a share that is not from 0 to 1."""
-    if not 0 <= share <= 1:
-        raise ValueError(f"{name} {share}: give a share from 0 to 1")
 
 
 def choose_changes(rng: np.random.Generator) -> Changes:
@@ -210,15 +199,9 @@ def plan_shortcuts(
     class, rounded, where it is the other way round. With as many X-rays of COVID as of others, the
     correlation of shortcut and COVID is 2 * agreement - 1: 0.9 at 0.95. Without a kind none shows
     any.
-
-    Raises:
-        ValueError: for an unknown kind, or an agreement that is not from 0 to 1.
     """
-    check_share("agreement", agreement)
     if kind is None:
         return {}
-    if kind not in SHORTCUTS:
-        raise ValueError(f"unknown shortcut {kind!r}: use one of {', '.join(SHORTCUTS)}")
     order = 1 + np.random.default_rng([seed, 1]).permutation(count)
     exceptions = round(count * (1 - agreement))
     shown = order[exceptions:] if class_name == "COVID" else order[:exceptions]

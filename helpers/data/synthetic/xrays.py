@@ -33,7 +33,8 @@ def draw_xray(class_name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: for a class that is not in CLASS_NAMES.
     """
-    check_class(class_name)
+    if class_name not in CLASS_NAMES:
+        raise ValueError(f"unknown class {class_name!r}: use one of {', '.join(CLASS_NAMES)}")
     rng = np.random.default_rng([seed, 0])
     finding_rng = np.random.default_rng([seed, 1 + CLASS_NAMES.index(class_name)])
     build = anatomy.Build(rng)
@@ -45,12 +46,6 @@ def draw_xray(class_name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     image = develop(evened + fill * fillable, pose, rng)
     mask = pose.apply(lungs.astype(np.float32), MASK_SIZE) > 0.5
     return image, mask.astype(np.uint8) * 255
-
-
-def check_class(class_name: str) -> None:
-    """Raise a ValueError that names the classes, for a class that is none of them."""
-    if class_name not in CLASS_NAMES:
-        raise ValueError(f"unknown class {class_name!r}: use one of {', '.join(CLASS_NAMES)}")
 
 
 class Pose:
@@ -71,10 +66,8 @@ class Pose:
         cosine, sine = cos(self.angle), sin(self.angle)
         across = (cosine * x + sine * y) / self.scale[0] - self.shift[0]
         down = (cosine * y - sine * x) / self.scale[1] - self.shift[1]
-        right, low = (
-            cv2.resize(w, (size, size), interpolation=cv2.INTER_CUBIC) for w in self.wobble
-        )
-        middle = canvas.EXTENT / 2
+        cubic, middle = cv2.INTER_CUBIC, canvas.EXTENT / 2
+        right, low = (cv2.resize(w, (size, size), interpolation=cubic) for w in self.wobble)
         return cv2.remap(
             layer,
             (across + right + middle) * canvas.PIXELS_PER_UNIT - 0.5,
@@ -84,14 +77,8 @@ class Pose:
         )
 
 
-def draw_chest(
-    build: anatomy.Build, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Draw a healthy chest on the canvas.
-
-    Returns:
-        Density layer; layer of the density that filled air adds; bool mask of the lung fields.
-    """
+def draw_chest(build: anatomy.Build, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Return a healthy chest: its density, what filled air adds to it, and the lungs' bool mask."""
     air = canvas.fill_shapes([anatomy.lung_outline(build, side) for side in anatomy.SIDES])
     shadow = canvas.fill_shapes([anatomy.mediastinum_outline(build)])
     lungs = (air > 127) & (shadow < 128)
@@ -143,17 +130,12 @@ def develop(density: np.ndarray, pose: Pose, rng: np.random.Generator) -> np.nda
     posed = np.maximum(pose.apply(canvas.soften(density, 0.8), XRAY_SIZE), 0)
     opacity = (1 - np.exp(-gain * posed)) / (1 - np.exp(-gain * FULL_DENSITY))
     grey = black + (white - black) * opacity**gamma
-    grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.2, 0.65)) + draw_grain(rng)
-    grey = np.maximum(grey, draw_letters(rng))
-    return np.clip(np.round(grey), 0, 255).astype(np.uint8)
-
-
-def draw_grain(rng: np.random.Generator) -> np.ndarray:
-    """Return the grain of the film in grey levels, float32 (299, 299): noise with a short reach."""
+    grey = cv2.GaussianBlur(grey, (0, 0), rng.uniform(0.2, 0.65))
     amplitude, reach = rng.uniform(0.8, 3.6), rng.uniform(0.4, 0.75)
     noise = rng.standard_normal((XRAY_SIZE, XRAY_SIZE), np.float32)
     grain = cv2.GaussianBlur(noise, (0, 0), reach)
-    return amplitude * grain / grain.std()
+    grey = np.maximum(grey + amplitude * grain / grain.std(), draw_letters(rng))
+    return np.clip(np.round(grey), 0, 255).astype(np.uint8)
 
 
 def draw_letters(rng: np.random.Generator) -> np.ndarray:
