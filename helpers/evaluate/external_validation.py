@@ -106,7 +106,7 @@ def _measure(
         inference.write_table(folder / "predictions.csv", predictions)
         metrics["detection"] = measure_detector(run_folder, predictions, index["group"])
     if has_masks(index):
-        path = require(run_folder / SEGMENTER, "04_segment_lungs")
+        path = require(run_folder / SEGMENTER)
         scores = score_masks(data_set, index, _predict(path, data_set, index))
         inference.write_table(folder / "scores.csv", scores)
         metrics["segmentation"] = mean_scores(scores, index["group"])
