@@ -78,9 +78,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 os.environ["COVID_LUNGS_CACHE"] = f"{folder}/cache"
                 verdict = find_shortcut(Path(folder), kind, seed, learnt)
-            named[kind] += bool(verdict.views)
-            p_values = ", ".join(f"{name} {p:.2g}" for name, p in verdict.p_values.items())
-            found = verdict.views or "quiet"
+            named[kind] += bool(verdict["views"])
+            p_values = ", ".join(f"{name} {p:.2g}" for name, p in verdict["p_values"].items())
+            found = verdict["views"] or "quiet"
             print(f"seed {seed} {kind or 'clean'}: {found} ({p_values})", flush=True)
     for kind, count in named.items():
         print(f"{kind or 'clean'}: a shortcut named in {count} of {options.seeds} data sets")
