@@ -21,12 +21,14 @@ from helpers.storage.folders import require
 from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.train import inference, trained
 
-# The metrics that are compared: a smaller value is worse.
+# The metrics that are compared, and what a table calls them: a smaller value is worse.
 COMPARED = {
-    "detection": ["accuracy", "sensitivity", "specificity", "auroc"],
-    "segmentation": ["iou", "dice", "surface_dice"],
+    "detection": {
+        **{name: name for name in ("accuracy", "sensitivity", "specificity")},
+        "auroc": "AUROC",
+    },
+    "segmentation": {name: HEADS[name] for name in ("iou", "dice", "surface_dice")},
 }
-WORDS = {"auroc": "AUROC"} | HEADS
 
 
 def leave_out_seen(
@@ -34,14 +36,8 @@ def leave_out_seen(
 ) -> pd.DataFrame:
     """Return the rows of an external index whose X-rays are not in the run, and not copies of it.
 
-    The run's networks may have been trained on the others. The result has the column `group`, and
-    its rows are numbered anew.
-
-    Args:
-        data_set: the external data set.
-        index: its index.
-        own: the run's data set.
-        own_index: the run's index.
+    The run's networks may have been trained on the others. `index` is that of the external data
+    set, `own` the run's. The result has the column `group`, and its rows are numbered anew.
 
     Raises:
         CovidLungsError: nothing is left.
@@ -73,7 +69,7 @@ def measure_elsewhere(
     `<name>_drop` of those in COMPARED: the run's own value less that from elsewhere.
 
     Args:
-        run_folder: with both networks tested.
+        run_folder: of a run whose own test split was measured.
         data_set: the external one.
         index: as `leave_out_seen` returns it.
 
@@ -87,10 +83,10 @@ def measure_elsewhere(
     for part, there in _measure(run_folder, folder, data_set, index).items():
         found |= there
         own = read_metrics(run_folder / part)
-        for name in COMPARED[part]:
+        for name, words in COMPARED[part].items():
             here = Estimate(**own[name])
             found[f"{name}_drop"] = drop = subtract(here, there[name])
-            compared[WORDS.get(name, name)] = here, there[name], drop
+            compared[words] = here, there[name], drop
     write_metrics(folder, found)
     return compared
 
