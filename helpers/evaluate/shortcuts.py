@@ -39,9 +39,15 @@ FAMILY_ERROR = 0.01  # chance of naming any of the views without lungs if none s
 
 
 class View:
-    """One view of X-rays, made for the rows that are asked for: all of them may fill the memory.
+    """One view of X-rays, indexed like an array: made for the rows that are asked for.
 
-    It takes the arguments of `make_view`, and stands for the array that this returns.
+    All rows at once may fill the memory. Margin and frame are shares of the shorter side, rounded
+    up to whole pixels.
+
+    Args:
+        name: one of `VIEWS`.
+        xrays: uint8, (N, height, width).
+        masks: zeros and ones, uint8, of the same shape; one is lung.
     """
 
     def __init__(self, name: str, xrays: np.ndarray, masks: np.ndarray):
@@ -50,25 +56,13 @@ class View:
     def __len__(self) -> int:
         return len(self.xrays)
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """Return the view of some rows, uint8 (rows, height, width)."""
-        return make_view(self.name, self.xrays[rows], self.masks[rows])
-
-
-def make_view(name: str, xrays: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Return one view of X-rays, as a new array.
-
-    Margin and frame are shares of the shorter side, rounded up to whole pixels.
-
-    Args:
-        name: one of `VIEWS`.
-        xrays: uint8, (N, height, width); so is what is returned.
-        masks: zeros and ones, uint8, of the same shape; one is lung.
-    """
-    views = np.empty(xrays.shape, np.uint8)
-    for view, xray, mask in zip(views, xrays, masks, strict=True):
-        view[:] = _see(name, xray, mask)
-    return views
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Return the view of some rows as a new array, uint8 (rows, height, width)."""
+        xrays, masks = self.xrays[rows], self.masks[rows]
+        views = np.empty(xrays.shape, np.uint8)
+        for view, xray, mask in zip(views, xrays, masks, strict=True):
+            view[:] = _see(self.name, xray, mask)
+        return views
 
 
 def _see(name: str, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -104,8 +98,8 @@ def train_view(
     """Train the detector on one view of the X-rays and return its probabilities for all of them.
 
     Every view gets the same network with the same first weights and the same order of X-rays. The
-    view is uint8, (N, image_size, image_size); the labels are zeros and ones, (N,), in the order of
-    the split's rows. The folder keeps the trained network and its curves.
+    view is uint8, (N, image_size, image_size), with the rows of the split; the labels are zeros and
+    ones, (N,). The folder keeps the trained network and its curves.
     """
     training.make_reproducible(seed)
     rows = {name: np.flatnonzero(split["split"] == name) for name in ("train", "validation")}

@@ -22,7 +22,7 @@ import numpy as np
 from helpers.data import arrays, synthetic
 from helpers.data.sources import find_data
 from helpers.evaluate import detection, shortcuts
-from helpers.evaluate.shortcuts import make_view
+from helpers.evaluate.shortcuts import View
 from helpers.split.index import build_index
 from helpers.split.splits import assign_splits
 from helpers.train.backend import keras
@@ -55,7 +55,7 @@ def find_shortcut(
     masks = arrays.prepare_masks(data_set, split, SETTINGS.image_size)
     predictions = split[["group", "split"]].assign(label=labels)
     for name in shortcuts.OUTSIDE:
-        view = make_view(name, xrays, masks)
+        view = View(name, xrays, masks)[:]
         content = sha256(view.tobytes() + split[["file", "split"]].to_csv().encode()).hexdigest()
         if content not in learnt:
             learnt[content] = shortcuts.train_view(view, labels, split, SETTINGS, seed, folder)

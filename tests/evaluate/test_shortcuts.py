@@ -7,7 +7,7 @@ from scipy.stats import mannwhitneyu
 
 from helpers.evaluate import shortcuts
 from helpers.evaluate.intervals import Estimate
-from helpers.evaluate.shortcuts import OUTSIDE, VIEWS, View, make_view
+from helpers.evaluate.shortcuts import OUTSIDE, VIEWS, View
 from helpers.train.recipes import DetectionSettings
 from tests.support.builders import Watched
 
@@ -114,7 +114,7 @@ def test_a_view_is_learnt_batch_by_batch_as_its_whole_array_is(tmp_path, monkeyp
     small = DetectionSettings(24, (4, 4, 4), epochs=1, batch_size=8, learning_rate=3e-3)
     watched, given = Watched(xrays), (np.tile([0, 1], 30), split, small, 1)
     found = shortcuts.train_view(View("border", watched, masks), *given, tmp_path / "a")
-    whole = make_view("border", xrays, masks)
+    whole = View("border", xrays, masks)[:]
     np.testing.assert_array_equal(found, shortcuts.train_view(whole, *given, tmp_path / "b"))
     assert watched.most < 16
 
@@ -146,7 +146,7 @@ def other_where(chosen: np.ndarray, xrays: np.ndarray, rng: np.random.Generator)
 def test_a_view_is_new_and_leaves_its_arrays_as_they_are(stack, name):
     xrays, masks, _ = stack
     before = xrays.copy(), masks.copy()
-    view = make_view(name, xrays, masks)
+    view = View(name, xrays, masks)[:]
     assert (view.shape, view.dtype) == (xrays.shape, np.uint8)
     view[:] = 7
     np.testing.assert_array_equal(xrays, before[0])
@@ -164,7 +164,7 @@ def test_some_rows_of_a_view_are_made_of_no_others(stack, name, data):
     watched = Watched(xrays), Watched(masks)
     view = View(name, *watched)
     assert (view.shape, len(view)) == (xrays.shape, count)
-    np.testing.assert_array_equal(view[rows], make_view(name, xrays, masks)[rows])
+    np.testing.assert_array_equal(view[rows], View(name, xrays, masks)[:][rows])
     assert [array.most for array in watched] == [len(rows)] * 2
 
 
@@ -172,8 +172,8 @@ def test_some_rows_of_a_view_are_made_of_no_others(stack, name, data):
 @given(stack=stacks())
 def test_the_lungs_alone_keep_each_lung_pixel_and_no_other(stack):
     xrays, masks, _ = stack
-    np.testing.assert_array_equal(make_view("whole", xrays, masks), xrays)
-    np.testing.assert_array_equal(make_view("lungs_only", xrays, masks), xrays * masks)
+    np.testing.assert_array_equal(View("whole", xrays, masks)[:], xrays)
+    np.testing.assert_array_equal(View("lungs_only", xrays, masks)[:], xrays * masks)
 
 
 @few
@@ -185,7 +185,7 @@ def test_removed_lungs_take_a_margin_of_a_24th_of_the_side_with_them(stack):
     for number, row, column in np.argwhere(masks):
         top, left = max(row - margin, 0), max(column - margin, 0)
         expected[number, top : row + margin + 1, left : column + margin + 1] = 0
-    np.testing.assert_array_equal(make_view("lungs_removed", xrays, masks), expected)
+    np.testing.assert_array_equal(View("lungs_removed", xrays, masks)[:], expected)
 
 
 @few
@@ -195,17 +195,17 @@ def test_the_border_is_a_frame_of_a_16th_without_lungs(stack):
     width = -(-min(xrays.shape[1:]) // 16)
     inside = np.zeros(xrays.shape, bool)
     inside[:, width:-width, width:-width] = True
-    view = make_view("border", xrays, masks)
-    removed = make_view("lungs_removed", xrays, masks)
+    view = View("border", xrays, masks)[:]
+    removed = View("lungs_removed", xrays, masks)[:]
     np.testing.assert_array_equal(view, np.where(inside, 0, removed))
     changed = other_where(inside | (masks == 1), xrays, rng)
-    np.testing.assert_array_equal(make_view("border", changed, masks), view)
+    np.testing.assert_array_equal(View("border", changed, masks)[:], view)
 
 
 @few
 @given(stack=stacks())
 def test_the_shape_of_the_mask_tells_nothing_of_the_xray(stack):
     xrays, masks, _ = stack
-    view = make_view("mask_shape", xrays, masks)
+    view = View("mask_shape", xrays, masks)[:]
     np.testing.assert_array_equal(view, np.where(masks == 1, 255, 0))
-    np.testing.assert_array_equal(make_view("mask_shape", 255 - xrays, masks), view)
+    np.testing.assert_array_equal(View("mask_shape", 255 - xrays, masks)[:], view)
