@@ -194,8 +194,7 @@ def most_wrong(predictions: pd.DataFrame) -> pd.DataFrame:
     test = predictions[predictions["split"] == "test"]
     ill, called = test["label"] == 1, test["probability"] > THRESHOLD
     verdict = np.select([ill & ~called, ~ill & called], ["missed", "false alarm"], "right")
-    error = (test["label"] - test["probability"]).abs()
-    right = verdict == "right"
+    right, error = verdict == "right", (test["label"] - test["probability"]).abs()
     count = min(max((~right).sum(), FEWEST_WRONG), MOST_WRONG)
     table = test.assign(verdict=verdict, right=right, error=error)
     ordered = table.sort_values(["right", "error", "file"], ascending=[True, False, True])

@@ -22,11 +22,9 @@ from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.train import inference, trained
 
 # The metrics that are compared, and what a table calls them: a smaller value is worse.
+SHARES = {name: name for name in ("accuracy", "sensitivity", "specificity")}
 COMPARED = {
-    "detection": {
-        **{name: name for name in ("accuracy", "sensitivity", "specificity")},
-        "auroc": "AUROC",
-    },
+    "detection": SHARES | {"auroc": "AUROC"},
     "segmentation": {name: HEADS[name] for name in ("iou", "dice", "surface_dice")},
 }
 
@@ -62,19 +60,12 @@ def forget_elsewhere(run_folder: Path) -> None:
 def measure_elsewhere(
     run_folder: Path, data_set: DataSet, index: pd.DataFrame
 ) -> dict[str, tuple[Estimate, Estimate, Estimate]]:
-    """Run a run's networks on X-rays from elsewhere, and keep predictions and metrics.
+    """Run a run's networks on X-rays from elsewhere, as `leave_out_seen` returns them.
 
-    In the run folder's `external/`: `predictions.csv` if the run has a detector, `scores.csv` if
-    the X-rays have lung masks, and `metrics.json` with the metrics of both networks, followed by
-    `<name>_drop` of those in COMPARED: the run's own value less that from elsewhere.
-
-    Args:
-        run_folder: of a run whose own test split was measured.
-        data_set: the external one.
-        index: as `leave_out_seen` returns it.
-
-    Returns:
-        For each metric in COMPARED, by its words: the own value, that from elsewhere, the drop.
+    It writes into the run folder's `external/`: `predictions.csv` if the run has a detector,
+    `scores.csv` if the X-rays have lung masks, and `metrics.json` with the metrics of both
+    networks and `<name>_drop` of those in COMPARED: the run's own value less that from elsewhere.
+    It returns for each of these, by its words: the own value, that from elsewhere, the drop.
 
     Raises:
         CovidLungsError: nothing can be tested, or a network is missing.

@@ -112,8 +112,8 @@ def _spread(body: keras.Sequential, axis: int, size: int) -> np.ndarray:
     """Return how much each cell of the features counts at each pixel of an axis: (size, cells).
 
     A cell counts most at the middle of its receptive field. To stretch the features over the whole
-    X-ray, as is common, puts them too far out: without padding, the outermost fields end inside.
-    In the demo's detector, 71 % of a heat that fills the lungs would lie in them instead of 91 %.
+    X-ray, as is common, puts them too far out: in the demo's detector, 71 % of a heat that fills
+    the lungs would lie in them instead of 91 %.
     """
     middles = np.arange(size, dtype="float64")
     for layer in body.layers:

@@ -60,7 +60,7 @@ def score_masks(
 
     Args:
         data_set: where the masks are.
-        rows: the index's rows to score.
+        rows: of the index.
         probabilities: of each row, float32 (image_size, image_size). They may come one by one, as
             from `inference.predict_each`; each is forgotten once it is scored.
 
@@ -68,13 +68,14 @@ def score_masks(
         CovidLungsError: a mask cannot be decoded, or differs from that in the index.
     """
 
-    def score(mask: str, recorded: str, probability: np.ndarray) -> dict[str, float]:
+    def score(row: tuple[str, str, np.ndarray]) -> dict[str, float]:
+        mask, recorded, probability = row
         true = data_set.read_mask(mask)
         refuse_changed(mask, true, recorded)
         return _score(true, probability)
 
     given = zip(rows["mask"], rows["mask_pixels"], probabilities, strict=True)
-    scores = read_all(lambda row: score(*row), given, "scoring", len(rows))
+    scores = read_all(score, given, "scoring", len(rows))
     named = rows[["file", "class"]].reset_index(drop=True)
     return named.join(pd.DataFrame(scores, columns=SCORES).round(6))
 

@@ -21,12 +21,9 @@ def build_index(data_set: DataSet, allow: str = "") -> tuple[pd.DataFrame, dict]
     missing. Where an X-ray has no lung mask, `mask` is "" and its size 0. The audit is that of
     `examination.examine`.
 
-    Args:
-        data_set: the data set to read.
-        allow: names of findings that must not stop a run, separated by commas.
-
     Raises:
-        CovidLungsError: the data set cannot be used as it is.
+        CovidLungsError: the data set has a fault that `allow`, names of findings separated by
+            commas, does not list.
     """
     index, audit = recall(data_set)
     refuse_unusable(audit, allow)

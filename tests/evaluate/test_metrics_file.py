@@ -85,8 +85,3 @@ def test_a_run_of_synthetic_xrays_says_so(run):
     (run / "audit.json").write_text(json.dumps(audit))
     text = describe_run(run)
     assert text.startswith("\nsynthetic X-rays\nno metrics yet\n")
-
-
-def test_an_empty_run_is_not_described(runs):
-    with refused("runs/a/audit.json", "not found", "run 01_get_data first"):
-        describe_run(runs / "a")

@@ -58,12 +58,6 @@ def test_the_written_split_is_read_back_with_the_index(data_set, run_folder):
     assert list(found["group"]) == list(expected["group"])
 
 
-def test_a_missing_split_names_the_notebook_that_makes_it(data_set, run_folder):
-    (run_folder / "split.csv").unlink()
-    with refused("runs/a/split.csv", "not found", "run 02_split_data first"):
-        read_split(run_folder, data_set)
-
-
 def drop_a_row(text: str) -> str:
     return text[: text.rindex("Normal/images/Normal-5.png,Normal")]
 
@@ -97,9 +91,7 @@ def test_a_split_without_its_rows_or_columns_is_refused(data_set, run_folder, ch
 
 
 EDITED = "Normal/images/Normal-2.png"
-EDITS = [("class", "COVID"), ("group", "COVID/images/COVID-1.png"), ("hash", "0" * 16)]
-EDITS += [("split", word) for word in ("train", "validation", "training")]
-EDITS += [(column, "") for column in ("class", "group", "split", "hash")]
+EDITS = [("class", "COVID"), ("group", ""), ("split", "validation"), ("hash", "0" * 16)]
 
 
 @pytest.mark.parametrize(("column", "value"), EDITS)
