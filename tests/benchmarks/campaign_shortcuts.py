@@ -34,9 +34,7 @@ PER_CLASS = 200
 SETTINGS = replace(find_recipe("demo").shortcuts, epochs=6)
 
 
-def find_shortcut(
-    folder: Path, kind: str | None, seed: int, learnt: dict[str, np.ndarray]
-) -> shortcuts.Verdict:
+def find_shortcut(folder: Path, kind: str | None, seed: int, learnt: dict[str, np.ndarray]) -> dict:
     """Return the verdict on a data set that is drawn into a folder with this shortcut, or none.
 
     Args:

@@ -90,8 +90,8 @@ def test_hashes_and_file_are_those_of_any_split(tmp_path, runs):
 @pytest.mark.parametrize(
     ("splits", "fault"),
     [
-        ([""] * 4, "no split for 4 of its 4 X-rays"),
-        (["train", "", "Test", "test"], "no split for 2 of its 4 X-rays"),
+        ([""] * 4, "does not name the split of every X-ray"),
+        (["train", "", "Test", "test"], "does not name the split of every X-ray"),
         (["train", "train", "validation"], "A has no X-ray in the split 'test'"),
         (["validation", "test"], "A has no X-ray in the split 'train'"),
         (["train", "test"], "A has no X-ray in the split"),
