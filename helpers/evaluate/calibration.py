@@ -1,4 +1,4 @@
-"""Calibration: whether four in five X-rays called COVID at 80 % have it, and a remedy if not."""
+"""Calibration: whether four in five X-rays with a probability of 80 % are COVID, and a remedy."""
 
 import numpy as np
 import pandas as pd

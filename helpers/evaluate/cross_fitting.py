@@ -70,8 +70,12 @@ def draw_unseen(
     policy = keras.config.dtype_policy()
     try:
         for number, (seen, unseen) in enumerate(divide(split, FOLDS, seed), start=1):
+            trained, checked = next(divide(split.iloc[seen], CHECKED, seed))
+            size, strength = settings.batch_size, settings.augmentation
+            learn = Batches(xrays, masks, seen[trained], size, seed, strength)
+            check = Batches(xrays, masks, seen[checked], size)
             place = make_folder(make_folder(folder) / f"fold-{number}")
-            model = _train_fold(xrays, masks, split, seen, settings, seed, place)
+            model = _train(learn, check, settings, seed, place)
             predicted = inference.predict_each(model, xrays, unseen)
             for row, probability in zip(unseen, predicted, strict=True):
                 yield int(row), draw_lungs(probability, masks.shape[1:])
@@ -79,21 +83,12 @@ def draw_unseen(
         keras.config.set_dtype_policy(policy)  # the next networks may need other than 16 bits
 
 
-def _train_fold(
-    xrays: np.ndarray,
-    masks: np.ndarray,
-    split: pd.DataFrame,
-    seen: np.ndarray,
-    settings: SegmentationSettings,
-    seed: int,
-    folder: Path,
+def _train(
+    learn: Batches, check: Batches, settings: SegmentationSettings, seed: int, folder: Path
 ) -> keras.Model:
-    """Return a U-Net trained on the rows of the X-rays that it may see."""
+    """Return a U-Net trained on these batches."""
     training.make_reproducible(seed)
     backend.use_fastest(settings, backend.look_at_machine())
-    trained, checked = next(divide(split.iloc[seen], CHECKED, seed))
-    learn = Batches(xrays, masks, seen[trained], settings.batch_size, seed, settings.augmentation)
-    check = Batches(xrays, masks, seen[checked], settings.batch_size)
     model = models.build_unet(settings)
     training.compile_segmenter(model, settings, len(learn))
     training.train(model, learn, check, settings.epochs, folder, say=False)

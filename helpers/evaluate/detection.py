@@ -24,7 +24,7 @@ def covid_labels(split: pd.DataFrame) -> np.ndarray:
     Raises:
         CovidLungsError: the data set has no COVID, or nothing but COVID.
     """
-    labels = _label(split)
+    labels = (split["class"] == POSITIVE_CLASS).to_numpy().astype("int64")
     if labels.min() == labels.max():
         classes = ", ".join(sorted(split["class"].unique()))
         raise CovidLungsError(
@@ -34,15 +34,10 @@ def covid_labels(split: pd.DataFrame) -> np.ndarray:
     return labels
 
 
-def _label(split: pd.DataFrame) -> np.ndarray:
-    """Return 1 for COVID and 0 for every other class."""
-    return (split["class"] == POSITIVE_CLASS).to_numpy().astype("int64")
-
-
 def detection_predictions(split: pd.DataFrame, probabilities: np.ndarray) -> pd.DataFrame:
     """Return `file`, `class`, `split`, `label` (1 is COVID) and `probability`, a row an X-ray."""
     table = split[["file", "class", "split"]].copy()
-    table["label"] = _label(split)
+    table["label"] = (table["class"] == POSITIVE_CLASS).astype("int64")
     table["probability"] = np.round(probabilities.astype("float64"), DIGITS)
     return table
 
@@ -83,18 +78,14 @@ def _by_probability(
     order = np.argsort(probability, kind="stable")
     probability, label, weights = probability[order], label[order], weights[:, order]
     starts = np.flatnonzero(np.r_[True, probability[1:] > probability[:-1]])
-    parts = weights * label, weights * (1 - label)
-    positives, negatives = (np.add.reduceat(part, starts, axis=1) for part in parts)
-    return positives, negatives
+    positives = np.add.reduceat(weights * label, starts, axis=1)
+    return positives, np.add.reduceat(weights * (1 - label), starts, axis=1)
 
 
 def _f1(label: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the harmonic mean of sensitivity and precision at 0.5, arguments as in `auroc`."""
     called = probability > THRESHOLD
     return 2 * weights @ (called & (label == 1)) / (weights @ called + weights @ label)
-
-
-STATISTICS = {"f1": _f1, "auroc": auroc, "average_precision": average_precision}
 
 
 def choose_threshold(predictions: pd.DataFrame) -> float:
@@ -122,7 +113,7 @@ def detection_metrics(predictions: pd.DataFrame, groups: pd.Series) -> dict[str,
 
     Accuracy, sensitivity, specificity and precision are shares of X-rays at a probability above
     0.5; sensitivity and specificity come `_at_threshold` too. `majority_accuracy` is that of
-    always naming the larger class. `threshold` and `temperature` are chosen on the validation
+    always predicting the larger class. `threshold` and `temperature` are chosen on the validation
     split and count its X-rays; the other intervals take them as given. `_scaled` is after
     temperature scaling, `_by_chance` what a perfectly calibrated network would show. The
     `detection_predictions` and the group of each row have the same index.
@@ -134,13 +125,11 @@ def detection_metrics(predictions: pd.DataFrame, groups: pd.Series) -> dict[str,
     threshold = choose_threshold(predictions)
     temperature = fit_temperature(validation["label"], validation["probability"])
     at_threshold = _shares(test, groups, threshold)
-    areas = {
-        name: estimate_statistic(statistic, label, probability, groups)
-        for name, statistic in STATISTICS.items()
-    }
     return {
         **_shares(test, groups, THRESHOLD),
-        **areas,
+        "f1": estimate_statistic(_f1, label, probability, groups),
+        "auroc": estimate_statistic(auroc, label, probability, groups),
+        "average_precision": estimate_statistic(average_precision, label, probability, groups),
         "threshold": Estimate(threshold, len(validation)),
         "sensitivity_at_threshold": at_threshold["sensitivity"],
         "specificity_at_threshold": at_threshold["specificity"],
@@ -153,10 +142,9 @@ def detection_metrics(predictions: pd.DataFrame, groups: pd.Series) -> dict[str,
 def _shares(test: pd.DataFrame, groups: pd.Series, threshold: float) -> dict[str, Estimate]:
     """Return the metrics that are shares of X-rays."""
     ill, called = test["label"] == 1, test["probability"] > threshold
-    larger = ill.sum() >= len(ill) / 2
     successes = {
         "accuracy": called == ill,
-        "majority_accuracy": ill == larger,
+        "majority_accuracy": ill == (ill.mean() >= 0.5),
         "sensitivity": called[ill],
         "specificity": ~called[~ill],
         "precision": ill[called],
@@ -166,13 +154,11 @@ def _shares(test: pd.DataFrame, groups: pd.Series, threshold: float) -> dict[str
 
 def _calibration(label: pd.Series, probability: pd.Series, suffix: str) -> dict[str, Estimate]:
     """Return the calibration error of probabilities, and the error that chance alone makes."""
-    name, count = f"calibration_error{suffix}", len(label)
-    if not count:
-        return {name: Estimate(None, 0), f"{name}_by_chance": Estimate(None, 0)}
-    error = calibration_error(label.to_numpy(), probability.to_numpy())
+    error = float(calibration_error(label.to_numpy(), probability.to_numpy()))
+    by_chance = chance_error(probability.to_numpy())
     return {
-        name: Estimate(float(error), count),
-        f"{name}_by_chance": Estimate(chance_error(probability.to_numpy()), count),
+        f"calibration_error{suffix}": Estimate(error, len(label)),
+        f"calibration_error{suffix}_by_chance": Estimate(by_chance, len(label)),
     }
 
 
@@ -188,8 +174,7 @@ def confusion_by_class(predictions: pd.DataFrame, threshold: float) -> pd.DataFr
 def judge_sources(predictions: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
     """Return a row of metrics as text for the test X-rays of each source ("unknown" for none).
 
-    A source without COVID has no sensitivity, one with nothing else no specificity. The split has
-    the same rows as the predictions, with `source` and `group`.
+    The split has the same rows as the predictions, with `source` and `group`.
     """
     test = predictions[predictions["split"] == "test"]
     rows = {}
@@ -209,8 +194,8 @@ def most_wrong(predictions: pd.DataFrame) -> pd.DataFrame:
     test = predictions[predictions["split"] == "test"]
     ill, called = test["label"] == 1, test["probability"] > THRESHOLD
     verdict = np.select([ill & ~called, ~ill & called], ["missed", "false alarm"], "right")
-    error = (test["label"] - test["probability"]).abs()
-    table = test.assign(verdict=verdict, right=verdict == "right", error=error)
-    count = min(max((~table["right"]).sum(), FEWEST_WRONG), MOST_WRONG)
+    right, error = verdict == "right", (test["label"] - test["probability"]).abs()
+    count = min(max((~right).sum(), FEWEST_WRONG), MOST_WRONG)
+    table = test.assign(verdict=verdict, right=right, error=error)
     ordered = table.sort_values(["right", "error", "file"], ascending=[True, False, True])
     return ordered.drop(columns=["right", "error"]).head(count)

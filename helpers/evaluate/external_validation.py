@@ -21,12 +21,12 @@ from helpers.storage.folders import require
 from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.train import inference, trained
 
-# The metrics that are compared: a smaller value is worse.
+# The metrics that are compared, and what a table calls them: a smaller value is worse.
+SHARES = {name: name for name in ("accuracy", "sensitivity", "specificity")}
 COMPARED = {
-    "detection": ["accuracy", "sensitivity", "specificity", "auroc"],
-    "segmentation": ["iou", "dice", "surface_dice"],
+    "detection": SHARES | {"auroc": "AUROC"},
+    "segmentation": {name: HEADS[name] for name in ("iou", "dice", "surface_dice")},
 }
-WORDS = {"auroc": "AUROC"} | HEADS
 
 
 def leave_out_seen(
@@ -34,14 +34,8 @@ def leave_out_seen(
 ) -> pd.DataFrame:
     """Return the rows of an external index whose X-rays are not in the run, and not copies of it.
 
-    The run's networks may have been trained on the others. The result has the column `group`, and
-    its rows are numbered anew.
-
-    Args:
-        data_set: the external data set.
-        index: its index.
-        own: the run's data set.
-        own_index: the run's index.
+    The run's networks may have been trained on the others. `index` is that of the external data
+    set, `own` the run's. The result has the column `group`, and its rows are numbered anew.
 
     Raises:
         CovidLungsError: nothing is left.
@@ -66,19 +60,12 @@ def forget_elsewhere(run_folder: Path) -> None:
 def measure_elsewhere(
     run_folder: Path, data_set: DataSet, index: pd.DataFrame
 ) -> dict[str, tuple[Estimate, Estimate, Estimate]]:
-    """Run a run's networks on X-rays from elsewhere, and keep predictions and metrics.
+    """Run a run's networks on X-rays from elsewhere, as `leave_out_seen` returns them.
 
-    In the run folder's `external/`: `predictions.csv` if the run has a detector, `scores.csv` if
-    the X-rays have lung masks, and `metrics.json` with the metrics of both networks, followed by
-    `<name>_drop` of those in COMPARED: the run's own value less that from elsewhere.
-
-    Args:
-        run_folder: with both networks tested.
-        data_set: the external one.
-        index: as `leave_out_seen` returns it.
-
-    Returns:
-        For each metric in COMPARED, by its words: the own value, that from elsewhere, the drop.
+    It writes into the run folder's `external/`: `predictions.csv` if the run has a detector,
+    `scores.csv` if the X-rays have lung masks, and `metrics.json` with the metrics of both
+    networks and `<name>_drop` of those in COMPARED: the run's own value less that from elsewhere.
+    It returns for each of these, by its words: the own value, that from elsewhere, the drop.
 
     Raises:
         CovidLungsError: nothing can be tested, or a network is missing.
@@ -87,10 +74,10 @@ def measure_elsewhere(
     for part, there in _measure(run_folder, folder, data_set, index).items():
         found |= there
         own = read_metrics(run_folder / part)
-        for name in COMPARED[part]:
+        for name, words in COMPARED[part].items():
             here = Estimate(**own[name])
             found[f"{name}_drop"] = drop = subtract(here, there[name])
-            compared[WORDS.get(name, name)] = here, there[name], drop
+            compared[words] = here, there[name], drop
     write_metrics(folder, found)
     return compared
 
@@ -106,7 +93,7 @@ def _measure(
         inference.write_table(folder / "predictions.csv", predictions)
         metrics["detection"] = measure_detector(run_folder, predictions, index["group"])
     if has_masks(index):
-        path = require(run_folder / SEGMENTER, "04_segment_lungs")
+        path = require(run_folder / SEGMENTER)
         scores = score_masks(data_set, index, _predict(path, data_set, index))
         inference.write_table(folder / "scores.csv", scores)
         metrics["segmentation"] = mean_scores(scores, index["group"])

@@ -12,7 +12,6 @@ from helpers.train.batches import scale
 from helpers.train.inference import fit_batch
 
 layers = keras.layers
-FEATURE_LAYERS = (layers.Conv2D, layers.Activation, layers.ReLU)
 
 
 def grad_cam(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -42,10 +41,7 @@ def grad_cam(model: keras.Model, images: np.ndarray) -> np.ndarray:
 def measure_energy(
     model: keras.Model, images: np.ndarray, masks: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """Return `energy_in_lungs` of these rows, with the heat of one batch at a time in memory.
-
-    Arguments as for `grad_cam` and `energy_in_lungs`.
-    """
+    """Return `energy_in_lungs` of these rows, with the heat of one batch at a time in memory."""
     batches = _grad_cam_batches(model, images, rows)
     return np.concatenate([energy_in_lungs(heat, masks[batch]) for batch, heat in batches])
 
@@ -54,9 +50,7 @@ def _grad_cam_batches(
     model: keras.Model, images: np.ndarray, rows: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield the rows of X-rays, a batch at a time, with their heat as `grad_cam` returns it."""
-    feature_layers, head_layers = _cut(model)
-    body = keras.Sequential([keras.Input(model.input_shape[1:]), *feature_layers])
-    head = _build_head(body.output_shape[1:], head_layers)
+    body, head = _cut(model)
     down, across = (_spread(body, axis, size) for axis, size in enumerate(images.shape[1:]))
     for batch in in_blocks(rows, fit_batch(images)):
         features = body(scale(images[batch]), training=False)
@@ -67,34 +61,30 @@ def _grad_cam_batches(
         yield batch, np.divide(heat, peaks, out=np.zeros_like(heat), where=peaks > 0)
 
 
-def _cut(model: keras.Model) -> tuple[list[keras.Layer], list[keras.Layer]]:
-    """Return a model's layers up to the last convolution and its activation, and those after."""
+def _cut(model: keras.Model) -> tuple[keras.Sequential, keras.Sequential]:
+    """Return a model up to the last convolution and its activation, and from there to the logit."""
     row = [layer for layer in model.layers if not isinstance(layer, layers.InputLayer)]
-    # The layers of a Sequential are always in a row, but their inputs and outputs need not match:
-    # each layer that was added called the layers before it once more.
+    # A Sequential is a row, though its layers' inputs and outputs need not be the same objects.
     in_a_row = isinstance(model, keras.Sequential) or all(
         after.input is before.output for before, after in pairwise(row)
     )
     ends = [
         place
         for place, layer in enumerate(row, start=1)
-        if isinstance(layer, FEATURE_LAYERS) and len(layer.output.shape) == 4
+        if isinstance(layer, (layers.Conv2D, layers.Activation, layers.ReLU))
+        and len(layer.output.shape) == 4
     ]
     if not (in_a_row and ends and model.output_shape[1:] == (1,)):
         raise ValueError(
             f"{model.name}: Grad-CAM needs layers in a row, a convolution among them, and an "
             "output of one number."
         )
-    return row[: ends[-1]], row[ends[-1] :]
-
-
-def _build_head(shape: tuple[int, ...], head_layers: list[keras.Layer]) -> keras.Sequential:
-    """Return the network from features of a shape to the logit, without the last activation."""
-    *others, last = head_layers
+    body = keras.Sequential([keras.Input(model.input_shape[1:]), *row[: ends[-1]]])
+    *others, last = row[ends[-1] :]
     bare = type(last).from_config({**last.get_config(), "activation": "linear"})
-    head = keras.Sequential([keras.Input(shape), *others, bare])
+    head = keras.Sequential([keras.Input(body.output_shape[1:]), *others, bare])
     bare.set_weights(last.get_weights())
-    return head
+    return body, head
 
 
 def _gradient(head: keras.Model, features) -> np.ndarray:
@@ -122,8 +112,8 @@ def _spread(body: keras.Sequential, axis: int, size: int) -> np.ndarray:
     """Return how much each cell of the features counts at each pixel of an axis: (size, cells).
 
     A cell counts most at the middle of its receptive field. To stretch the features over the whole
-    X-ray, as is common, puts them too far out: without padding, the outermost fields end inside.
-    In the demo's detector, 71 % of a heat that fills the lungs would lie in them instead of 91 %.
+    X-ray, as is common, puts them too far out: in the demo's detector, 71 % of a heat that fills
+    the lungs would lie in them instead of 91 %.
     """
     middles = np.arange(size, dtype="float64")
     for layer in body.layers:

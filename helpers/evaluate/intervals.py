@@ -1,13 +1,14 @@
 """Intervals: how far a metric would move if other patients had been drawn."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 from scipy.stats import bootstrap, norm
 from scipy.stats import t as student
+
+from helpers.evaluate.metrics_file import Estimate
 
 CONFIDENCE = 0.95
 RESAMPLES = 5000
@@ -16,25 +17,6 @@ BATCH = 100  # resamples at a time, to bound the memory
 # A metric of labels (N,), probabilities (N,) and the weights of the X-rays (resamples, N): one
 # value a resample.
 Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
-
-
-class Estimate(NamedTuple):
-    """A metric, the number of images behind it, and its 95 % confidence interval, if it has one.
-
-    `value` is None if the metric is defined for no image, such as the distance from an empty mask.
-    """
-
-    value: float | None
-    n: int
-    low: float | None = None
-    high: float | None = None
-
-    def text(self, digits: int) -> str:
-        """Return the value with its interval as text, "-" if there is no value."""
-        if self.value is None:
-            return "-"
-        interval = "" if self.low is None else f" [{self.low:.{digits}f}, {self.high:.{digits}f}]"
-        return f"{self.value:.{digits}f}{interval}"
 
 
 def estimate_mean(values: pd.Series, groups: pd.Series) -> Estimate:
@@ -49,32 +31,22 @@ def estimate_mean(values: pd.Series, groups: pd.Series) -> Estimate:
     if known.empty:
         return Estimate(None, 0)
     totals = known.groupby(groups[known.index]).agg(["sum", "count"])
-    mean = float(known.mean())
-    if len(totals) < 2:
+    mean, count = float(known.mean()), len(totals)
+    if count < 2:
         return Estimate(mean, len(known))
+    limit = student.ppf((1 + CONFIDENCE) / 2, count - 1) * np.sqrt(count / (count - 1))
     found = bootstrap(
         (totals["sum"].to_numpy(), totals["count"].to_numpy()),
-        _mean_of_groups,
+        lambda sums, counts, axis: sums.sum(axis=axis) / counts.sum(axis=axis),
         paired=True,
         vectorized=True,
         method="percentile",
-        confidence_level=_expand(len(totals)),
+        confidence_level=float(1 - 2 * norm.sf(limit)),
         n_resamples=RESAMPLES,
         batch=BATCH,
         rng=np.random.default_rng(0),  # equal values give equal intervals
     ).confidence_interval
     return Estimate(mean, len(known), float(found.low), float(found.high))
-
-
-def _expand(groups: int) -> float:
-    """Return the share of the resamples that an interval of so many groups has to hold."""
-    limit = student.ppf((1 + CONFIDENCE) / 2, groups - 1) * np.sqrt(groups / (groups - 1))
-    return float(1 - 2 * norm.sf(limit))
-
-
-def _mean_of_groups(sums: np.ndarray, counts: np.ndarray, axis: int) -> np.ndarray:
-    """Return the mean over all images of the groups that were drawn."""
-    return sums.sum(axis=axis) / counts.sum(axis=axis)
 
 
 def estimate_share(successes: pd.Series, groups: pd.Series) -> Estimate:
@@ -138,20 +110,17 @@ def _resample(
 ) -> np.ndarray:
     """Return the statistic of each resample in which both classes occur."""
     numbers, names = pd.factorize(groups)
+    count = len(names)
     rng = np.random.default_rng(0)  # equal predictions give equal intervals
     values = []
     for _ in range(RESAMPLES // BATCH):
-        weights = _times_drawn(rng, len(names))[:, numbers]
+        # How often each group is drawn in each resample: numbered in a row, they are counted once.
+        drawn = rng.integers(count, size=(BATCH, count)) + count * np.arange(BATCH)[:, None]
+        times = np.bincount(drawn.ravel(), minlength=BATCH * count).reshape(BATCH, count)
+        weights = times.astype("float64")[:, numbers]
         complete = (weights @ label > 0) & (weights @ (1 - label) > 0)
         values.append(statistic(label, probability, weights[complete]))
     return np.concatenate(values)
-
-
-def _times_drawn(rng: np.random.Generator, groups: int) -> np.ndarray:
-    """Return how often each group is drawn in a batch of resamples, float64, (BATCH, groups)."""
-    drawn = rng.integers(groups, size=(BATCH, groups)) + groups * np.arange(BATCH)[:, None]
-    counts = np.bincount(drawn.ravel(), minlength=BATCH * groups)
-    return counts.reshape(BATCH, groups).astype("float64")
 
 
 def subtract(first: Estimate, second: Estimate) -> Estimate:

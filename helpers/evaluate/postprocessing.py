@@ -11,11 +11,9 @@ SPECK_SHARE = 0.1  # of the largest region; a smaller one is no lung
 
 
 def draw_lungs(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the cleaned mask, uint8 zeros and ones, of a network's probabilities of lung.
+    """Return the cleaned mask of a network's probabilities of lung, float32 of any size.
 
-    Args:
-        probability: float32, of any size.
-        size: height and width of the mask, in pixels.
+    It is zeros and ones, uint8, of this height and width.
     """
     return clean_mask((resize_image(probability, size) > THRESHOLD).astype(np.uint8))
 

@@ -18,9 +18,9 @@ from helpers.data.images import resize_image
 from helpers.data.sources import DataSet
 from helpers.data.threads import read_all
 from helpers.evaluate.intervals import Estimate, estimate_mean
-from helpers.evaluate.postprocessing import draw_lungs
-from helpers.train.backend import keras
-from helpers.train.metrics import SMOOTHING, dice, iou, threshold
+from helpers.evaluate.postprocessing import clean_mask, draw_lungs
+from helpers.train.metrics import SMOOTHING, dice, iou
+from helpers.train.recipes import THRESHOLD
 
 DISTANCES = [
     "hausdorff_95",
@@ -60,7 +60,7 @@ def score_masks(
 
     Args:
         data_set: where the masks are.
-        rows: the index's rows to score.
+        rows: of the index.
         probabilities: of each row, float32 (image_size, image_size). They may come one by one, as
             from `inference.predict_each`; each is forgotten once it is scored.
 
@@ -68,43 +68,36 @@ def score_masks(
         CovidLungsError: a mask cannot be decoded, or differs from that in the index.
     """
 
-    def score(mask: str, recorded: str, probability: np.ndarray) -> dict[str, float]:
+    def score(row: tuple[str, str, np.ndarray]) -> dict[str, float]:
+        mask, recorded, probability = row
         true = data_set.read_mask(mask)
         refuse_changed(mask, true, recorded)
         return _score(true, probability)
 
     given = zip(rows["mask"], rows["mask_pixels"], probabilities, strict=True)
-    scores = read_all(lambda row: score(*row), given, "scoring", len(rows))
-    table = pd.DataFrame(scores, columns=SCORES).round(6)
-    table.insert(0, "file", rows["file"].to_list())
-    table.insert(1, "class", rows["class"].to_list())
-    return table
+    scores = read_all(score, given, "scoring", len(rows))
+    named = rows[["file", "class"]].reset_index(drop=True)
+    return named.join(pd.DataFrame(scores, columns=SCORES).round(6))
 
 
 def _score(true: np.ndarray, probability: np.ndarray) -> dict[str, float]:
     """Return the scores of one image."""
-    predicted = draw_lungs(probability, true.shape)
     resized = resize_image(probability, true.shape)
-    overlaps = {
-        "iou": iou(_batch(true), _batch(predicted)),
-        "dice": dice(_batch(true), _batch(predicted)),
-        UNCLEANED: dice(_batch(true), threshold(_batch(resized))),
+    uncleaned = (resized > THRESHOLD).astype(np.uint8)
+    predicted = clean_mask(uncleaned)
+    true_batch, predicted_batch, uncleaned_batch = (
+        image[None, ..., None] for image in (true, predicted, uncleaned)
+    )
+    # As `metrics.dice_loss`, but summed in float64: float32 is off by 1e-6.
+    shared = np.sum(resized, where=true == 1, dtype=np.float64)
+    total = np.sum(resized, dtype=np.float64) + true.sum()
+    return {
+        "iou": float(iou(true_batch, predicted_batch)[0]),
+        "dice": float(dice(true_batch, predicted_batch)[0]),
+        UNCLEANED: float(dice(true_batch, uncleaned_batch)[0]),
+        "dice_loss": float(1 - (2 * shared + SMOOTHING) / (total + SMOOTHING)),
+        **measure_distances(true, predicted),
     }
-    values = {name: float(keras.ops.convert_to_numpy(v)[0]) for name, v in overlaps.items()}
-    values["dice_loss"] = _dice_loss(true, resized)
-    return values | measure_distances(true, predicted)
-
-
-def _dice_loss(true: np.ndarray, probability: np.ndarray) -> float:
-    """Return `metrics.dice_loss` of one image, summed in float64: float32 is off by 1e-6."""
-    shared = np.sum(probability, where=true == 1, dtype=np.float64)
-    total = np.sum(probability, dtype=np.float64) + true.sum()
-    return float(1 - (2 * shared + SMOOTHING) / (total + SMOOTHING))
-
-
-def _batch(image: np.ndarray) -> np.ndarray:
-    """Return an image as a batch of one with one channel."""
-    return image[None, ..., None]
 
 
 def measure_distances(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
@@ -124,7 +117,8 @@ def measure_distances(true: np.ndarray, predicted: np.ndarray) -> dict[str, floa
     diagonal = math.hypot(*true.shape)
     one, other = _draw_outline(true), _draw_outline(predicted)
     if one.any() and other.any():
-        there, back = _distances_to(other)[one], _distances_to(one)[other]
+        there = ndimage.distance_transform_edt(~other)[one]
+        back = ndimage.distance_transform_edt(~one)[other]
         both = np.concatenate([there, back])
         far = max(np.percentile(there, 95), np.percentile(back, 95))
         mean, close = both.mean(), (both <= TOLERANCE * diagonal).mean()
@@ -140,11 +134,6 @@ def _draw_outline(mask: np.ndarray) -> np.ndarray:
     """Return where the outline of a mask is: bool, of the same shape."""
     lung = mask.astype(bool)
     return lung & ~ndimage.binary_erosion(lung)  # outside the image there is no lung
-
-
-def _distances_to(outline: np.ndarray) -> np.ndarray:
-    """Return the distance of every pixel from the nearest pixel of an outline."""
-    return ndimage.distance_transform_edt(~outline)
 
 
 def mean_scores(scores: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
@@ -217,29 +206,16 @@ def likely_reason(image: np.ndarray, true: np.ndarray, predicted: np.ndarray) ->
     The masks are zeros and ones, (height, width); the X-ray is uint8 of any size.
     """
     for name, mask in (("true mask", true), ("prediction", predicted)):
-        if fault := _why_implausible(mask):
+        if fault := why_implausible(measure_masks([shrink_mask(mask)])).item():
             return f"{name}: {fault}"
-    missed = (true > predicted).sum()
-    taken = (predicted > true).sum()
-    if missed + taken < SMALL_ERROR * true.sum():
+    missed, taken, found = true > predicted, predicted > true, (true == 1) & (predicted == 1)
+    if missed.sum() + taken.sum() < SMALL_ERROR * true.sum():
         return "hardly any difference"
-    if missed > MUCH_MORE * taken:
-        dense = _is_denser(image, true, predicted)
-        return "misses a dense part: opacity, or heart?" if dense else "misses a part"
-    if taken > MUCH_MORE * missed:
-        return "takes in what is no lung"
+    if missed.sum() > MUCH_MORE * taken.sum():
+        grey = resize_image(image, true.shape).astype(float)
+        if found.any() and grey[missed].mean() > grey[found].mean() + BRIGHTER:
+            return "misses a dense part: opacity, or heart?"
+        return "misses a part"
+    if taken.sum() > MUCH_MORE * missed.sum():
+        return "includes more than the lungs"
     return "the edges differ"
-
-
-def _why_implausible(mask: np.ndarray) -> str:
-    """Return why a mask can hardly be lungs, or ""."""
-    if not mask.any():
-        return "no lung"
-    return why_implausible(measure_masks([shrink_mask(mask)])).item()
-
-
-def _is_denser(image: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> bool:
-    """Return whether the missed lung is brighter than the lung that was found."""
-    grey = resize_image(image, true.shape).astype(float)
-    missed, found = grey[true > predicted], grey[(true == 1) & (predicted == 1)]
-    return bool(len(found) and missed.mean() > found.mean() + BRIGHTER)

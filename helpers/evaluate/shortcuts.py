@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterable
 from math import ceil
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,7 +12,6 @@ from scipy.stats import mannwhitneyu, norm
 
 from helpers.evaluate.detection import auroc
 from helpers.evaluate.intervals import Estimate, estimate_statistic
-from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import make_folder, write_whole
 from helpers.train import inference, models, training
 from helpers.train.batches import Batches
@@ -21,14 +19,14 @@ from helpers.train.recipes import DetectionSettings
 
 VIEWS = {
     "whole": "the X-ray as it is",
-    "lungs_only": "the lungs; all around them is black",
-    "lungs_removed": "what lies around the lungs; they and a margin are black",
+    "lungs_only": "the lungs; everything else is black",
+    "lungs_removed": "the rest of the X-ray; the lungs and a margin are black",
     "border": "a frame along the edges, without lungs that reach into it",
-    "mask_shape": "the shape of the lung mask, white; nothing of the X-ray",
+    "mask_shape": "the lung mask in white; nothing of the X-ray",
 }
 # Of the views without lungs: where the shortcut lies, and what to do.
 OUTSIDE = {
-    "lungs_removed": "what lies around the lungs: shoulders, letters, exposure, the edge of the "
+    "lungs_removed": "everything outside the lungs: shoulders, letters, exposure, the edge of the "
     "film. Look at X-rays of both classes side by side, and crop to the chest",
     "border": "the outermost frame of the picture: letters, black rims, brightness. Crop it off, "
     "or bring all X-rays to one exposure, and run this notebook again",
@@ -41,9 +39,15 @@ FAMILY_ERROR = 0.01  # chance of naming any of the views without lungs if none s
 
 
 class View:
-    """One view of X-rays, made for the rows that are asked for: all of them may fill the memory.
+    """One view of X-rays, indexed like an array: made for the rows that are asked for.
 
-    It takes the arguments of `make_view`, and stands for the array that this returns.
+    All rows at once may fill the memory. Margin and frame are shares of the shorter side, rounded
+    up to whole pixels.
+
+    Args:
+        name: one of `VIEWS`.
+        xrays: uint8, (N, height, width).
+        masks: zeros and ones, uint8, of the same shape; one is lung.
     """
 
     def __init__(self, name: str, xrays: np.ndarray, masks: np.ndarray):
@@ -52,30 +56,13 @@ class View:
     def __len__(self) -> int:
         return len(self.xrays)
 
-    def __getitem__(self, rows: np.ndarray) -> np.ndarray:
-        """Return the view of some rows, uint8 (rows, height, width)."""
-        return make_view(self.name, self.xrays[rows], self.masks[rows])
-
-
-def make_view(name: str, xrays: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """Return one view of X-rays, as a new array.
-
-    Margin and frame are shares of the shorter side, rounded up to whole pixels.
-
-    Args:
-        name: one of `VIEWS`.
-        xrays: uint8, (N, height, width); so is what is returned.
-        masks: zeros and ones, uint8, of the same shape; one is lung.
-
-    Raises:
-        ValueError: there is no such view.
-    """
-    if name not in VIEWS:
-        raise ValueError(f"view {name!r}: choose one of {', '.join(VIEWS)}.")
-    views = np.empty(xrays.shape, np.uint8)
-    for view, xray, mask in zip(views, xrays, masks, strict=True):
-        view[:] = _see(name, xray, mask)
-    return views
+    def __getitem__(self, rows: np.ndarray | slice) -> np.ndarray:
+        """Return the view of some rows as a new array, uint8 (rows, height, width)."""
+        xrays, masks = self.xrays[rows], self.masks[rows]
+        views = np.empty(xrays.shape, np.uint8)
+        for view, xray, mask in zip(views, xrays, masks, strict=True):
+            view[:] = _see(self.name, xray, mask)
+        return views
 
 
 def _see(name: str, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -88,7 +75,8 @@ def _see(name: str, xray: np.ndarray, mask: np.ndarray) -> np.ndarray:
         return xray * mask
     margin = ceil(min(mask.shape) * MARGIN_SHARE)
     outside = 1 - cv2.dilate(mask, np.ones((2 * margin + 1, 2 * margin + 1), np.uint8))
-    return xray * outside if name == "lungs_removed" else xray * outside * draw_frame(xray.shape)
+    parts = {"lungs_removed": outside, "border": outside * draw_frame(xray.shape)}
+    return xray * parts[name]
 
 
 def draw_frame(shape: tuple[int, int]) -> np.ndarray:
@@ -110,8 +98,8 @@ def train_view(
     """Train the detector on one view of the X-rays and return its probabilities for all of them.
 
     Every view gets the same network with the same first weights and the same order of X-rays. The
-    view is uint8, (N, image_size, image_size); the labels are zeros and ones, (N,), in the order of
-    the split's rows. The folder keeps the trained network and its curves.
+    view is uint8, (N, image_size, image_size), with the rows of the split; the labels are zeros and
+    ones, (N,). The folder keeps the trained network and its curves.
     """
     training.make_reproducible(seed)
     rows = {name: np.flatnonzero(split["split"] == name) for name in ("train", "validation")}
@@ -135,78 +123,65 @@ def measure_views(predictions: pd.DataFrame, names: Iterable[str]) -> dict[str, 
     }
 
 
-class Verdict(NamedTuple):
-    """What the views without lungs show.
+def judge(predictions: pd.DataFrame, aurocs: dict[str, Estimate]) -> dict:
+    """Return what the views without lungs show, from `measure_views` and what that was made of.
 
-    Attributes:
-        views: those from which the class was recognised, in the order of OUTSIDE.
-        p_values: of each view without lungs, corrected for several looks.
-        smallest_seen: the AUROC below which a view would not have been named.
-        text: the verdict in words.
+    `shortcut` says whether there is one; `views` names those from which the class was recognised;
+    `p_values` has each view, as `correct_p_values` returns them; `smallest_seen` is the AUROC
+    below which a view would not have been named; `text` says it in words.
     """
-
-    views: list[str]
-    p_values: dict[str, float]
-    smallest_seen: float
-    text: str
-
-
-def judge(predictions: pd.DataFrame, aurocs: dict[str, Estimate]) -> Verdict:
-    """Return the verdict on a run's views, from `measure_views` and what that was made of.
-
-    Raises:
-        CovidLungsError: the test split has one class only.
-    """
-    p_values = correct_p_values(predictions)
+    ill, others = find_cases(predictions)
+    p_values = correct_p_values(ill, others)
     views = [name for name in OUTSIDE if p_values[name] < FAMILY_ERROR]
-    test = predictions[predictions["split"] == "test"].drop_duplicates(["group", "label"])
-    ill = int((test["label"] == 1).sum())
-    others = len(test) - ill
-    seen = smallest_seen(ill, others)
-    told = [
+    seen = smallest_seen(len(ill), len(others))
+    reasons = [
         f"- {name} (AUROC {aurocs[f'auroc_{name}'].value:.3f}, p {_show(p_values[name])}): "
         f"{OUTSIDE[name]}."
         for name in views
     ]
-    text = "A shortcut: the class can be told without the lungs, from\n\n" + "\n".join(told)
+    text = "A shortcut: the class was recognised without the lungs, from\n\n" + "\n".join(reasons)
     if not views:
         text = (
-            "No sign of a shortcut: in no view without lungs could the class be told better than "
+            "No sign of a shortcut: without the lungs the class was not predicted better than "
             f"chance allows (smallest p {_show(min(p_values.values()))}, limit {FAMILY_ERROR}). "
-            f"With {ill} cases of COVID and {others} others in the test split, an AUROC below "
-            f"{seen:.2f} would have gone unseen."
+            f"With {len(ill)} cases of COVID and {len(others)} others in the test split, an AUROC "
+            f"below {seen:.2f} would have gone unseen."
         )
-    return Verdict(views, p_values, seen, text)
+    return {
+        "shortcut": bool(views),
+        "views": views,
+        "p_values": {name: float(f"{value:.4g}") for name, value in p_values.items()},
+        "smallest_seen": round(seen, 6),
+        "text": text,
+    }
 
 
-def correct_p_values(predictions: pd.DataFrame) -> dict[str, float]:
-    """Return for each view without lungs the chance of so high an AUROC if it showed nothing.
+def find_cases(predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the test split's cases of COVID and the others, with a column a view without lungs.
 
-    One-sided Mann-Whitney tests of the test split (an AUROC above 0.5), corrected by Holm's method
-    (1979): the chance of naming any view wrongly is at most the level that they are compared with.
-    X-rays of one group and class (copies, a patient's) count as one, by their mean. The predictions
-    are as for `measure_views`.
-
-    Raises:
-        CovidLungsError: the test split has one class only.
+    X-rays of one group and class (copies, a patient's) are one case, with their mean. The
+    predictions are as for `measure_views`.
     """
     test = predictions[predictions["split"] == "test"]
-    cases = test.groupby(["group", "label"])[list(OUTSIDE)].mean().reset_index("label")
-    ill, others = cases[cases["label"] == 1], cases[cases["label"] == 0]
-    if ill.empty or others.empty:
-        raise CovidLungsError(
-            "the test split has X-rays of one class only, so that nothing can be compared. Use "
-            "more X-rays, and split them again with 02_split_data."
-        )
+    cases = test.groupby(["label", "group"])[list(OUTSIDE)].mean()
+    return cases.loc[1], cases.loc[0]
+
+
+def correct_p_values(ill: pd.DataFrame, others: pd.DataFrame) -> dict[str, float]:
+    """Return for each view without lungs the chance of so high an AUROC if it showed nothing.
+
+    One-sided Mann-Whitney tests of the cases (an AUROC above 0.5), corrected by Holm's method
+    (1979): the chance of naming any view wrongly is at most the level that they are compared with.
+    """
     found = {
         name: float(mannwhitneyu(ill[name], others[name], alternative="greater").pvalue)
         for name in OUTSIDE
     }
-    corrected, highest = {}, 0.0
+    corrected, highest = dict.fromkeys(OUTSIDE, 1.0), 0.0
     for place, name in enumerate(sorted(found, key=found.get)):
         highest = max(highest, min(1.0, (len(found) - place) * found[name]))
         corrected[name] = highest
-    return {name: corrected[name] for name in OUTSIDE}
+    return corrected
 
 
 def smallest_seen(ill: int, others: int) -> float:
@@ -223,13 +198,6 @@ def _show(p_value: float) -> str:
     return f"{p_value:.3f}" if p_value >= 0.001 else "< 0.001"
 
 
-def write_verdict(folder: Path, verdict: Verdict) -> Path:
-    """Write `verdict.json`: whether there is a shortcut, in which views, how sure, and in words."""
-    content = {
-        "shortcut": bool(verdict.views),
-        "views": verdict.views,
-        "p_values": {name: float(f"{value:.4g}") for name, value in verdict.p_values.items()},
-        "smallest_seen": round(verdict.smallest_seen, 6),
-        "text": verdict.text,
-    }
-    return write_whole(folder / "verdict.json", json.dumps(content, indent=2) + "\n")
+def write_verdict(folder: Path, verdict: dict) -> Path:
+    """Write the verdict of `judge` as `verdict.json`."""
+    return write_whole(folder / "verdict.json", json.dumps(verdict, indent=2) + "\n")

@@ -10,8 +10,6 @@ from helpers.audit.duplicates import join_pairs
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import shown
 
-COLUMNS = ("file", "group")
-
 
 def read_groups(path: Path, index: pd.DataFrame) -> pd.Series:
     """Return the group that a groups file gives each row of the index; "" where it gives none.
@@ -54,18 +52,15 @@ def describe_groups(groups: pd.Series) -> str:
 def merge_groups(index: pd.DataFrame, groups: pd.Series | None = None) -> pd.Series:
     """Return for each row the first file of its group: its copies, their patients, and so on.
 
-    Args:
-        index: with the columns `file` and `copy_of`, and perhaps `patient`, "" for unknown.
-        groups: a group's name for each row, "" for none, as `read_groups` returns them.
+    The index has the columns `file` and `copy_of`, and perhaps `patient` ("" for unknown); the
+    groups are those of `read_groups`, with the same rows.
     """
-    pairs = [
-        ((0, file), (0, copy)) for file, copy in zip(index["file"], index["copy_of"], strict=True)
-    ]
-    for kind, names in enumerate((groups, index.get("patient")), start=1):
+    pairs = []
+    for kind, names in enumerate((index["copy_of"], groups, index.get("patient"))):
         if names is not None:
             named = zip(index["file"], names.loc[index.index], strict=True)
             pairs += [((0, file), (kind, name)) for file, name in named if name]
-    joined = join_pairs(pairs)  # a file is smaller than any name
+    joined = join_pairs(pairs)  # a file, of kind 0, is smaller than any name
     return index["file"].map(lambda file: joined[0, file][1])
 
 
@@ -90,8 +85,11 @@ def _read_rows(path: Path) -> list[tuple[int, str, str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
             reader = csv.DictReader(lines, skipinitialspace=True, restval="")
-            missing = set(COLUMNS) - set(reader.fieldnames or ())
-            rows = [] if missing else [(reader.line_num, *map(row.get, COLUMNS)) for row in reader]
+            missing = {"file", "group"} - set(reader.fieldnames or ())
+            rows = [
+                (reader.line_num, row["file"].strip(), row["group"].strip())
+                for row in (() if missing else reader)
+            ]
     except OSError as error:
         raise CovidLungsError(
             f"groups {shown(path)}: cannot be read ({error.strerror}). Give a .csv file."
@@ -100,4 +98,4 @@ def _read_rows(path: Path) -> list[tuple[int, str, str]]:
         raise CovidLungsError(f"groups {shown(path)}: no table ({error}). {remedy}") from error
     if missing:
         raise CovidLungsError(f"groups {shown(path)}: no column {min(missing)!r}. {remedy}")
-    return [(line, file.strip(), group.strip()) for line, file, group in rows]
+    return rows

@@ -12,47 +12,32 @@ from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import write_whole
 from helpers.storage.folders import require, shown
 
-TEXTS = {name: str for name in INDEX_COLUMNS if name not in NUMBERS}
-
 
 def build_index(data_set: DataSet, allow: str = "") -> tuple[pd.DataFrame, dict]:
-    """Return the index and the audit of a data set, from its files or from an earlier look.
+    """Return the index and the audit of a data set, kept from an earlier call if there was one.
 
     The index has the columns `INDEX_COLUMNS` and is sorted by `file`: POSIX paths below the data
     set's root, sizes in pixels, fingerprints of the decoded pixels, and "" for what is unknown or
     missing. Where an X-ray has no lung mask, `mask` is "" and its size 0. The audit is that of
     `examination.examine`.
 
-    Args:
-        data_set: the data set to read.
-        allow: names of findings that must not stop a run, separated by commas.
-
     Raises:
-        CovidLungsError: the data set cannot be used as it is.
+        CovidLungsError: the data set has a fault that `allow`, names of findings separated by
+            commas, does not list.
     """
-    pairs, found = recall(data_set)
-    refuse_unusable(found, allow)
-    return pairs, found
+    index, audit = recall(data_set)
+    refuse_unusable(audit, allow)
+    return index, audit
 
 
 def published_table(audit: dict) -> pd.DataFrame:
     """Return the counts per class beside those of the published database ("-" if it has none)."""
-    counts = audit["counts"]
-    names = list(counts | PUBLISHED_COUNTS)
+    columns = {"X-rays here": audit["counts"], "published": PUBLISHED_COUNTS}
+    table = pd.DataFrame(columns).loc[[*(audit["counts"] | PUBLISHED_COUNTS)]]
     # The sum is no row of a class: a class may be called "all" too.
-    return pd.DataFrame(
-        {
-            "X-rays here": _show_counts(counts, names, "0"),
-            "published": _show_counts(PUBLISHED_COUNTS, names, "-"),
-        },
-        index=[*names, "all"],
-    )
-
-
-def _show_counts(counts: dict[str, int], names: list[str], absent: str) -> list[str]:
-    """Return the count of each class, and their sum, as text."""
-    shown_counts = [f"{counts[name]:,}" if name in counts else absent for name in names]
-    return [*shown_counts, f"{sum(counts.values()):,}"]
+    table = pd.concat([table, table.sum().to_frame("all").T])
+    table["X-rays here"] = table["X-rays here"].fillna(0)
+    return table.map("{:,.0f}".format, na_action="ignore").fillna("-")
 
 
 def write_index(run_folder: Path, index: pd.DataFrame, audit: dict) -> None:
@@ -80,11 +65,7 @@ def read_index(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
         CovidLungsError: there is no index yet, or it lists files that are not there.
     """
     path = require(run_folder / "index.csv")
-    try:
-        # A class may be called NA, and a fingerprint may look like a number.
-        index = pd.read_csv(path, dtype=TEXTS, keep_default_na=False)
-    except ValueError:  # what pandas raises if a file is empty or no table
-        index = pd.DataFrame()
+    index = read_table(path, {name: str for name in INDEX_COLUMNS if name not in NUMBERS})
     if list(index.columns) != INDEX_COLUMNS:
         raise CovidLungsError(
             f"{shown(path)} does not have the columns of an index: remove it and run 01_get_data "
@@ -98,6 +79,15 @@ def read_index(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
                 "give the `data` of this run, or run 01_get_data under another name."
             )
     return index
+
+
+def read_table(path: Path, kinds: type | dict[str, type]) -> pd.DataFrame:
+    """Return the table in a run's file, with columns of these types; an empty one if it is none."""
+    try:
+        # A class may be called NA, and a fingerprint may look like a number.
+        return pd.read_csv(path, dtype=kinds, keep_default_na=False)
+    except ValueError:  # what pandas raises if a file is empty or no table
+        return pd.DataFrame()
 
 
 def has_masks(index: pd.DataFrame) -> bool:

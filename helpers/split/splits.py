@@ -10,7 +10,7 @@ import pandas as pd
 
 from helpers.data.sources import DataSet
 from helpers.split.groups import merge_groups
-from helpers.split.index import read_index
+from helpers.split.index import read_index, read_table
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import write_whole
 from helpers.storage.folders import require, shown
@@ -20,8 +20,7 @@ FRACTIONS = {"train": 0.8, "validation": 0.1, "test": 0.1}
 TENTHS = ("train", "train", "validation", *["train"] * 4, "test", "train", "train")
 NINTHS = tuple(name for name in TENTHS if name != "test")
 COLUMNS = ["file", "class", "group", "split", "hash"]
-WAYS = ("drawn", "published")
-EXAMPLES = 3
+WAYS = ("drawn", "published")  # a split is drawn here, or the data set's own is kept
 UNPUBLISHED = "Leave out --split (in notebook 02: choose 'drawn'), so that a split is drawn."
 AGAIN = (
     "Run 02_split_data again, under another `run` name if networks were trained on the old split."
@@ -43,10 +42,9 @@ def assign_splits(index: pd.DataFrame, seed: int, groups: pd.Series | None = Non
     groups allow. `hash` covers the row and the pixels that it was made from.
 
     Args:
-        index: with the columns `file`, `class`, `pixels`, `mask_pixels` and `copy_of`, and
-            perhaps `patient`.
+        index: as `build_index` returns it; the column `patient` may be absent.
         seed: decides which of equal groups comes first, and which of equal parts gets it.
-        groups: a group's name for each row, "" for none, as `read_groups` returns them.
+        groups: what `read_groups` returns.
 
     Raises:
         CovidLungsError: a class has too few groups to be in every split.
@@ -70,14 +68,10 @@ def keep_published(index: pd.DataFrame, seed: int, groups: pd.Series | None = No
     If that has no validation part, a ninth of the training part is drawn for it, by group. A group
     that the published split divides stays divided; all of it keeps one name in `group`.
 
-    Args:
-        index: as for `assign_splits`, with the column `published_split`: a split's name, or "".
-        seed: of the validation part, where it is drawn.
-        groups: as for `assign_splits`.
+    Arguments as for `assign_splits`; the index has the column `published_split` too.
 
     Raises:
-        CovidLungsError: the data set has no split, or not for every X-ray, or one without a
-            training or a test part, or a class is not in every split.
+        CovidLungsError: an X-ray has no published split, or a class is not in every split.
     """
     refuse_unpublished(index["published_split"])
     table = index[["file", "class"]].assign(
@@ -100,11 +94,7 @@ def careless_split(index: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def share_table(split: pd.DataFrame) -> pd.DataFrame:
-    """Return what share of each split's X-rays each class has, and those with relatives, as text.
-
-    Args:
-        split: with the columns `class`, `group` and `split`.
-    """
+    """Return the share of each class in each split, and of X-rays with relatives, as text."""
     parts = split["split"]
     classes = pd.crosstab(split["class"], parts, normalize="columns")
     related = split["group"].duplicated(keep=False).groupby(parts).mean()
@@ -113,19 +103,14 @@ def share_table(split: pd.DataFrame) -> pd.DataFrame:
 
 
 def find_leaks(split: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """Return the test X-rays that have a relative in training, in the split's order.
+    """Return `file`, `class` and `leaked_from` of the test X-rays with a relative in training.
 
-    Args:
-        split: with the columns `file`, `class` and `split`.
-        groups: the name of each row's group of relatives, "" for none.
-
-    Returns:
-        `file`, `class` and `leaked_from`, the first relative in training.
+    `leaked_from` is the first such relative; the order is the split's. Relatives are the rows with
+    one name in `groups`.
     """
-    named = _named(split, groups)
-    trained = named[named["split"] == "train"].groupby("group")["file"].min()
-    tested = named[named["split"] == "test"]
-    leaks = tested.assign(leaked_from=tested["group"].map(trained))
+    trained, tested = (split[split["split"] == name] for name in ("train", "test"))
+    first = trained["file"].groupby(groups).min()
+    leaks = tested.assign(leaked_from=groups.map(first))
     return leaks.dropna(subset="leaked_from")[["file", "class", "leaked_from"]]
 
 
@@ -143,38 +128,18 @@ def leak_table(splits: dict[str, pd.DataFrame], groups: pd.Series) -> pd.DataFra
     return pd.DataFrame(columns, index=[*tested.index, "all"])
 
 
-def divided_groups(split: pd.DataFrame, groups: pd.Series) -> pd.Series:
-    """Return the groups that are in more than one split: the first file in each, as text.
-
-    Args:
-        split: with the columns `file` and `split`.
-        groups: a group's name for each row, "" for none.
-    """
-    first = _named(split, groups).drop_duplicates(["group", "split"])
+def divided_groups(split: pd.DataFrame) -> pd.Series:
+    """Return the groups that are in more than one split: the first file in each, as text."""
+    first = split.drop_duplicates(["group", "split"])
     first = first[first["group"].duplicated(keep=False)]
     return (first["file"] + " (" + first["split"] + ")").groupby(first["group"]).agg(", ".join)
 
 
-def describe_divided(
-    split: pd.DataFrame, index: pd.DataFrame, groups: pd.Series | None = None
-) -> str:
-    """Return how many families of copies, and patients, are in more than one split; name three.
-
-    Arguments as for `divided_groups` and `merge_groups`, with the same rows.
-    """
-    patients = merge_groups(index.assign(copy_of=index["file"]), groups)
-    lines = []
-    for kind, names in {"Copies": index["copy_of"], "Patients or groups": patients}.items():
-        divided = divided_groups(split, names)
-        lines.append(f"{kind} in more than one split: {len(divided):,}")
-        lines += [f"  {files}" for files in divided[:EXAMPLES]]
-    return "\n".join(lines)
-
-
-def _named(split: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
-    """Return the rows of a split that have a group, with its name in `group`."""
-    table = split.assign(group=groups)
-    return table[table["group"] != ""]
+def describe_divided(split: pd.DataFrame) -> str:
+    """Return in words how many groups are in more than one split, and three of them."""
+    divided = divided_groups(split)
+    lines = [f"Copies, patients or other groups in more than one split: {len(divided):,}"]
+    return "\n".join([*lines, *(f"  {files}" for files in divided[:3])])
 
 
 def _draw(seed: int, name: str) -> str:
@@ -227,26 +192,15 @@ def _hand_out(counts: pd.DataFrame, seed: int, parts: tuple[str, ...]) -> list[s
 
 
 def refuse_unpublished(published: Iterable[str]) -> None:
-    """Raise a CovidLungsError if a data set has no whole split of its own.
-
-    Args:
-        published: the split of each X-ray, "" for none.
-    """
-    published = list(published)
-    without = sum(split not in FRACTIONS for split in published)
-    if without == len(published):
-        fault = "the data set brings no split of its own"
-    elif without:
-        fault = f"it leaves out {without:,} X-rays"
-    elif lacking := {"train", "test"} - set(published):
-        fault = f"the data set has no split {min(lacking)!r}"
-    else:
-        return
-    raise CovidLungsError(f"split 'published': {fault}. {UNPUBLISHED}")
+    """Raise a CovidLungsError if an X-ray has no published split ("" or another word)."""
+    if not set(published) <= set(FRACTIONS):
+        raise CovidLungsError(
+            f"split 'published': the data set does not name the split of every X-ray. {UNPUBLISHED}"
+        )
 
 
 def _find_absent(table: pd.DataFrame) -> tuple[str, str] | None:
-    """Return the first class that is not in every split, and a split that lacks it."""
+    """Return the first class that is not in every split, and a split without it; or None."""
     for class_name, members in table.groupby("class"):
         if lacking := set(FRACTIONS) - set(members["split"]):
             return class_name, min(lacking)
@@ -264,8 +218,8 @@ def write_split(run_folder: Path, split: pd.DataFrame) -> Path:
     """Write `split.csv` into a run folder, sorted by file, and return its path.
 
     Raises:
-        CovidLungsError: networks in the folder were trained on another split; with a new one they
-            would be tested on X-rays that they were trained on.
+        CovidLungsError: networks in the folder were trained on another split: with the new one
+            they would be tested on X-rays that they were trained on.
     """
     path = run_folder / "split.csv"
     text = split.sort_values("file").to_csv(index=False, lineterminator="\n")
@@ -283,22 +237,16 @@ def read_split(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
     """Return the index of a run with the columns `group` and `split` added.
 
     Raises:
-        CovidLungsError: a file is missing, split and index do not list the same X-rays, or a row
-            of the split was changed or made from other pixels.
+        CovidLungsError: a file is missing, or the split was edited or made from other X-rays.
     """
     index = read_index(run_folder, data_set)
     path = require(run_folder / "split.csv")
-    try:
-        split = pd.read_csv(path, dtype=str, keep_default_na=False)
-    except ValueError:  # what pandas raises if a file is empty or no table
-        split = pd.DataFrame()
-    if list(split.columns) != COLUMNS:
+    split = read_table(path, str)
+    if list(split.columns) != COLUMNS or list(split["file"]) != list(index["file"]):
         raise CovidLungsError(
-            f"{shown(path)} does not have the columns {','.join(COLUMNS)}: it was damaged, or an "
-            f"earlier version wrote it. {AGAIN}"
+            f"{shown(path)} does not list the X-rays of index.csv with the columns "
+            f"{','.join(COLUMNS)}: it was edited, or is of other X-rays. {AGAIN}"
         )
-    if list(split["file"]) != list(index["file"]):
-        raise CovidLungsError(f"{shown(path)} does not list the X-rays of index.csv. {AGAIN}")
     agrees = (split["hash"] == _hashes(split, index)) & (split["class"] == index["class"])
     if not agrees.all():
         raise CovidLungsError(

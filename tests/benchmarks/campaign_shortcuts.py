@@ -22,7 +22,7 @@ import numpy as np
 from helpers.data import arrays, synthetic
 from helpers.data.sources import find_data
 from helpers.evaluate import detection, shortcuts
-from helpers.evaluate.shortcuts import make_view
+from helpers.evaluate.shortcuts import View
 from helpers.split.index import build_index
 from helpers.split.splits import assign_splits
 from helpers.train.backend import keras
@@ -34,9 +34,7 @@ PER_CLASS = 200
 SETTINGS = replace(find_recipe("demo").shortcuts, epochs=6)
 
 
-def find_shortcut(
-    folder: Path, kind: str | None, seed: int, learnt: dict[str, np.ndarray]
-) -> shortcuts.Verdict:
+def find_shortcut(folder: Path, kind: str | None, seed: int, learnt: dict[str, np.ndarray]) -> dict:
     """Return the verdict on a data set that is drawn into a folder with this shortcut, or none.
 
     Args:
@@ -55,7 +53,7 @@ def find_shortcut(
     masks = arrays.prepare_masks(data_set, split, SETTINGS.image_size)
     predictions = split[["group", "split"]].assign(label=labels)
     for name in shortcuts.OUTSIDE:
-        view = make_view(name, xrays, masks)
+        view = View(name, xrays, masks)[:]
         content = sha256(view.tobytes() + split[["file", "split"]].to_csv().encode()).hexdigest()
         if content not in learnt:
             learnt[content] = shortcuts.train_view(view, labels, split, SETTINGS, seed, folder)
@@ -78,9 +76,9 @@ def main() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 os.environ["COVID_LUNGS_CACHE"] = f"{folder}/cache"
                 verdict = find_shortcut(Path(folder), kind, seed, learnt)
-            named[kind] += bool(verdict.views)
-            p_values = ", ".join(f"{name} {p:.2g}" for name, p in verdict.p_values.items())
-            found = verdict.views or "quiet"
+            named[kind] += bool(verdict["views"])
+            p_values = ", ".join(f"{name} {p:.2g}" for name, p in verdict["p_values"].items())
+            found = verdict["views"] or "quiet"
             print(f"seed {seed} {kind or 'clean'}: {found} ({p_values})", flush=True)
     for kind, count in named.items():
         print(f"{kind or 'clean'}: a shortcut named in {count} of {options.seeds} data sets")

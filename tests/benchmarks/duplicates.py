@@ -64,7 +64,8 @@ def measure_patients(index: pd.DataFrame, patients: pd.Series, seed: int) -> Non
     """Print the share of patients in several splits, without and with a groups file."""
     for name, groups in (("without", None), ("with", patients)):
         split = assign_splits(index, seed, groups)
-        shared, total = len(divided_groups(split, patients)), patients[patients != ""].nunique()
+        known = split[patients != ""].assign(group=patients)
+        shared, total = len(divided_groups(known)), known["group"].nunique()
         print(
             f"{name} groups: {shared} of {total} patients in several splits ({shared / total:.1%})"
         )

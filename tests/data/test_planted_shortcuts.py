@@ -21,7 +21,7 @@ from helpers.data.synthetic.data_set import (
     plan_copies,
     plan_shortcuts,
 )
-from helpers.evaluate.shortcuts import draw_frame, make_view
+from helpers.evaluate.shortcuts import View, draw_frame
 
 SEED = 3  # with it, planning for all seven instead of the five originals would show
 COUNTS = {"COVID": 7, "Normal": 7}
@@ -107,7 +107,7 @@ def test_of_the_lungs_alone_a_marker_tells_nothing_and_brightness_does():
     masks = np.stack(2 * [resize_mask(mask // 255, (96, 96))])
     for kind, hidden in (("marker", True), ("brightness", False)):
         xrays = np.stack([resize_image(x, (96, 96)) for x in (image, SHORTCUTS[kind](image))])
-        assert np.array_equal(*make_view("lungs_only", xrays, masks)) == hidden
+        assert np.array_equal(*View("lungs_only", xrays, masks)[:]) == hidden
 
 
 @given(

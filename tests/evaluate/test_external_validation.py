@@ -131,16 +131,6 @@ def test_masks_of_more_xrays_take_no_more_memory(other, run_folder, monkeypatch)
     assert peak < len(index) * side * side * 4 / 2, "half of all masks"
 
 
-def test_figures_that_need_both_classes_have_no_value_where_one_is_missing(run_folder):
-    flu = pd.DataFrame({"file": ["a", "b", "c"], "class": "Flu", "split": "test", "label": 0})
-    found = external_validation.measure_detector(
-        run_folder, flu.assign(probability=[0.1, 0.2, 0.9]), flu["file"]
-    )
-    assert found["auroc"] == Estimate(None, 0)
-    assert found["sensitivity"] == Estimate(None, 0)
-    assert found["specificity"].value == pytest.approx(2 / 3)
-
-
 def test_predictions_scores_and_metrics_from_elsewhere_are_kept(other, run_folder):
     data_set, index = other
     compared = external_validation.measure_elsewhere(run_folder, data_set, index)

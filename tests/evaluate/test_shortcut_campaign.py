@@ -15,5 +15,5 @@ def learnt() -> dict:
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind or "clean")
 def test_a_planted_shortcut_is_named_and_without_one_all_is_quiet(kind, tmp_path, cache, learnt):
     verdict = find_shortcut(tmp_path, kind, SEED, learnt)
-    assert bool(verdict.views) == (kind in SHORTCUTS), verdict.text
-    assert "mask_shape" not in verdict.views, "the masks are the same with every shortcut"
+    assert bool(verdict["views"]) == (kind in SHORTCUTS), verdict["text"]
+    assert "mask_shape" not in verdict["views"], "the masks are the same with every shortcut"

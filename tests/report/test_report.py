@@ -319,7 +319,7 @@ def test_an_external_test_stands_beside_the_own_scores_with_the_drop(full_run):
     assert re.findall(r"0\.\d{3}", row)[::3] == ["0.988", "0.712", "0.276"]
     shutil.rmtree(full_run / "external")
     text = write_report(full_run).read_text()
-    assert "External test" not in text
+    assert "External validation" not in text
     assert "same sources that were trained on" in text
 
 

@@ -182,7 +182,7 @@ def test_xrays_from_elsewhere_are_looked_at_before_anything_is_trained(notebooks
 def test_a_published_split_that_is_not_there_stops_a_run_before_it_begins(
     notebooks, runs, data_set
 ):
-    with refused("split 'published'", "brings no split of its own", "Leave out --split"):
+    with refused("split 'published'", "does not name the split of every", "Leave out --split"):
         run(split="published", data=str(data_set.root))
     assert not runs.exists()
 

@@ -42,13 +42,11 @@ def groups_of(folder: Path, *lines: str, encoding: str = "utf-8") -> dict[str, s
         ("COVID/images/COVID-1.png", FILES[0]),
         (r"COVID\images\COVID-1.png", FILES[0]),
         ("./COVID/images/COVID-1.png", FILES[0]),
-        (r".\COVID\images\COVID-1.png", FILES[0]),
         ("COVID-1.png", FILES[0]),
         ("COVID-1", FILES[0]),
         (" COVID-1 ", FILES[0]),
         ("Normal/images/both.png", FILES[5]),
         ("NA", FILES[4]),
-        ("NA.jpeg", FILES[4]),
         ('"é, b.v2"', FILES[6]),
         ('"e\u0301, b.v2.png"', FILES[6]),  # as macOS may write the same letter
     ],
@@ -57,9 +55,7 @@ def test_the_ways_to_name_an_xray(tmp_path, name, file):
     assert groups_of(tmp_path, "file,group", f"{name},P1") == {file: "P1"}
 
 
-@pytest.mark.parametrize(
-    "name", ["COVID", "OVID-1", "covid-1.png", "images/COVID-1.png", "COVID-1.jpg", ""]
-)
+@pytest.mark.parametrize("name", ["OVID-1", "covid-1.png", "images/COVID-1.png", ""])
 def test_what_names_no_xray(tmp_path, name):
     assert groups_of(tmp_path, "file,group", f"{name},P1", "COVID-2,P2") == {FILES[1]: "P2"}
 

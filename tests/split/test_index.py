@@ -77,21 +77,6 @@ def test_another_format_of_the_same_pixels_has_the_same_fingerprint(data_set):
     assert found.nunique() == len(found) - 2
 
 
-def test_an_image_without_mask_is_left_out(data_set):
-    mask_path(data_set.root, "COVID", 1).unlink()
-    index, audit = build_index(data_set)
-    assert audit["left_out"] == [
-        {
-            "file": "COVID/images/COVID-1.png",
-            "class": "COVID",
-            "finding": "image_without_mask",
-            "fault": "no mask of the same name",
-            "remedy": "restore the masks, or remove these files",
-        }
-    ]
-    assert audit["counts"] == index["class"].value_counts().to_dict() == {"COVID": 3, "Normal": 5}
-
-
 def test_the_written_index_is_read_back(data_set, runs):
     index = make_run(runs / "a", data_set)
     pd.testing.assert_frame_equal(read_index(runs / "a", data_set), index)

@@ -14,9 +14,9 @@ from helpers.split.splits import (
 SPLIT = pd.DataFrame(
     [
         ("A/1", "A", "train", "p"),
-        ("A/2", "A", "train", ""),
+        ("A/2", "A", "train", "n"),
         ("A/3", "A", "test", "p"),
-        ("A/4", "A", "test", ""),
+        ("A/4", "A", "test", "o"),
         ("A/5", "A", "validation", "p"),
         ("B/1", "B", "test", "q"),
         ("B/2", "B", "train", "q"),
@@ -25,7 +25,7 @@ SPLIT = pd.DataFrame(
         ("B/4", "B", "test", "r"),
         ("C/1", "C", "test", "s"),
     ],
-    columns=["file", "class", "split", "patient"],
+    columns=["file", "class", "split", "group"],
 )
 
 
@@ -41,8 +41,8 @@ def table_of(copies: list[int]) -> pd.DataFrame:
 
 
 def test_leaks_are_test_xrays_with_a_relative_in_training():
-    """A/3 by its patient, B/1 too; no name is no patient, and validation trains nothing."""
-    leaks = find_leaks(SPLIT, SPLIT["patient"])
+    """A/3 and B/1; validation trains nothing."""
+    leaks = find_leaks(SPLIT, SPLIT["group"])
     assert list(leaks.columns) == ["file", "class", "leaked_from"]
     assert leaks.to_numpy().tolist() == [["A/3", "A", "A/1"], ["B/1", "B", "B/0"]]
 
@@ -51,7 +51,7 @@ def test_the_table_counts_leaks_by_class_and_in_all():
     """A class may be called "all" too."""
     split = SPLIT.replace({"class": {"C": "all"}})
     whole = split.assign(split=SPLIT["split"].replace("train", "validation"))
-    table = leak_table({"careless": split, "ours": whole}, SPLIT["patient"])
+    table = leak_table({"careless": split, "ours": whole}, SPLIT["group"])
     assert list(table.index) == ["A", "B", "all", "all"]
     assert list(table["careless"]) == [
         "1 of 2 (50.0%)",
@@ -73,21 +73,17 @@ def test_a_careless_split_knows_neither_copies_nor_patients():
     assert list(split["group"]) == list(split["file"])
 
 
-def test_divided_copies_and_patients_are_counted_and_three_are_named():
-    copies = ["A/1", "A/1", "A/3", "A/4", "A/5", "B/1", "B/2", "B/2", "B/3", "B/3", "C/1"]
-    index = SPLIT[["file", "patient"]].assign(copy_of=copies)
-    groups = pd.Series([*[""] * 3, "g", *[""] * 6, "g"])  # both are in the test split
-    assert describe_divided(SPLIT, index, groups).splitlines() == [
-        "Copies in more than one split: 1",
-        "  B/3 (validation), B/4 (test)",
-        "Patients or groups in more than one split: 3",
+def test_divided_groups_are_counted_and_three_are_named():
+    expected = [
+        "Copies, patients or other groups in more than one split: 3",
         "  A/1 (train), A/3 (test), A/5 (validation)",
         "  B/1 (test), B/2 (train)",
         "  B/3 (validation), B/4 (test)",
     ]
-    groups = pd.Series(["", "h", "", "h", *[""] * 7])
-    assert "Patients or groups in more than one split: 4" in describe_divided(SPLIT, index, groups)
-    assert len(describe_divided(SPLIT, index, groups).splitlines()) == 6, "of four, three are named"
+    assert describe_divided(SPLIT).splitlines() == expected
+    more = pd.concat([SPLIT, SPLIT.assign(group=SPLIT["group"] + " too")])
+    assert describe_divided(more).splitlines()[0] == expected[0].replace("3", "6")
+    assert len(describe_divided(more).splitlines()) == 4
 
 
 @settings(max_examples=40, deadline=None)
@@ -99,10 +95,10 @@ def test_what_stays_together_does_not_leak(copies, seed):
     index = table_of(copies)
     split = assign_splits(index, seed)
     assert find_leaks(split, split["group"]).empty
-    assert divided_groups(split, index["copy_of"]).empty
+    assert divided_groups(split).empty
     careless = careless_split(index, seed)
     leaks = find_leaks(careless, index["copy_of"])
-    divided = divided_groups(careless, index["copy_of"])
+    divided = divided_groups(careless.assign(group=index["copy_of"]))
     assert leaks["leaked_from"].nunique() <= len(divided), "who leaks has a relative elsewhere"
     where = careless.set_index("file")["split"]
     assert (where[leaks["file"]] == "test").all()

@@ -1,5 +1,4 @@
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -59,17 +58,6 @@ def test_the_written_split_is_read_back_with_the_index(data_set, run_folder):
     assert list(found["group"]) == list(expected["group"])
 
 
-def test_a_missing_split_names_the_notebook_that_makes_it(data_set, run_folder):
-    (run_folder / "split.csv").unlink()
-    with refused("runs/a/split.csv", "not found", "run 02_split_data first"):
-        read_split(run_folder, data_set)
-
-
-def rewrite_split(folder: Path, change: Callable[[str], str]) -> None:
-    path = folder / "split.csv"
-    path.write_text(change(path.read_text()))
-
-
 def drop_a_row(text: str) -> str:
     return text[: text.rindex("Normal/images/Normal-5.png,Normal")]
 
@@ -77,13 +65,6 @@ def drop_a_row(text: str) -> str:
 def swap_two_rows(text: str) -> str:
     head, first, second, *rest = text.splitlines()
     return "\n".join([head, second, first, *rest, ""])
-
-
-@pytest.mark.parametrize("change", [drop_a_row, swap_two_rows])
-def test_a_split_that_does_not_list_the_xrays_is_refused(data_set, run_folder, change):
-    rewrite_split(run_folder, change)
-    with refused("runs/a/split.csv", "does not list the X-rays of index.csv", AGAIN):
-        read_split(run_folder, data_set)
 
 
 def rename_a_column(text: str) -> str:
@@ -99,17 +80,18 @@ def write_nothing(text: str) -> str:
     return ""
 
 
-@pytest.mark.parametrize("change", [rename_a_column, drop_the_hashes, write_nothing])
-def test_a_split_without_its_columns_is_refused(data_set, run_folder, change):
-    rewrite_split(run_folder, change)
-    with refused("runs/a/split.csv", "does not have the columns file,class", AGAIN):
+@pytest.mark.parametrize(
+    "change", [drop_a_row, swap_two_rows, rename_a_column, drop_the_hashes, write_nothing]
+)
+def test_a_split_without_its_rows_or_columns_is_refused(data_set, run_folder, change):
+    path = run_folder / "split.csv"
+    path.write_text(change(path.read_text()))
+    with refused("runs/a/split.csv", "does not list the X-rays of index.csv", AGAIN):
         read_split(run_folder, data_set)
 
 
 EDITED = "Normal/images/Normal-2.png"
-EDITS = [("class", "COVID"), ("group", "COVID/images/COVID-1.png"), ("hash", "0" * 16)]
-EDITS += [("split", word) for word in ("train", "validation", "training")]
-EDITS += [(column, "") for column in ("class", "group", "split", "hash")]
+EDITS = [("class", "COVID"), ("group", ""), ("split", "validation"), ("hash", "0" * 16)]
 
 
 @pytest.mark.parametrize(("column", "value"), EDITS)
