@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -17,8 +16,8 @@ from helpers.data.layouts import POSITIVE_CLASS
 from helpers.data.listing import Listing, describe_files
 from helpers.data.sources import DataSet
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import cache_root, make_partial, shown
-from helpers.storage.tables import as_html
+from helpers.storage.files import caching
+from helpers.storage.folders import cache_root
 from helpers.storage.versions import code_version
 
 NUMBERS = ("width", "height", "mask_width", "mask_height")
@@ -61,20 +60,11 @@ def recall(data_set: DataSet) -> Examination:
 
 def _keep(folder: Path, pairs: pd.DataFrame, report: dict) -> None:
     """Write an examination under a temporary name, and rename it when it is whole."""
-    partial = make_partial(folder)
-    try:
+    with caching(folder) as partial:
+        partial.mkdir()
         pairs.to_csv(partial / TABLE, index=False, lineterminator="\n")
         text = json.dumps(report, ensure_ascii=False)
         (partial / REPORT).write_text(text, encoding="utf-8")
-        partial.rename(folder)
-    except OSError as error:
-        if not folder.is_dir():  # else another process was quicker
-            raise CovidLungsError(
-                f"{shown(folder.parent)}: the audit cannot be kept there ({error.strerror}). Make "
-                "room, or choose another folder with COVID_LUNGS_CACHE."
-            ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _identity(data_set: DataSet) -> str:
@@ -193,6 +183,12 @@ def findings_html(audit: dict) -> str:
     ]
     columns = ["level", "how many", "what", "examples", "what to do"]
     return as_html(pd.DataFrame(rows, columns=columns))
+
+
+def as_html(table: pd.DataFrame) -> str:
+    """Return a table without its index as HTML, its texts whole, escaped and to the left."""
+    html = table.to_html(index=False, border=0, justify="left")
+    return html.replace("<td>", '<td style="text-align: left">')
 
 
 def _examples(found: dict) -> str:

@@ -71,9 +71,6 @@ def test_a_number_that_no_notebook_has_is_refused(notebooks, number):
 
 
 def test_an_installed_package_has_the_notebooks_itself(tmp_path, monkeypatch):
-    monkeypatch.setattr("helpers.run.notebooks.project_root", lambda: tmp_path)
-    with refused(str(tmp_path), "holds no notebooks", "restore them with git"):
-        find_notebooks([], None)
     write_notebook(tmp_path / "series" / "01_first.ipynb", SHARED)
     monkeypatch.setattr("helpers.run.notebooks.INSTALLED", tmp_path / "series")
     assert find_notebooks([], None) == [tmp_path / "series" / "01_first.ipynb"]
@@ -103,18 +100,18 @@ def test_a_value_of_another_type_is_refused(notebooks, name, text):
 
 @pytest.mark.parametrize("text", ["-1", "2147483648"])
 def test_a_seed_that_no_generator_takes_is_refused(notebooks, text):
-    with refused("parameter seed", text, "give a whole number from 0 to 2147483647"):
+    with refused("parameter seed", text, "give a number from 0 to 2147483647"):
         check_parameters(find_notebooks([], None), {"seed": text})
 
 
 @pytest.mark.parametrize("name", ["epoch", "Epochs", "batch_size", ""])
 def test_an_unknown_parameter_is_refused_with_the_known_ones(notebooks, name):
-    with refused(f"parameter {name!r}", "is unknown", "epochs, rate, quick, title"):
+    with refused(f"parameter {name!r}", "is unknown", "choose from seed, epochs, rate, quick"):
         check_parameters(find_notebooks([], None), {name: "2"})
 
 
 def test_a_parameter_of_a_notebook_that_does_not_run_is_unknown(notebooks):
-    with refused("parameter 'epochs'", "is unknown", "these notebooks have: none"):
+    with refused("parameter 'epochs'", "is unknown", "choose from seed."):
         check_parameters(find_notebooks(["04"], None), {"epochs": "2"})
 
 

@@ -81,7 +81,7 @@ def test_too_little_memory_has_its_remedy(run, kind):
 def test_a_failure_before_the_first_cell_says_so(run, monkeypatch):
     command = [sys.executable, "-c", "raise SystemExit('no ipykernel')"]
     monkeypatch.setattr("helpers.run.papermill_runner.make_ipkernel_cmd", lambda: command)
-    with refused("stopped before its first cell", "does not answer", "uv sync"):
+    with refused("stopped before its first cell", "does not answer", "uv run covid-lungs"):
         run("")
 
 

@@ -197,7 +197,7 @@ def test_a_library_that_decodes_nothing_changes_nothing(chain, library, monkeypa
 
 def test_many_changes_are_counted(chain):
     chain.parameters |= {f"p{number}": number for number in range(5)}
-    assert chain.why("01") == "changed: parameter p0, parameter p1, parameter p2 and 2 more"
+    assert chain.why("01") == "changed: parameter p0, parameter p1, parameter p2, …"
 
 
 def test_an_archive_is_told_by_its_size_and_time_and_a_groups_file_by_its_content(tmp_path):

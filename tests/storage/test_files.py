@@ -17,12 +17,12 @@ from helpers.evaluate.metrics_file import write_metrics
 from helpers.report.plots import finish
 from helpers.split.index import build_index, write_index
 from helpers.split.splits import assign_splits, write_split
-from helpers.storage.files import clear_partial, replacing, write_whole
+from helpers.storage.files import caching, clear_partial, replacing, write_whole
 from helpers.train.inference import write_table
 from tests.support.builders import make_run, refused
 
-FULL = ("cannot be written (No space left on device)", "Make room on its disk, or choose another")
-LIMITED = ("cannot be written (File too large)", "Make room on its disk, or choose another")
+FULL = ("cannot be written (No space left on device)", "Make room, ")
+LIMITED = ("cannot be written (File too large)", "choose another folder with `run`")
 STOPPED_WRITER = """
 import sys
 from pathlib import Path
@@ -149,6 +149,23 @@ def test_an_error_of_the_writer_leaves_the_old_file(tmp_path):
     assert files(tmp_path) == {str(path): b"old"}
 
 
+def test_what_is_made_for_the_cache_appears_whole_and_the_first_of_two_stays(tmp_path):
+    target = tmp_path / "cache" / "set"
+    with caching(target) as first, caching(target) as second:
+        for number, folder in enumerate((first, second)):
+            folder.mkdir()
+            (folder / "a").write_text(str(number))
+        assert not target.exists()
+    assert files(tmp_path / "cache") == {str(target): b"", str(target / "a"): b"1"}
+
+
+def test_a_cache_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "cache").write_text("in the way")
+    target = tmp_path / "cache" / "set"
+    with refused("cache/set", "cannot be written", "COVID_LUNGS_CACHE"), caching(target):
+        pass
+
+
 def test_a_full_disk_keeps_the_old_file(disk):
     with refused("disk/scores.csv", *FULL):
         write_whole(disk / "scores.csv", bytes(100_000))
@@ -159,7 +176,7 @@ def test_a_full_disk_keeps_the_old_file(disk):
 
 def test_a_read_only_disk_keeps_the_old_file(disk):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with refused("disk/scores.csv", "(Read-only file system)", "Mend the permissions"):
+    with refused("disk/scores.csv", "(Read-only file system)", "mend the permissions"):
         write_whole(disk / "scores.csv", "new")
     assert files(disk) == {str(disk / "scores.csv"): b"old"}
 
@@ -174,7 +191,7 @@ def test_a_folder_without_permission_keeps_the_old_file(tmp_path, monkeypatch):
 
         monkeypatch.setattr("os.mkdir", refuse)
     tmp_path.chmod(0o500)
-    with refused("scores.csv", "cannot be written (Permission denied)", "Mend the permissions"):
+    with refused("scores.csv", "cannot be written (Permission denied)", "mend the permissions"):
         write_whole(path, "new")
     tmp_path.chmod(0o700)
     assert files(tmp_path) == {str(path): b"old"}
@@ -198,7 +215,7 @@ def test_a_missing_folder_is_named_and_not_made(tmp_path):
 
 def test_a_drive_that_went_away_says_what_to_click(tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.storage.colab.MOUNT_POINT", tmp_path)
-    with refused("scores.csv", "Google Drive went away", "press “Connect to Google Drive”"):
+    with refused("scores.csv", "Google Drive is full or went away", "press “Connect"):
         write_whole(tmp_path / "gone" / "scores.csv", "new")
 
 

@@ -10,7 +10,6 @@ from helpers.storage.folders import (
     default_run_name,
     find_run,
     find_trained,
-    make_partial,
     project_root,
     require,
     shown,
@@ -77,7 +76,7 @@ def test_a_full_drive_says_where_to_make_room(drive, tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "mkdir", fill)
     with refused("a/detection: cannot be written", "Google Drive is full", "folder with `run`"):
         find_run(str(drive / "MyDrive" / "a"), "demo", "demo")
-    with refused("a/detection: cannot be written", "No space left", "Make room on its disk"):
+    with refused("a/detection: cannot be written", "No space left", "Make room, "):
         find_run(str(tmp_path / "a"), "demo", "demo")
 
 
@@ -149,16 +148,3 @@ def test_a_missing_file_names_the_notebook_that_makes_it(runs):
 def test_paths_in_the_project_are_shown_from_its_root_and_others_whole(tmp_path):
     assert shown(project_root() / "notebooks" / "x.ipynb") == "notebooks/x.ipynb"
     assert shown(tmp_path / "elsewhere") == str(tmp_path / "elsewhere")
-
-
-def test_a_partial_folder_lies_beside_its_target(tmp_path):
-    first, second = (make_partial(tmp_path / "new" / "set.npy") for _ in range(2))
-    assert first != second
-    assert first.parent == second.parent == tmp_path / "new"
-    assert first.is_dir()
-
-
-def test_a_partial_folder_that_cannot_be_made_is_refused(cache):
-    cache.write_text("in the way")
-    with refused("cache/data", "cannot be written", "COVID_LUNGS_CACHE"):
-        make_partial(cache / "data" / "set")

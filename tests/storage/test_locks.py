@@ -203,6 +203,6 @@ def test_a_full_disk_is_named(tmp_path, monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(locks.os, "write", refuse)
+    monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(CovidLungsError, match="Make room"), hold_run(tmp_path):
         pass
