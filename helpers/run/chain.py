@@ -1,13 +1,11 @@
 """The chain: the notebooks in order, each brought up to date in one run folder."""
 
 import ast
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from helpers.audit.examination import check_allowed
 from helpers.data.layouts import POSITIVE_CLASS
@@ -28,7 +26,6 @@ from helpers.train.recipes import find_recipe
 OPTIONS = ("data", "run", "recipe", "groups", "split", "external", "allow")
 TYPES = {"int": [int], "float": [int, float], "bool": [bool]}
 LARGEST_SEED = 2**31 - 1
-BAR = "{desc}: {bar} {n_fmt} of {total_fmt} notebooks"
 LONGEST_TIMEOUT = 999_999  # seconds, eleven days
 
 
@@ -76,9 +73,9 @@ def run_chain(request: Request) -> Path:
     with hold_run(folder):
         if request.force:
             up_to_date.forget([notebook.stem for notebook in notebooks], folder)
-        for notebook in tqdm(notebooks, f"run {folder.name}", bar_format=BAR, disable=None):
+        for notebook in notebooks:
             if missing := _find_missing(notebook, folder):
-                _say(f"{notebook.stem}: skipped, since it needs {missing}.")
+                print(f"{notebook.stem}: skipped, since it needs {missing}.", flush=True)
             else:
                 _bring_up_to_date(notebook, folder, parameters, sources, request.timeout)
         _report(folder)
@@ -99,17 +96,17 @@ def _bring_up_to_date(
     inputs = up_to_date.describe_inputs(notebook, folder, own, sources)
     reason = up_to_date.why_stale(notebook.stem, folder, inputs)
     if reason is None:
-        _say(f"{notebook.stem}: up to date, not run again (--force runs it in any case)")
+        print(f"{notebook.stem}: up to date, not run again (but with --force)", flush=True)
         return
     from helpers.run.papermill_runner import execute  # here, since it takes a second to import
 
-    _say(f"{notebook.stem}: runs ({reason})")
+    print(f"{notebook.stem}: runs ({reason})", flush=True)
     begun = time.monotonic()
     execute(notebook, folder / "notebooks" / notebook.name, own, timeout)
     seconds = time.monotonic() - begun
     provenance.record(folder, notebook.stem, seconds, declared | own)
     up_to_date.record(notebook.stem, folder, inputs)
-    _say(f"{notebook.stem}: finished in {seconds:.0f} s")
+    print(f"{notebook.stem}: finished in {seconds:.0f} s", flush=True)
 
 
 def _report(folder: Path) -> None:
@@ -120,12 +117,6 @@ def _report(folder: Path) -> None:
 
         write_report(folder)
         up_to_date.record("report", folder, inputs)
-
-
-def _say(line: str) -> None:
-    """Write a line at once, above the progress bars of a terminal."""
-    tqdm.write(line)
-    sys.stdout.flush()
 
 
 def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:

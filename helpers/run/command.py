@@ -10,7 +10,6 @@ from pathlib import Path
 
 from helpers.storage.errors import CovidLungsError
 
-INTERRUPTED, CUT_OFF = 130, 141  # as shells count: 128, and the number of SIGINT or SIGPIPE
 SOURCE = "demo, kaggle, folder, .zip"
 
 
@@ -154,7 +153,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         # `| head` has read enough; Python must not complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CUT_OFF
+        return 141
     except CovidLungsError as error:
         print(f"covid-lungs: {error}", file=sys.stderr)
         return 1
@@ -162,6 +161,6 @@ def main(arguments: list[str] | None = None) -> int:
         # What --force forgot is forgotten: with it, the finished part would be run once more.
         again = shlex.join(["covid-lungs", *(word for word in given if word != "--force")])
         print(f"covid-lungs: stopped. To go on: {again}", file=sys.stderr)
-        return INTERRUPTED
+        return 130
     finally:
         signal.signal(signal.SIGTERM, usual)

@@ -25,7 +25,6 @@ from helpers.storage.layout import UNFINISHED
 from helpers.storage.locks import for_notebooks
 
 KERNEL = "python3"  # its name in the executed notebook; `QuietKernelManager` starts it
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 EPOCH = re.compile(r"epoch +\d+/\d+ ")  # how `training.describe_epoch` begins a line
 # Cells take moments or hours: their rate, or a time that remains, would be wrong.
 BAR = {"leave": False, "disable": None, "bar_format": "{desc}: {bar} cell {n_fmt} of {total_fmt}"}
@@ -131,7 +130,7 @@ def _explain(error: Exception, timeout: int | None) -> str:
     if not isinstance(error, PapermillExecutionError):
         remedy = "`uv run covid-lungs …` installs what is missing"
         return f"its kernel does not answer ({error}). {remedy}."
-    message = COLOURS.sub("", error.evalue).strip()
+    message = error.evalue.strip()
     if error.ename == CovidLungsError.__name__:
         return message
     remedy = f" {LESS_MEMORY}" if error.ename in ("MemoryError", "ResourceExhaustedError") else ""

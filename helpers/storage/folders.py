@@ -51,10 +51,7 @@ def default_run_name(data: str, recipe: str) -> str:
 def find_run(run: str | None, data: str, recipe: str) -> Path:
     """Return the run's folder, made if it is missing.
 
-    Args:
-        run: a name below the runs' root, a folder's path, or None for the default name.
-        data: the data set's source.
-        recipe: the recipe's name.
+    `run` is a name below the runs' root, a folder's path, or None for the default name.
 
     Raises:
         CovidLungsError: the folder cannot be made.

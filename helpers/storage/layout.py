@@ -122,8 +122,8 @@ def trained_part(notebook: str) -> str | None:
 
 def list_parts() -> list[str]:
     """Return the folders that every run folder has."""
-    trained = [folder.partition("/")[0] for step in STEPS for folder in step.trains]
-    return [*dict.fromkeys(trained), FIGURES, NOTEBOOKS]
+    trained = [trained_part(step.name) for step in STEPS if step.trains]
+    return [*trained, FIGURES, NOTEBOOKS]
 
 
 def list_results() -> list[str]:

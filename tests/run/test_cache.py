@@ -107,15 +107,6 @@ def test_what_the_project_itself_puts_there_is_known_goes_and_comes_again(cache,
         assert files(cache) == set()
 
 
-def test_the_demo_s_xrays_are_known(cache, monkeypatch):
-    def draw(folder: Path) -> None:
-        (make_data_set(folder).root / SYNTHETIC_MARKER).touch()
-
-    monkeypatch.setattr("helpers.data.synthetic.write_data_set", draw)
-    find_data("demo")
-    assert [path.parent.name for path in find_entries()] == ["data"]
-
-
 def test_no_link_is_followed(cache, tmp_path):
     elsewhere = [write(tmp_path, f"elsewhere/{name}/a.png") for name in ("a", "b", "c")]
     inside = write(cache, f"data/mine-{HASH}/{UNPACKED}")

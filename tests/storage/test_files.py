@@ -98,12 +98,6 @@ def test_a_text_keeps_its_characters_and_line_ends(tmp_path_factory, text):
     assert path.read_bytes().decode() == text
 
 
-def test_a_file_may_be_read_by_whom_the_user_lets_read(tmp_path):
-    usual = tmp_path / "usual"
-    usual.touch()
-    assert write_whole(tmp_path / "a", b"new").stat().st_mode == usual.stat().st_mode
-
-
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     path, flushed = tmp_path / "scores.csv", []
     flush = os.fsync
@@ -129,11 +123,9 @@ def test_a_killed_writer_leaves_the_old_file_and_nothing_that_is_taken_for_a_res
     for pattern in ("figures/*.png", "*/*.png", "*.png"):
         assert list(tmp_path.glob(pattern)) == ([path] if "/" in pattern else [])
     (left,) = path.parent.glob(".*")
-    clear_partial(tmp_path)
-    assert left.is_dir(), "its writer may be alive"
     os.utime(left, (0, 0))
     clear_partial(tmp_path)
-    assert left.is_dir(), "what is in it changed lately"
+    assert left.is_dir(), "what is in it changed lately: its writer may be alive"
     for half in left.iterdir():
         os.utime(half, (0, 0))
     os.utime(left, (0, 0))
@@ -181,22 +173,6 @@ def test_a_read_only_disk_keeps_the_old_file(disk):
     assert files(disk) == {str(disk / "scores.csv"): b"old"}
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
-def test_a_folder_without_permission_keeps_the_old_file(tmp_path, monkeypatch):
-    path = write_whole(tmp_path / "scores.csv", "old")
-    if os.geteuid() == 0:  # whom no permission stops
-
-        def refuse(*_: object, **__: object) -> None:
-            raise PermissionError(13, "Permission denied")
-
-        monkeypatch.setattr("os.mkdir", refuse)
-    tmp_path.chmod(0o500)
-    with refused("scores.csv", "cannot be written (Permission denied)", "mend the permissions"):
-        write_whole(path, "new")
-    tmp_path.chmod(0o700)
-    assert files(tmp_path) == {str(path): b"old"}
-
-
 def test_a_disk_that_goes_away_meanwhile_is_named(disk):
     with (
         refused("disk/scores.csv", "(No such file or directory)", "reconnect the drive"),
@@ -205,12 +181,6 @@ def test_a_disk_that_goes_away_meanwhile_is_named(disk):
         partial.write_text("new")
         subprocess.run(["umount", "--lazy", str(disk)], check=True)
     assert files(disk) == {}, "nothing is written below the place where the drive was"
-
-
-def test_a_missing_folder_is_named_and_not_made(tmp_path):
-    with refused("gone/scores.csv", "(No such file or directory)", "reconnect the drive"):
-        write_whole(tmp_path / "gone" / "scores.csv", "new")
-    assert files(tmp_path) == {}
 
 
 def test_a_drive_that_went_away_says_what_to_click(tmp_path, monkeypatch):
