@@ -91,12 +91,15 @@ def test_a_mount_that_lost_its_connection_is_mounted_again_by_force(drive, tmp_p
     def lose(path, **_) -> None:
         raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
 
-    mount = drive.mount
+    def mount_again(*given, **options) -> None:
+        monkeypatch.setattr(Path, "stat", stat)
+        mount(*given, **options)
+
+    stat, mount = Path.stat, drive.mount
     colab.mount_drive()
     monkeypatch.setattr(Path, "stat", lose)
     assert not colab.is_mounted()
-    drive.mount = lambda *given, **options: (monkeypatch.undo(), mount(*given, **options))
-    monkeypatch.setattr(colab, "MOUNT_POINT", tmp_path / "drive")
+    drive.mount = mount_again
     assert "Google Drive is mounted" in colab.mount_drive()
     assert drive.mounted[1:] == [(str(tmp_path / "drive"), True)]
 
