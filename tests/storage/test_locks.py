@@ -142,7 +142,7 @@ def test_a_folder_is_free_after_an_error(tmp_path):
         raise ZeroDivisionError
     assert for_notebooks() == {}
     with hold_run(tmp_path):
-        pass
+        assert (tmp_path / LOCK).read_text().count("process") == 1, "the former holder is gone"
 
 
 def test_a_folder_that_is_gone_is_named(tmp_path):
