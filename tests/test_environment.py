@@ -32,9 +32,9 @@ def by_name(requirements: list[str]) -> dict[str, Requirement]:
 
 
 def reasons(text: str, entry: str) -> dict[str, str]:
-    """Map what `entry` matches to the comment beside it; no parser of TOML or YAML keeps these."""
+    """Map what `entry` matches first to the comment beside it, which no parser keeps."""
     lines = re.findall(rf"^\s*{entry}(?:\s*#\s*(.*))?$", text, re.M)
-    return {name: reason.strip() for name, reason in lines}
+    return {name: reason.strip() for name, reason in reversed(lines)}
 
 
 PROJECT = tomllib.loads(PYPROJECT)
@@ -48,8 +48,8 @@ def test_both_files_list_the_same_packages():
 
 @pytest.mark.parametrize("extra", PROJECT["project"]["optional-dependencies"])
 def test_what_is_optional_is_there_for_the_tests(extra):
-    optional = by_name(PROJECT["project"]["optional-dependencies"][extra])
-    assert optional == {name: RANGES[name] for name in optional}
+    for name, wanted in by_name(PROJECT["project"]["optional-dependencies"][extra]).items():
+        assert wanted.specifier.contains(str(PINS[name].specifier).removeprefix("=="))
 
 
 def test_a_run_installs_none_of_the_developers_packages():

@@ -14,9 +14,8 @@ from helpers.audit.scan import Scan, pair_files, scan
 from helpers.data.listing import Listing, describe_files
 from helpers.data.sources import DataSet
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import partial_folder
-from helpers.storage.folders import cache_root, refusing
-from helpers.storage.tables import as_html
+from helpers.storage.files import caching
+from helpers.storage.folders import cache_root
 from helpers.storage.versions import code_version
 
 NUMBERS = ("width", "height", "mask_width", "mask_height")
@@ -41,12 +40,8 @@ def recall(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     if not path.is_file():
         pairs, audit = examine(data_set)
         found = {"pairs": pairs.to_dict("list"), "audit": audit}
-        with refusing(path, "COVID_LUNGS_CACHE"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with partial_folder(path.parent) as folder:
-                text = json.dumps(found, ensure_ascii=False)
-                (folder / path.name).write_text(text, encoding="utf-8")
-                (folder / path.name).replace(path)
+        with caching(path) as partial:
+            partial.write_text(json.dumps(found, ensure_ascii=False), encoding="utf-8")
     kept = json.loads(path.read_text(encoding="utf-8"))
     return pd.DataFrame(kept["pairs"]).astype(dict.fromkeys(NUMBERS, int)), kept["audit"]
 
@@ -163,6 +158,12 @@ def findings_html(audit: dict) -> str:
     ]
     columns = ["level", "how many", "what", "examples", "what to do"]
     return as_html(pd.DataFrame(rows, columns=columns))
+
+
+def as_html(table: pd.DataFrame) -> str:
+    """Return a table without its index as HTML, its texts whole, escaped and to the left."""
+    html = table.to_html(index=False, border=0, justify="left")
+    return html.replace("<td>", '<td style="text-align: left">')
 
 
 def _examples(found: dict) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import shutil
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +14,8 @@ from helpers.data.images import fingerprint, resize_image, resize_mask
 from helpers.data.sources import DataSet
 from helpers.data.threads import read_all
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import cache_root, make_partial
+from helpers.storage.files import caching
+from helpers.storage.folders import cache_root
 from helpers.storage.versions import code_version
 
 
@@ -90,17 +90,13 @@ def refuse_changed(file: str, pixels: np.ndarray, seen: str) -> None:
 
 def _write(target: Path, shape: tuple[int, ...], read: Callable[[int], np.ndarray]) -> None:
     """Write a new uint8 array row by row under a temporary name, renamed when it is whole."""
-    folder = make_partial(target)
-    try:
-        require_room("resized X-rays or masks", folder.parent, math.prod(shape))
+    with caching(target) as partial:
+        require_room("resized X-rays or masks", target.parent, math.prod(shape))
         header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        with (folder / target.name).open("wb") as opened:  # a memory map would fill the memory
+        with partial.open("wb") as opened:  # a memory map would fill the memory
             np.lib.format.write_array_header_1_0(opened, header)
             for pixels in read_all(read, range(shape[0]), "resizing"):
                 opened.write(np.ascontiguousarray(pixels))
-        (folder / target.name).replace(target)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_others(kept: Path, name: str) -> None:

@@ -1,7 +1,6 @@
 """Data sets: find the chest X-rays in a folder, a .zip, on Kaggle, or draw the demo's."""
 
 import hashlib
-import shutil
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,8 @@ from helpers.data.images import SUFFIXES, join_halves, read_mask, read_xray
 from helpers.data.listing import HALVES, Listing, list_files
 from helpers.storage import colab
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import cache_root, make_partial, project_root
+from helpers.storage.files import caching
+from helpers.storage.folders import cache_root, project_root
 from helpers.storage.versions import code_version
 
 KAGGLE_DATA_SET = "tawsifurrahman/covid19-radiography-database"
@@ -140,15 +140,8 @@ def _draw_demo() -> Path:
     """Return the folder of the demo X-rays, drawn once for each version of the drawing code."""
     folder = cache_root() / "data" / f"demo-{code_version(synthetic.__name__)[:12]}"
     if not folder.is_dir():
-        partial = make_partial(folder)
-        try:
+        with caching(folder) as partial:
             synthetic.write_data_set(partial)
-            partial.rename(folder)
-        except OSError:
-            if not folder.is_dir():  # else another process has drawn the same in the meantime
-                raise
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 

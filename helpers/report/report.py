@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from helpers.audit.examination import as_html
 from helpers.evaluate.intervals import Estimate
 from helpers.evaluate.metrics_file import HEADLINES
 from helpers.report.pages import render, write_pages
@@ -22,7 +23,6 @@ from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import write_whole
 from helpers.storage.folders import require, shown
 from helpers.storage.layout import find_step, find_writer
-from helpers.storage.tables import as_html
 
 WORDS = tomllib.loads((Path(__file__).parent / "templates" / "words.toml").read_text("utf-8"))
 LABELS, CAPTIONS, PUBLISHED = WORDS["metrics"], WORDS["figures"], WORDS["published"]

@@ -2,23 +2,22 @@
 
 import re
 import shutil
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from secrets import token_hex
 
-from filelock import Timeout
+from filelock import FileLock, Timeout
 
-from helpers.data.archives import UNPACKED, alone
+from helpers.data.archives import LOCKS, UNPACKED, alone
 from helpers.data.synthetic import SYNTHETIC_MARKER
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import LEFT_BEHIND, is_left_behind
+from helpers.storage.files import is_left_behind
 from helpers.storage.folders import PARTIAL, cache_root, runs_root, shown
 from helpers.storage.locks import is_held
 
-KINDS = {"data": "data sets", "audits": "audits", "arrays": "resized X-rays and masks"}
 # What this project puts into each folder of the cache. Nothing of another name is touched.
 NAMES = {
-    "data": "(.+-[0-9a-f]{12})([.](partial|copy|lock))?",
+    "data": "(.+-[0-9a-f]{12})([.](partial|copy))?",
     "audits": "[0-9a-f]{16}-[0-9a-f]{16}",
     "arrays": "(mask_)?pixels-[0-9a-f]{16}-[0-9]+(-[0-9a-f]{16})?[.]npy",
 }
@@ -26,7 +25,7 @@ NAMES = {
 
 def find_entries() -> list[Path]:
     """Return what this project keeps in the folders of the cache; links are left alone."""
-    paths = [path for folder in KINDS for path in sorted((cache_root() / folder).glob("*"))]
+    paths = [path for folder in NAMES for path in sorted((cache_root() / folder).glob("*"))]
     return [path for path in paths if _is_ours(path)]
 
 
@@ -55,14 +54,11 @@ def _measure(path: Path) -> int:
 def describe_cache() -> str:
     """Return where the cache is and what it holds, for a terminal."""
     sizes = {path: _measure(path) for path in find_entries()}
-    lines = [f"{cache_root()}: {_show(sum(sizes.values()))}"]
-    for folder, kind in KINDS.items():
+    lines = [f"{cache_root()}: {sum(sizes.values()) / 1e6:,.1f} MB"]
+    for folder in NAMES:
         inside = [size for path, size in sizes.items() if path.parent.name == folder]
-        if inside:
-            lines.append(f"{len(inside):>7,}  {kind:<32}{_show(sum(inside)):>10}")
-    if sizes:
-        lines.append("All of it can be made again: `covid-lungs cache --clear` empties it.")
-    return "\n".join(lines)
+        lines.append(f"{folder:<8}{len(inside):>7,} kept {sum(inside) / 1e6:>12,.1f} MB")
+    return "\n".join([*lines, "All can be made again: `covid-lungs cache --clear` removes it."])
 
 
 def clear_cache() -> tuple[int, dict[Path, str]]:
@@ -81,46 +77,29 @@ def clear_cache() -> tuple[int, dict[Path, str]]:
                 "stop it, and clear the cache then."
             )
     reasons = {path: _try_to_remove(path) for path in find_entries()}
+    for lock in (cache_root() / LOCKS).glob(f"*-{'[0-9a-f]' * 12}.lock"):
+        with suppress(OSError), FileLock(lock, timeout=0):  # what waits for it takes a new one
+            lock.unlink()
     stayed = {path: reason for path, reason in reasons.items() if reason}
     return len(reasons) - len(stayed), stayed
 
 
 def _try_to_remove(path: Path) -> str:
-    """Remove an entry and return "", or return why it has to stay."""
+    """Remove an entry and return "", or return why it has to stay.
+
+    A folder vanishes at once, so that nobody reads half of it.
+    """
+    name = re.fullmatch(NAMES["data"], path.name)
     try:
-        if path.name.startswith(PARTIAL):
-            if not is_left_behind(path):
-                return f"it changed within the last {LEFT_BEHIND // 60} minutes"
-            _remove(path)
-        elif path.parent.name == "data":
-            name = re.fullmatch(NAMES["data"], path.name)[1]
-            with alone(path.with_name(name), wait=False):
-                _remove(path)
-        else:
-            _remove(path)
+        if path.name.startswith(PARTIAL) and not is_left_behind(path):
+            return "it changed within the last hour"
+        with alone(path.with_name(name[1]), wait=False) if name else nullcontext():
+            if path.is_dir():
+                shutil.rmtree(path.rename(path.with_name(f"{PARTIAL}{token_hex(4)}")))
+            else:
+                path.unlink(missing_ok=True)
     except Timeout:
         return "another process unpacks it"
     except OSError as error:
         return f"it cannot be removed ({error.strerror})"
     return ""
-
-
-def _remove(path: Path) -> None:
-    """Remove a file or folder; a folder vanishes at once, so that nobody reads half of it."""
-    if path.is_dir():
-        hidden = path.with_name(f"{PARTIAL}{token_hex(4)}")
-        path.rename(hidden)
-        shutil.rmtree(hidden)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def describe_cleared(removed: int, stayed: dict[Path, str]) -> str:
-    """Return what `clear_cache` did, for a terminal."""
-    lines = [f"{shown(path)} stays: {reason}." for path, reason in stayed.items()]
-    return "\n".join([f"{cache_root()}: {removed:,} files and folders removed", *lines])
-
-
-def _show(size: int) -> str:
-    """Return a number of bytes as text."""
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

@@ -1,13 +1,11 @@
 """The chain: the notebooks in order, each brought up to date in one run folder."""
 
 import ast
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-from tqdm import tqdm
 
 from helpers.audit.examination import check_allowed
 from helpers.data.layouts import POSITIVE_CLASS
@@ -24,31 +22,22 @@ from helpers.storage.layout import find_step, trained_part
 from helpers.storage.locks import hold_run
 from helpers.train.recipes import find_recipe
 
-SHARED_PARAMETERS = ("data", "run", "recipe", "seed")
-# Options of the command itself.
+# Options of the command itself, which are no parameters for `-p`.
 OPTIONS = ("data", "run", "recipe", "groups", "split", "external", "allow")
-TYPES = {"int": int, "float": (int, float), "str": str, "bool": bool}
+TYPES = {"int": [int], "float": [int, float], "bool": [bool]}
 LARGEST_SEED = 2**31 - 1
-BAR = "{desc}: {bar} {n_fmt} of {total_fmt} notebooks"
 LONGEST_TIMEOUT = 999_999  # seconds, eleven days
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a run is asked for, as the command line says it.
+    """What a run is asked for: the options of `covid-lungs run`, which its --help explains.
 
     Attributes:
-        data: the data set's source.
-        recipe: the recipe's name.
-        run: the run's name or folder, or None for the default.
         given: parameters of the notebooks, as text.
         only: two-digit numbers of the notebooks to run; empty runs all.
-        start: the first number to run, or None.
-        groups: the path of a groups file, or None.
-        split: how X-rays are split, one of `splits.WAYS`.
-        external: the source of X-rays from elsewhere to test the networks on, or None.
-        allow: findings of the audit that do not stop the run, separated by commas.
-        force: run what is up to date, too, and train anew.
+        start: the first number to run (`--from`).
+        allow: names of findings, separated by commas.
         timeout: seconds that a cell may take, or None for no limit.
     """
 
@@ -84,10 +73,9 @@ def run_chain(request: Request) -> Path:
     with hold_run(folder):
         if request.force:
             up_to_date.forget([notebook.stem for notebook in notebooks], folder)
-        bar = tqdm(notebooks, f"run {folder.name}", bar_format=BAR, disable=None)
-        for notebook in bar:
+        for notebook in notebooks:
             if missing := _find_missing(notebook, folder):
-                _say(f"{notebook.stem}: skipped, since it needs {missing}.")
+                print(f"{notebook.stem}: skipped, since it needs {missing}.", flush=True)
             else:
                 _bring_up_to_date(notebook, folder, parameters, sources, request.timeout)
         _report(folder)
@@ -108,53 +96,39 @@ def _bring_up_to_date(
     inputs = up_to_date.describe_inputs(notebook, folder, own, sources)
     reason = up_to_date.why_stale(notebook.stem, folder, inputs)
     if reason is None:
-        _say(f"{notebook.stem}: up to date, not run again (--force runs it in any case)")
+        print(f"{notebook.stem}: up to date, not run again (but with --force)", flush=True)
         return
     from helpers.run.papermill_runner import execute  # here, since it takes a second to import
 
-    _say(f"{notebook.stem}: runs ({reason})")
+    print(f"{notebook.stem}: runs ({reason})", flush=True)
     begun = time.monotonic()
     execute(notebook, folder / "notebooks" / notebook.name, own, timeout)
     seconds = time.monotonic() - begun
     provenance.record(folder, notebook.stem, seconds, declared | own)
     up_to_date.record(notebook.stem, folder, inputs)
-    _say(f"{notebook.stem}: finished in {seconds:.0f} s")
+    print(f"{notebook.stem}: finished in {seconds:.0f} s", flush=True)
 
 
 def _report(folder: Path) -> None:
     """Write the report if what it shows, its templates or its code have changed since."""
     inputs = up_to_date.describe_report(folder)
-    if up_to_date.why_stale("report", folder, inputs) is None:
-        return
-    from helpers.report.report import write_report  # here, since it takes a second to import
+    if up_to_date.why_stale("report", folder, inputs):
+        from helpers.report.report import write_report  # here, since it takes a second to import
 
-    write_report(folder)
-    up_to_date.record("report", folder, inputs)
-
-
-def _say(line: str) -> None:
-    """Write a line at once, above the progress bars of a terminal."""
-    tqdm.write(line)
-    sys.stdout.flush()
+        write_report(folder)
+        up_to_date.record("report", folder, inputs)
 
 
 def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
-    """Return the parameters of all notebooks but `run`, after a check of each.
-
-    Raises:
-        CovidLungsError: one that no notebook takes.
-    """
+    """Return the parameters of all notebooks but `run`, after a check of each."""
     check_allowed(request.allow)
     check_way(request.split)
     if request.timeout is not None and not 1 <= request.timeout <= LONGEST_TIMEOUT:
         raise CovidLungsError(
-            f"--timeout {request.timeout}: give seconds from 1 to {LONGEST_TIMEOUT}, or leave it "
-            "out."
+            f"--timeout {request.timeout}: give seconds from 1 to {LONGEST_TIMEOUT}."
         )
     recipe, groups = find_recipe(request.recipe), request.groups
-    data, external = _find(request.data), request.external
-    if external is not None:
-        external = _find(external, "external")
+    data, external = _find(request.data, "data"), _find(request.external, "external")
     if groups is not None:
         groups = str(find_path(groups, "groups", "Give a .csv with the columns file and group."))
     parameters = check_parameters(notebooks, request.given)
@@ -170,9 +144,9 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
     return parameters | shared | {"split": request.split, "allow": request.allow}
 
 
-def _find(source: str, name: str = "data") -> str:
+def _find(source: str | None, name: str) -> str | None:
     """Return a data set's source, a path made absolute."""
-    return source if source in ("demo", "kaggle") else str(find_path(source, name))
+    return source if source in ("demo", "kaggle", None) else str(find_path(source, name))
 
 
 def check_parameters(notebooks: list[Path], given: dict[str, str]) -> dict[str, object]:
@@ -191,19 +165,16 @@ def check_parameters(notebooks: list[Path], given: dict[str, str]) -> dict[str, 
         if name in OPTIONS:
             raise CovidLungsError(f"parameter {name!r}: give it as --{name} {text}, without -p.")
         if name not in known:
-            allowed = ", ".join(name for name in known if name not in SHARED_PARAMETERS)
-            raise CovidLungsError(
-                f"parameter {name!r} is unknown. Besides {', '.join(SHARED_PARAMETERS)} "
-                f"these notebooks have: {allowed or 'none'}."
-            )
+            others = ", ".join(name for name in known if name not in OPTIONS)
+            raise CovidLungsError(f"parameter {name!r} is unknown: choose from {others}.")
         values[name] = _parse(name, text, known[name])
     return values
 
 
 def _parse(name: str, text: str, declared: Parameter) -> object:
     """Return the value of a parameter's text, which must be of the type the notebook declares."""
-    type_name = declared.type_name
-    if type_name == "str":
+    kind = declared.type_name
+    if kind == "str":
         return text
     try:
         value = ast.literal_eval(text)
@@ -211,24 +182,22 @@ def _parse(name: str, text: str, declared: Parameter) -> object:
         value = text
     if value is None and declared.default is None:
         return value
-    if not isinstance(value, TYPES[type_name]) or isinstance(value, bool) != (type_name == "bool"):
-        raise CovidLungsError(f"parameter {name} = {text!r}: give a value of type {type_name}.")
+    if type(value) not in TYPES[kind]:
+        raise CovidLungsError(f"parameter {name} = {text!r}: give a value of type {kind}.")
     if name == "seed" and not 0 <= value <= LARGEST_SEED:
-        raise CovidLungsError(
-            f"parameter seed = {text}: give a whole number from 0 to {LARGEST_SEED}."
-        )
+        raise CovidLungsError(f"parameter seed = {text}: give a number from 0 to {LARGEST_SEED}.")
     return value
 
 
-def _find_missing(notebook: Path, run_folder: Path) -> str:
-    """Return what a notebook needs that the run's X-rays lack; "" where that is not known yet."""
+def _find_missing(notebook: Path, run_folder: Path) -> str | None:
+    """Return what a notebook needs that the run's X-rays lack; None where that is not known."""
     index, needs = run_folder / "index.csv", find_step(notebook.name).needs
     if not index.is_file():
-        return ""
+        return None
     table = pd.read_csv(index, usecols=["class", "mask"], dtype=str, keep_default_na=False)
     if "masks" in needs and not has_masks(table):
         return "lung masks, which these X-rays do not have"
     classes = set(table["class"])
     if "COVID" in needs and not (POSITIVE_CLASS in classes and len(classes) > 1):
         return f"the class {POSITIVE_CLASS} and another"
-    return ""
+    return None

@@ -5,14 +5,11 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
 from helpers.storage.errors import CovidLungsError
 
-INTERRUPTED, CUT_OFF = 130, 141  # as shells count: 128, and the number of SIGINT or SIGPIPE
 SOURCE = "demo, kaggle, folder, .zip"
 
 
@@ -27,6 +24,7 @@ def build_parser() -> argparse.ArgumentParser:
     audit = commands.add_parser("audit", help="say what is wrong with a data set")
     audit.add_argument("source", metavar="SOURCE", help=SOURCE)
     audit.set_defaults(act=audit_data)
+    # The functions below import what they need: pandas and Keras take seconds, --help none.
     whose = {"required": True, "metavar": "RUN", "help": "whose networks: a run's name or folder"}
     predict = commands.add_parser("predict", help="draw the lungs of X-rays")
     predict.add_argument("--run", **whose)
@@ -72,7 +70,6 @@ def _add_run(run: argparse.ArgumentParser) -> None:
 
 def run_notebooks(options: argparse.Namespace) -> int:
     """Run the chain, print its scores and return the exit status."""
-    # Here, since pandas takes half a second to import and --help should not wait for it.
     from helpers.evaluate.metrics_file import describe_run
     from helpers.run.chain import Request, run_chain
 
@@ -101,7 +98,7 @@ def predict_xrays(options: argparse.Namespace) -> int:
     run = find_trained(options.run)
     files = find_xrays(options.paths)
     folder = options.out or run / "predictions"
-    # Only now, since Keras takes seconds to import and a misspelt path should not wait for it.
+    # Only now: a misspelt path should not wait for Keras.
     from helpers.predict.novelty import read_likeness
     from helpers.predict.prediction import describe_predictions, load_networks, predict_files
 
@@ -116,7 +113,6 @@ def export_networks(options: argparse.Namespace) -> int:
     from helpers.storage.folders import find_trained
 
     run = find_trained(options.run)
-    # Only now, since Keras takes seconds to import and a misspelt run should not wait for it.
     from helpers.predict.export import describe_export, export_run
 
     print(describe_export(export_run(run, options.data), run))
@@ -125,28 +121,17 @@ def export_networks(options: argparse.Namespace) -> int:
 
 def look_after_cache(options: argparse.Namespace) -> int:
     """Print what the cache holds, or empty it and return 1 if something had to stay."""
-    from helpers.run.cache import clear_cache, describe_cache, describe_cleared
+    from helpers.run.cache import clear_cache, describe_cache
+    from helpers.storage.folders import cache_root, shown
 
     if not options.clear:
         print(describe_cache())
         return 0
     removed, stayed = clear_cache()
-    print(describe_cleared(removed, stayed))
+    print(f"{cache_root()}: {removed:,} files and folders removed")
+    for path, reason in stayed.items():
+        print(f"{shown(path)} stays: {reason}.")
     return int(bool(stayed))
-
-
-@contextmanager
-def _ended_alike() -> Iterator[None]:
-    """Let SIGTERM end a command as Ctrl-C does: by KeyboardInterrupt, which ends its kernel."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    usual = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, usual)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -159,15 +144,16 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a console may lack × or →
     given = sys.argv[1:] if arguments is None else arguments
     options = build_parser().parse_args(given)
+    # Ends a command, and its kernel, as Ctrl-C does.
+    usual = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _ended_alike():
-            status = options.act(options)
-            sys.stdout.flush()  # here, where a reader that has gone is noticed
-            return status
+        status = options.act(options)
+        sys.stdout.flush()  # here, where a reader that has gone is noticed
+        return status
     except BrokenPipeError:
         # `| head` has read enough; Python must not complain once more at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CUT_OFF
+        return 141
     except CovidLungsError as error:
         print(f"covid-lungs: {error}", file=sys.stderr)
         return 1
@@ -175,4 +161,6 @@ def main(arguments: list[str] | None = None) -> int:
         # What --force forgot is forgotten: with it, the finished part would be run once more.
         again = shlex.join(["covid-lungs", *(word for word in given if word != "--force")])
         print(f"covid-lungs: stopped. To go on: {again}", file=sys.stderr)
-        return INTERRUPTED
+        return 130
+    finally:
+        signal.signal(signal.SIGTERM, usual)

@@ -27,24 +27,17 @@ def find_notebooks(only: list[str], start: str | None) -> list[Path]:
         start: the first number to run, or None.
 
     Raises:
-        CovidLungsError: a number that no notebook has, or no notebooks at all.
+        CovidLungsError: a number that no notebook has, or none is left.
     """
     numbers = {step.name[:2] for step in list_notebooks()}
-    found = {path.name[:2]: path for path in sorted(_folder().glob("[0-9][0-9]_*.ipynb"))}
-    notebooks = {number: found[number] for number in found if number in numbers}
-    if not notebooks:
-        raise CovidLungsError(
-            f"{_folder()} holds no notebooks of the chain: restore them with git."
-        )
+    paths = sorted(_folder().glob("*.ipynb"))
+    notebooks = {path.name[:2]: path for path in paths if path.name[:2] in numbers}
     for number in [*only, *([start] if start else [])]:
         if number not in notebooks:
             raise CovidLungsError(f"notebook {number!r}: choose one of {', '.join(notebooks)}.")
     chosen = [n for n in notebooks if n in (only or notebooks) and n >= (start or "")]
     if not chosen:
-        raise CovidLungsError(
-            f"no notebook is left to run: --only {' --only '.join(only)} comes before "
-            f"--from {start}. Leave one of them out."
-        )
+        raise CovidLungsError("no notebook is left to run: leave out --only or --from.")
     return [notebooks[number] for number in chosen]
 
 
@@ -68,6 +61,12 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
         for line in lines
         if isinstance(line, ast.AnnAssign)
     }
+
+
+def count_begun(cells: list[dict]) -> int:
+    """Return how many code cells have begun in a notebook that papermill executes."""
+    starts = [cell["metadata"].get("papermill", {}).get("start_time") for cell in cells]
+    return len([start for start in starts if start])
 
 
 def read_cells(notebook: Path) -> list[dict]:

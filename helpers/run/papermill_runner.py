@@ -1,7 +1,6 @@
 """Executing: one notebook by papermill, written whole, with a failure explained in a few lines."""
 
 import io
-import json
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from tqdm import tqdm
 
+from helpers.run.notebooks import count_begun, read_cells
 from helpers.storage.colab import UNATTENDED
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import cache_root, refusing, shown
@@ -25,13 +25,10 @@ from helpers.storage.layout import UNFINISHED
 from helpers.storage.locks import for_notebooks
 
 KERNEL = "python3"  # its name in the executed notebook; `QuietKernelManager` starts it
-COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 EPOCH = re.compile(r"epoch +\d+/\d+ ")  # how `training.describe_epoch` begins a line
 # Cells take moments or hours: their rate, or a time that remains, would be wrong.
 BAR = {"leave": False, "disable": None, "bar_format": "{desc}: {bar} cell {n_fmt} of {total_fmt}"}
-MEMORY_ERRORS = ("MemoryError", "ResourceExhaustedError")
 LESS_MEMORY = "Try a smaller image_size or batch_size, or close other programs."
-ENDS = (PapermillExecutionError, DeadKernelError, CellTimeoutError, RuntimeError)
 
 # It repeats on the terminal what the error says; without any handler, Python would print it.
 logging.getLogger("papermill").addHandler(logging.NullHandler())
@@ -75,13 +72,7 @@ def execute(
     """Execute a notebook and write it with what its cells gave, up to the one that failed.
 
     Until it has ended, it is in `unfinished/` beside the output, which stays as it was. An
-    interrupt ends the kernel at once.
-
-    Args:
-        notebook: its file.
-        output: where the executed notebook goes.
-        parameters: what it is given.
-        timeout: seconds that one cell may take, or None for no limit.
+    interrupt ends the kernel at once. `timeout` is in seconds a cell, None for no limit.
 
     Raises:
         CovidLungsError: a cell failed, was not done in time, or its kernel died.
@@ -102,7 +93,7 @@ def execute(
                 stdout_file=EpochLines(),
                 progress_bar={"desc": notebook.stem, **BAR},
             )
-        except ENDS as error:
+        except (PapermillExecutionError, DeadKernelError, CellTimeoutError, RuntimeError) as error:
             place = _last_cell(partial)
             _finish(partial, output)
             raise CovidLungsError(
@@ -122,33 +113,25 @@ def _finish(partial: Path, output: Path) -> None:
 
 def _last_cell(executed: Path) -> str:
     """Return number and first line of the last code cell that began, for the message."""
-    cells = json.loads(executed.read_text(encoding="utf-8"))["cells"]
-    begun = [
-        "".join(cell["source"])
-        for cell in cells
-        if cell["cell_type"] == "code" and cell["metadata"].get("papermill", {}).get("start_time")
-    ]
+    cells = read_cells(executed)
+    begun = count_begun(cells)
     if not begun:
         return "before its first cell"
-    line = next(iter(begun[-1].strip().splitlines()), "")
-    return f"at cell {len(begun)} ({line:.60})"
+    line = "".join(cells[begun - 1]["source"]).strip().partition("\n")[0]
+    return f"at cell {begun} ({line:.60})"
 
 
 def _explain(error: Exception, timeout: int | None) -> str:
     """Return why a notebook stopped, and the remedy."""
-    if isinstance(error, PapermillExecutionError):
-        return _explain_failure(error.ename, COLOURS.sub("", error.evalue))
     if isinstance(error, CellTimeoutError):
         return f"it was not done within {timeout} seconds. Give a cell longer with --timeout."
     if isinstance(error, DeadKernelError):
         return f"its kernel died, mostly for lack of memory. {LESS_MEMORY}"
-    return f"its kernel does not answer ({error}). Install the environment anew with `uv sync`."
-
-
-def _explain_failure(kind: str, message: str) -> str:
-    """Return the message of what a cell raised: whole if it is ours, else its last line."""
-    if kind == CovidLungsError.__name__:
+    if not isinstance(error, PapermillExecutionError):
+        remedy = "`uv run covid-lungs …` installs what is missing"
+        return f"its kernel does not answer ({error}). {remedy}."
+    message = error.evalue.strip()
+    if error.ename == CovidLungsError.__name__:
         return message
-    last = next(iter(message.strip().splitlines()[::-1]), "").strip()
-    remedy = f" {LESS_MEMORY}" if kind in MEMORY_ERRORS else ""
-    return f"{kind}: {last}{remedy}" if last else f"{kind}{remedy}"
+    remedy = f" {LESS_MEMORY}" if error.ename in ("MemoryError", "ResourceExhaustedError") else ""
+    return ": ".join([error.ename, *message.splitlines()[-1:]]) + remedy

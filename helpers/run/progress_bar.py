@@ -8,7 +8,7 @@ from threading import Event, Thread
 
 from IPython.display import HTML, display
 
-from helpers.run.notebooks import find_notebooks, read_cells
+from helpers.run.notebooks import count_begun, find_notebooks, read_cells
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.layout import NOTEBOOKS, UNFINISHED
 
@@ -49,8 +49,7 @@ def describe_progress(run_folder: Path) -> str:
             cells = read_cells(path)
         except CovidLungsError:  # it is being written just now
             continue
-        started = [cell["metadata"].get("papermill", {}).get("start_time") for cell in cells]
-        begun = len([time for time in started if time])
+        begun = count_begun(cells)
         done = names.index(path.name) + max(begun - 1, 0) / len(cells)
         return (
             f'<progress max="{len(names)}" value="{done:.2f}"></progress> '

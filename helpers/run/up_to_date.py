@@ -23,20 +23,14 @@ SOURCES = ("data", "groups", "external")  # parameters that name files outside t
 
 
 def describe_sources(parameters: dict[str, object]) -> dict[str, str]:
-    """Return, for each parameter that names a source, what changes with its content.
-
-    The demo changes with the code of the helpers; what Kaggle's client has fetched never does.
-
-    Raises:
-        CovidLungsError: a source cannot be read.
-    """
+    """Return, for each parameter that names a source, what changes with its content."""
     given = {name: parameters[name] for name in SOURCES if parameters.get(name)}
     return {name: _describe_source(str(source)) for name, source in given.items()}
 
 
 def _describe_source(source: str) -> str:
     """Return what changes with a folder's files, an archive, or another file."""
-    if source in ("demo", "kaggle"):
+    if source in ("demo", "kaggle"):  # the code of the helpers draws one, the other never changes
         return source
     path = find_path(source)
     if path.is_dir():
@@ -53,13 +47,8 @@ def describe_inputs(
     """Return what a notebook's results depend on, by name: values, versions, digests of files.
 
     The libraries that decode X-rays count only where X-rays are first decoded. Later notebooks
-    depend on the pixels recorded in index.csv: equal pixels need no new training.
-
-    Args:
-        notebook: its file.
-        run_folder: where it reads and writes.
-        parameters: what it is given.
-        sources: as `describe_sources` returns them.
+    depend on the pixels recorded in index.csv: equal pixels need no new training. `parameters` are
+    what the notebook is given, `sources` as `describe_sources` returns them.
     """
     known = read_parameters(notebook)
     values = {name: known[name].default for name in known} | parameters
@@ -83,10 +72,7 @@ def describe_report(run_folder: Path) -> dict[str, object]:
 def why_stale(name: str, run_folder: Path, inputs: dict[str, object]) -> str | None:
     """Return why a notebook or the report must be made again, in a few words; None if not.
 
-    Args:
-        name: of the notebook, without ending, or "report".
-        run_folder: where it reads and writes.
-        inputs: as `describe_inputs` returns them now.
+    `name` is that of the notebook, without ending, or "report".
     """
     kept = read_state(run_folder).get(name)
     if kept is None:
@@ -94,8 +80,7 @@ def why_stale(name: str, run_folder: Path, inputs: dict[str, object]) -> str | N
     used = kept["inputs"]
     changed = [key for key in sorted(used | inputs) if used.get(key) != inputs.get(key)]
     if changed:
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        return f"changed: {', '.join(changed[:3])}{more}"
+        return f"changed: {', '.join(changed[:3])}" + ", …" * (len(changed) > 3)
     for file, digest in kept["made"].items():
         found = _digest(run_folder / file)
         if found != digest:
@@ -104,13 +89,7 @@ def why_stale(name: str, run_folder: Path, inputs: dict[str, object]) -> str | N
 
 
 def record(name: str, run_folder: Path, inputs: dict[str, object]) -> None:
-    """Keep what a notebook or the report was made from, and what it made, for the next run.
-
-    Args:
-        name: of the notebook, without ending, or "report".
-        run_folder: where it read and wrote.
-        inputs: as `describe_inputs` returned them before it ran.
-    """
+    """Keep what a notebook or the report was made from, and what it made, for the next run."""
     made = _digest_all(run_folder, list_files(find_step(name)))
     _write_state(run_folder, read_state(run_folder) | {name: {"inputs": inputs, "made": made}})
 
@@ -119,9 +98,6 @@ def forget(names: list[str], run_folder: Path) -> None:
     """Let notebooks count as never run, and let each of their trainings begin anew.
 
     Finished networks stay until then.
-
-    Raises:
-        CovidLungsError: a file that describes a training cannot be removed.
     """
     for name in names:
         if part := trained_part(name):

@@ -13,7 +13,7 @@ MOUNT_POINT = CONTENT / "drive"
 DRIVE_FOLDER = MOUNT_POINT / "MyDrive" / "covid-lungs"
 LOCAL_FOLDER = CONTENT / "covid-lungs"
 UNATTENDED = "COVID_LUNGS_UNATTENDED"  # set where nobody can be asked: in the chain's notebooks
-MOUNT_ATTEMPTS = 3
+DECLINED = "credential propagation"  # in Colab's error when its user declines
 WHAT_TO_CLICK = "press “Connect to Google Drive” and choose your account in the window that opens"
 
 
@@ -37,7 +37,9 @@ def mount_drive() -> str:
         if not is_mounted():
             _mount()
     except Exception as error:  # Colab raises several kinds, none of them documented
-        reason = "Colab was not allowed to use it" if _is_declined(error) else _first_line(error)
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]  # some are pages long
+        if DECLINED in reason:
+            reason = "Colab was not allowed to use it"
         return (
             f"Drive was not mounted ({reason}). The run stays on this machine and is lost "
             f"with it: run this cell again and {WHAT_TO_CLICK}."
@@ -58,35 +60,21 @@ def _mount() -> None:
     """Mount Drive; when it fails, as happens now and then, try again."""
     from google.colab import drive  # only there in Colab
 
-    for attempt in range(1, MOUNT_ATTEMPTS + 1):
+    for attempt in (1, 2, 3):
         try:
             # Forced: else Colab may take a mount that was left half-made for a sound one.
             drive.mount(str(MOUNT_POINT), force_remount=True)
             (MOUNT_POINT / "MyDrive").stat()
             return
         except Exception as error:
-            if attempt == MOUNT_ATTEMPTS or _is_declined(error):
+            if attempt == 3 or DECLINED in str(error):
                 raise
         print(f"Drive did not answer. Trying again: {WHAT_TO_CLICK}.")
 
 
-def _is_declined(error: Exception) -> bool:
-    """Return whether Colab's question for Drive was declined, by the words that it has for that."""
-    return "credential propagation" in str(error)
-
-
-def _first_line(error: Exception) -> str:
-    """Return what went wrong in a line; a time-out's own text is pages long."""
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Read a file or folder in the block; a Drive that goes away has a message of its own.
-
-    Raises:
-        CovidLungsError: the path lies on Drive, which does not answer.
-    """
+    """Turn the errors of a block that reads a path on Drive into a CovidLungsError."""
     try:
         yield
     except OSError as error:
@@ -94,6 +82,5 @@ def reading(path: Path) -> Iterator[None]:
             raise
         raise CovidLungsError(
             f"Google Drive went away while {path} was read ({error.strerror}). Run the cell that "
-            f"mounts Drive again and {WHAT_TO_CLICK}: what was copied is kept, and the next call "
-            "goes on from there."
+            f"mounts Drive again and {WHAT_TO_CLICK}; then run this cell again."
         ) from error

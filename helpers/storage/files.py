@@ -30,9 +30,9 @@ def write_whole(path: Path, content: str | bytes) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write to; the file takes the place of `path` when the block ends well.
 
-    Its name and ending are those of `path`, for writers that choose the format by the ending. Only
-    write in the block: any error of the system there counts as one of writing. The folder of
-    `path` must exist; one that vanished with its drive must not be made anew.
+    Its ending is that of `path`, by which some writers choose the format. Only write in the block:
+    any error of the system there counts as one of writing. The folder of `path` must exist; one
+    that vanished with its drive must not be made anew.
 
     Raises:
         CovidLungsError: it cannot be written; an older one stays as it was.
@@ -46,6 +46,26 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
+def caching(target: Path) -> Iterator[Path]:
+    """Give a path to write to; the file or folder becomes `target`, in the cache, at the end.
+
+    Another process may make the same meanwhile: then the first stays.
+
+    Raises:
+        CovidLungsError: it cannot be written.
+    """
+    with refusing(target, "COVID_LUNGS_CACHE"):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with partial_folder(target.parent) as folder:
+            yield folder / target.name
+            try:
+                (folder / target.name).replace(target)
+            except OSError:
+                if not target.is_dir():
+                    raise
+
+
+@contextmanager
 def partial_folder(folder: Path) -> Iterator[Path]:
     """Give a new hidden folder in `folder`, on the same disk, and remove it at the end."""
     partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
@@ -56,22 +76,14 @@ def partial_folder(folder: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder where there is none, and return it; the folder above it must be there.
-
-    Raises:
-        CovidLungsError: it cannot be made.
-    """
+    """Return a folder, made if it is missing, or raise a CovidLungsError; its parent must exist."""
     with refusing(folder):
         folder.mkdir(exist_ok=True)
     return folder
 
 
 def remove(*paths: Path) -> None:
-    """Remove files, where they are there.
-
-    Raises:
-        CovidLungsError: one cannot be removed.
-    """
+    """Remove files that may be there, or raise a CovidLungsError."""
     for path in paths:
         with refusing(path):
             path.unlink(missing_ok=True)

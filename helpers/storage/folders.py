@@ -1,8 +1,6 @@
 """Folders: the project's root, the runs, the cache, and how a path is shown."""
 
-import errno
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,8 +17,6 @@ from helpers.storage.errors import CovidLungsError
 from helpers.storage.layout import SEGMENTER, find_writer, list_parts
 
 PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whole yet
-NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-GONE = {errno.ENOTCONN, errno.EIO, errno.ESTALE}
 
 
 def project_root() -> Path:
@@ -29,24 +25,20 @@ def project_root() -> Path:
     return root if (root / "pyproject.toml").is_file() else Path.cwd()
 
 
-def home_folder() -> Path:
-    """Return the folder that outlives the machine: Drive in Colab, else the project's root."""
-    if in_colab():
-        return DRIVE_FOLDER if DRIVE_FOLDER.parent.is_dir() else LOCAL_FOLDER
-    return project_root()
-
-
 def runs_root() -> Path:
-    """Return the folder of all runs: `$COVID_LUNGS_RUNS`, or `runs/` in the home folder."""
-    named = os.environ.get("COVID_LUNGS_RUNS")
-    return Path(named).expanduser().resolve() if named else home_folder() / "runs"
+    """Return the folder of all runs: `$COVID_LUNGS_RUNS`, or `runs/`, in Colab on Drive."""
+    if named := os.environ.get("COVID_LUNGS_RUNS"):
+        return Path(named).expanduser().resolve()
+    if in_colab():
+        return (DRIVE_FOLDER if DRIVE_FOLDER.parent.is_dir() else LOCAL_FOLDER) / "runs"
+    return project_root() / "runs"
 
 
 def cache_root() -> Path:
     """Return the local folder for what can be made again: `$COVID_LUNGS_CACHE`, or `cache/`."""
-    named = os.environ.get("COVID_LUNGS_CACHE")
-    local = LOCAL_FOLDER if in_colab() else project_root()
-    return Path(named).expanduser().resolve() if named else local / "cache"
+    if named := os.environ.get("COVID_LUNGS_CACHE"):
+        return Path(named).expanduser().resolve()
+    return (LOCAL_FOLDER if in_colab() else project_root()) / "cache"
 
 
 def default_run_name(data: str, recipe: str) -> str:
@@ -59,10 +51,7 @@ def default_run_name(data: str, recipe: str) -> str:
 def find_run(run: str | None, data: str, recipe: str) -> Path:
     """Return the run's folder, made if it is missing.
 
-    Args:
-        run: a name below the runs' root, a folder's path, or None for the default name.
-        data: the data set's source, as the notebooks and the command take it.
-        recipe: the recipe's name.
+    `run` is a name below the runs' root, a folder's path, or None for the default name.
 
     Raises:
         CovidLungsError: the folder cannot be made.
@@ -75,10 +64,7 @@ def find_run(run: str | None, data: str, recipe: str) -> Path:
 
 
 def find_trained(run: str) -> Path:
-    """Return the folder of a run that has a trained segmenter; nothing is made.
-
-    Args:
-        run: a name below the runs' root, or a folder's path.
+    """Return the folder of a run, given by name or path, that has a trained segmenter.
 
     Raises:
         CovidLungsError: there is no such run, or it has no segmenter yet.
@@ -89,9 +75,7 @@ def find_trained(run: str) -> Path:
             require(folder / SEGMENTER)
             return folder
     trained = sorted(path.parents[1].name for path in runs_root().glob(f"*/{SEGMENTER}"))
-    choice = (
-        f"Choose from {', '.join(trained)}" if trained else "Train with `covid-lungs run` first"
-    )
+    choice = f"Choose from {', '.join(trained)}" if trained else "Begin with `covid-lungs run`"
     raise CovidLungsError(
         f"run {run!r}: no such run in {shown(runs_root())}. {choice}, or give a run folder's path."
     )
@@ -124,14 +108,9 @@ def require(path: Path) -> Path:
 
 @contextmanager
 def refusing(path: Path, choice: str = "`run`") -> Iterator[None]:
-    """Turn the system's errors about a path into one for users.
+    """Turn the system's errors in a block that writes a path into a CovidLungsError.
 
-    Args:
-        path: what is written in the block.
-        choice: the parameter or option with which a user chooses another folder.
-
-    Raises:
-        CovidLungsError: the block could not write.
+    Its message names `choice`, with which a user chooses another folder.
     """
     try:
         yield
@@ -140,34 +119,16 @@ def refusing(path: Path, choice: str = "`run`") -> Iterator[None]:
         cause = error if isinstance(error, OSError) else error.__context__
         if not isinstance(cause, OSError):
             raise
-        raise CovidLungsError(
-            f"{shown(path)}: cannot be written ({cause.strerror or cause}). "
-            f"{_remedy(path, cause)}, or choose another folder with {choice}. What was there stays."
-        ) from error
-
-
-def _remedy(path: Path, error: OSError) -> str:
-    """Return what helps against an error of the system about a file or folder, in a clause."""
-    if error.errno in NO_ROOM:
+        remedy = "Make room, mend the permissions, close what has it open, or reconnect the drive"
         if on_drive(path):
-            return "Google Drive is full: delete files there and empty its trash"
-        return "Make room on its disk"
-    if error.errno not in GONE and not isinstance(error, FileNotFoundError):
-        return "Mend the permissions, or close the program that has it open"
-    if on_drive(path):
-        return f"Google Drive went away: run the cell that mounts it again and {WHAT_TO_CLICK}"
-    return "Its folder is gone: reconnect the drive that it was on"
-
-
-def make_partial(target: Path) -> Path:
-    """Return a new hidden folder beside a target in the cache, to be filled and then renamed.
-
-    Raises:
-        CovidLungsError: the folder that is to hold both cannot be made.
-    """
-    with refusing(target.parent, "COVID_LUNGS_CACHE"):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=PARTIAL, dir=target.parent))
+            remedy = (
+                "Google Drive is full or went away: delete files there and empty its trash, or run "
+                f"the cell that mounts it again and {WHAT_TO_CLICK}"
+            )
+        raise CovidLungsError(
+            f"{shown(path)}: cannot be written ({cause.strerror or cause}). {remedy}; or choose "
+            f"another folder with {choice}. What was there stays."
+        ) from error
 
 
 def shown(path: Path) -> str:

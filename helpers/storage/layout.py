@@ -22,9 +22,7 @@ class Step(NamedTuple):
     """A notebook or a command with its files: paths or patterns below the run folder.
 
     Attributes:
-        name: of the notebook, or the command.
         needs: what the X-rays must have, else the notebook is skipped: "COVID", "masks".
-        reads: the files that it reads.
         trains: the folders in which it trains a network.
         scores: the files that it makes with a network; those in the network's folder are removed
             when the network is replaced.
@@ -124,8 +122,8 @@ def trained_part(notebook: str) -> str | None:
 
 def list_parts() -> list[str]:
     """Return the folders that every run folder has."""
-    trained = [folder.partition("/")[0] for step in STEPS for folder in step.trains]
-    return [*dict.fromkeys(trained), FIGURES, NOTEBOOKS]
+    trained = [trained_part(step.name) for step in STEPS if step.trains]
+    return [*trained, FIGURES, NOTEBOOKS]
 
 
 def list_results() -> list[str]:

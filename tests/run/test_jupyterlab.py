@@ -23,7 +23,6 @@ from tests.support.browsing import open_browser
 NOTEBOOKS = sorted((project_root() / "notebooks").glob("0[0-7]_*.ipynb"))
 CHANGED = {"run": '"quick"', "epochs": "1", "image_size": "32"}
 MINUTES = 60_000  # milliseconds
-WINDOW = {"width": 1280, "height": 1000}
 READY = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
 # The menu's command, which ends when the last cell has.
 RUN_ALL = "async () => { await window.jupyterapp.commands.execute('runmenu:run-all') }"
@@ -98,7 +97,7 @@ def wait_for_address(process: subprocess.Popen, log: Path) -> str:
 @pytest.fixture(scope="module")
 def page(address: str) -> Iterator:
     with open_browser() as browser:
-        page = browser.new_page(viewport=WINDOW)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(10 * MINUTES)
         yield page
 
@@ -111,12 +110,6 @@ def test_all_cells_of_each_notebook_run_in_a_browser(name, page, address, folder
     page.wait_for_function(READY)  # else nothing runs, and nothing says so
     page.evaluate(RUN_ALL)
     page.evaluate(SAVE)
-    if shots := os.environ.get("COVID_LUNGS_SHOTS"):  # to be looked at, whole
-        page.set_viewport_size({"width": 1280, "height": 12_000})
-        page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTop = 0")
-        page.wait_for_timeout(2000)
-        page.screenshot(path=f"{shots}/{path.stem}.png")
-        page.set_viewport_size(WINDOW)
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     assert all(cell.execution_count for cell in cells if cell.source)
     errors = [output for cell in cells for output in cell.outputs if output.output_type == "error"]

@@ -42,11 +42,6 @@ def test_bar_and_cell_are_those_of_the_notebook_that_runs(tmp_path, executed):
     assert "02_second, cell 3 of 4" in shown
 
 
-def test_a_notebook_before_its_first_cell_has_done_nothing(tmp_path, executed):
-    executed(0)
-    assert 'value="1.00"' in describe_progress(tmp_path)
-
-
 def test_between_notebooks_or_while_one_is_written_nothing_is_known(tmp_path, executed):
     assert describe_progress(tmp_path) == ""
     executed(2)

@@ -164,10 +164,11 @@ def test_a_helper_makes_stale_who_imports_its_package_or_a_later_one(chain, tmp_
     assert chain.stale() == dict.fromkeys(("02", "03"), "changed: helpers.data")
 
 
-@pytest.mark.parametrize("library", ["opencv-python-headless", "numpy", "pydicom"])
-def test_a_library_that_decodes_makes_the_index_stale_and_no_training(chain, library, monkeypatch):
-    upgrade(monkeypatch, library)
-    assert chain.stale() == {"01": f"changed: version of {library}"}
+def test_a_library_that_decodes_makes_the_index_stale_and_no_training(chain, monkeypatch):
+    upgrade(monkeypatch, "tensorflow")
+    assert chain.stale() == {}
+    upgrade(monkeypatch, "numpy")
+    assert chain.stale() == {"01": "changed: version of numpy"}
     chain.finish("01")
     assert chain.stale() == {}, "the index came out as it was"
     (chain.run_folder / "index.csv").write_text("of other pixels")
@@ -187,17 +188,6 @@ def test_a_library_that_decodes_makes_a_test_on_xrays_from_elsewhere_stale(
         chain.finish(number)
     upgrade(monkeypatch, "numpy")
     assert set(chain.stale()) == {"01", "05"}
-
-
-@pytest.mark.parametrize("library", ["tqdm", "matplotlib", "tensorflow"])
-def test_a_library_that_decodes_nothing_changes_nothing(chain, library, monkeypatch):
-    upgrade(monkeypatch, library)
-    assert chain.stale() == {}
-
-
-def test_many_changes_are_counted(chain):
-    chain.parameters |= {f"p{number}": number for number in range(5)}
-    assert chain.why("01") == "changed: parameter p0, parameter p1, parameter p2 and 2 more"
 
 
 def test_an_archive_is_told_by_its_size_and_time_and_a_groups_file_by_its_content(tmp_path):

@@ -17,12 +17,12 @@ from helpers.evaluate.metrics_file import write_metrics
 from helpers.report.plots import finish
 from helpers.split.index import build_index, write_index
 from helpers.split.splits import assign_splits, write_split
-from helpers.storage.files import clear_partial, replacing, write_whole
+from helpers.storage.files import caching, clear_partial, replacing, write_whole
 from helpers.train.inference import write_table
 from tests.support.builders import make_run, refused
 
-FULL = ("cannot be written (No space left on device)", "Make room on its disk, or choose another")
-LIMITED = ("cannot be written (File too large)", "Make room on its disk, or choose another")
+FULL = ("cannot be written (No space left on device)", "Make room, ")
+LIMITED = ("cannot be written (File too large)", "choose another folder with `run`")
 STOPPED_WRITER = """
 import sys
 from pathlib import Path
@@ -98,12 +98,6 @@ def test_a_text_keeps_its_characters_and_line_ends(tmp_path_factory, text):
     assert path.read_bytes().decode() == text
 
 
-def test_a_file_may_be_read_by_whom_the_user_lets_read(tmp_path):
-    usual = tmp_path / "usual"
-    usual.touch()
-    assert write_whole(tmp_path / "a", b"new").stat().st_mode == usual.stat().st_mode
-
-
 def test_a_file_is_on_the_disk_before_it_has_its_name(tmp_path, monkeypatch):
     path, flushed = tmp_path / "scores.csv", []
     flush = os.fsync
@@ -129,11 +123,9 @@ def test_a_killed_writer_leaves_the_old_file_and_nothing_that_is_taken_for_a_res
     for pattern in ("figures/*.png", "*/*.png", "*.png"):
         assert list(tmp_path.glob(pattern)) == ([path] if "/" in pattern else [])
     (left,) = path.parent.glob(".*")
-    clear_partial(tmp_path)
-    assert left.is_dir(), "its writer may be alive"
     os.utime(left, (0, 0))
     clear_partial(tmp_path)
-    assert left.is_dir(), "what is in it changed lately"
+    assert left.is_dir(), "what is in it changed lately: its writer may be alive"
     for half in left.iterdir():
         os.utime(half, (0, 0))
     os.utime(left, (0, 0))
@@ -149,6 +141,23 @@ def test_an_error_of_the_writer_leaves_the_old_file(tmp_path):
     assert files(tmp_path) == {str(path): b"old"}
 
 
+def test_what_is_made_for_the_cache_appears_whole_and_the_first_of_two_stays(tmp_path):
+    target = tmp_path / "cache" / "set"
+    with caching(target) as first, caching(target) as second:
+        for number, folder in enumerate((first, second)):
+            folder.mkdir()
+            (folder / "a").write_text(str(number))
+        assert not target.exists()
+    assert files(tmp_path / "cache") == {str(target): b"", str(target / "a"): b"1"}
+
+
+def test_a_cache_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "cache").write_text("in the way")
+    target = tmp_path / "cache" / "set"
+    with refused("cache/set", "cannot be written", "COVID_LUNGS_CACHE"), caching(target):
+        pass
+
+
 def test_a_full_disk_keeps_the_old_file(disk):
     with refused("disk/scores.csv", *FULL):
         write_whole(disk / "scores.csv", bytes(100_000))
@@ -159,25 +168,9 @@ def test_a_full_disk_keeps_the_old_file(disk):
 
 def test_a_read_only_disk_keeps_the_old_file(disk):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    with refused("disk/scores.csv", "(Read-only file system)", "Mend the permissions"):
+    with refused("disk/scores.csv", "(Read-only file system)", "mend the permissions"):
         write_whole(disk / "scores.csv", "new")
     assert files(disk) == {str(disk / "scores.csv"): b"old"}
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other permissions")
-def test_a_folder_without_permission_keeps_the_old_file(tmp_path, monkeypatch):
-    path = write_whole(tmp_path / "scores.csv", "old")
-    if os.geteuid() == 0:  # whom no permission stops
-
-        def refuse(*_: object, **__: object) -> None:
-            raise PermissionError(13, "Permission denied")
-
-        monkeypatch.setattr("os.mkdir", refuse)
-    tmp_path.chmod(0o500)
-    with refused("scores.csv", "cannot be written (Permission denied)", "Mend the permissions"):
-        write_whole(path, "new")
-    tmp_path.chmod(0o700)
-    assert files(tmp_path) == {str(path): b"old"}
 
 
 def test_a_disk_that_goes_away_meanwhile_is_named(disk):
@@ -190,15 +183,9 @@ def test_a_disk_that_goes_away_meanwhile_is_named(disk):
     assert files(disk) == {}, "nothing is written below the place where the drive was"
 
 
-def test_a_missing_folder_is_named_and_not_made(tmp_path):
-    with refused("gone/scores.csv", "(No such file or directory)", "reconnect the drive"):
-        write_whole(tmp_path / "gone" / "scores.csv", "new")
-    assert files(tmp_path) == {}
-
-
 def test_a_drive_that_went_away_says_what_to_click(tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.storage.colab.MOUNT_POINT", tmp_path)
-    with refused("scores.csv", "Google Drive went away", "press “Connect to Google Drive”"):
+    with refused("scores.csv", "Google Drive is full or went away", "press “Connect"):
         write_whole(tmp_path / "gone" / "scores.csv", "new")
 
 

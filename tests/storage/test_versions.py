@@ -3,7 +3,7 @@ import pytest
 from helpers import PACKAGES
 from helpers.run.notebooks import find_notebooks, read_code
 from helpers.storage import versions
-from helpers.storage.versions import code_version, library_versions, package_versions
+from helpers.storage.versions import code_version, package_versions
 from tests.support.builders import upgrade
 
 
@@ -58,15 +58,6 @@ def test_a_name_changes_with_the_code_before_it_and_the_libraries(package, monke
     assert second != first
     upgrade(monkeypatch, "opencv-python-headless")
     assert code_version("helpers.data.images") not in (first, second)
-
-
-def test_libraries_that_are_not_installed_are_left_out(monkeypatch):
-    monkeypatch.setattr(versions, "LIBRARIES", ("numpy", "no-such-library"))
-    assert [*library_versions()] == ["numpy"]
-
-
-def test_modules_of_others_have_one_version():
-    assert code_version("__main__") == code_version("os.path", "json")
 
 
 def test_no_notebook_depends_on_what_runs_it():
