@@ -80,7 +80,7 @@ def _keep(folder: Path, pairs: pd.DataFrame, report: dict) -> None:
 def _identity(data_set: DataSet) -> str:
     """Return a name that changes with the data set's own and with any file's size or time."""
     digest = hashlib.sha256(repr(data_set).encode(errors="surrogateescape"))
-    for line in sorted(describe_files(data_set.root)):
+    for line in sorted(describe_files(data_set.folder)):
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
@@ -103,14 +103,14 @@ def examine(data_set: DataSet) -> Examination:
     pairs, left_out = pair_files(scanned.files, listing.has_masks)
     pairs, near = _mark_copies(scanned, pairs)
     pairs, conflicts = _drop_conflicts(pairs)
-    left_out = pd.concat([left_out, conflicts, _list_unused(data_set, listing)])
+    left_out = pd.concat([left_out, conflicts, _list_unused(listing)])
     left_out = left_out.sort_values("file", ignore_index=True)
     table, unreadable = read_metadata(data_set.root, list(listing.spellings))
     pairs["source"], unknown = name_sources(table, pairs)
     conventions = tell_conventions(pairs)
     found = [
         *findings.about_use(scanned, pairs, left_out),
-        *findings.about_names(scanned, data_set.idle),
+        *findings.about_names(scanned),
         *findings.about_xrays(pairs),
         *findings.about_masks(pairs),
         *findings.about_copies(pairs, near),
@@ -159,11 +159,10 @@ def _drop_conflicts(pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pairs[~conflict].reset_index(drop=True), left_out
 
 
-def _list_unused(data_set: DataSet, listing: Listing) -> pd.DataFrame:
+def _list_unused(listing: Listing) -> pd.DataFrame:
     """Return the pictures that the layout has no place for, as left-out files."""
     fault = f"not where X-rays or masks are in the layout {listing.layout.name}"
-    files = [*listing.unused, *data_set.outside]
-    rows = [(file, "", "unused_picture", fault) for file in files]
+    rows = [(file, "", "unused_picture", fault) for file in listing.unused]
     return pd.DataFrame(rows, columns=LEFT_OUT_COLUMNS, dtype=str)
 
 

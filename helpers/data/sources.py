@@ -2,16 +2,14 @@
 
 import hashlib
 import shutil
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from posixpath import relpath
 
 import numpy as np
 
 from helpers.data import archives, synthetic
-from helpers.data.images import SUFFIXES, join_halves, read_mask, read_xray
+from helpers.data.images import join_halves, read_mask, read_xray
 from helpers.data.listing import HALVES, Listing, list_files
 from helpers.storage import colab
 from helpers.storage.errors import CovidLungsError
@@ -29,17 +27,21 @@ class DataSet:
 
     Attributes:
         name: `demo`, or the name of the folder or archive without its ending.
-        root: the folder that paths in the index count from.
+        folder: that was given, unpacked, fetched or drawn.
         synthetic: whether a program drew the X-rays, so that every figure must say so.
-        outside: pictures beside `root` in the given folder or archive, as paths from it.
-        idle: likewise, folders without pictures.
+        inside: POSIX path of the data set in it: archives often wrap their content. "" for the
+            folder itself.
     """
 
     name: str
-    root: Path
+    folder: Path
     synthetic: bool
-    outside: tuple[str, ...] = ()
-    idle: tuple[str, ...] = ()
+    inside: str = ""
+
+    @property
+    def root(self) -> Path:
+        """Return the folder that paths in the index count from."""
+        return self.folder / self.inside
 
     @property
     def label(self) -> str:
@@ -57,7 +59,7 @@ class DataSet:
         Raises:
             CovidLungsError: as `listing.list_files`.
         """
-        return list_files(self.root, self.name)
+        return list_files(self.folder, self.name)
 
     def read_xray(self, file: str) -> np.ndarray:
         """Return an X-ray of the index's column `file`, as `images.read_xray` does."""
@@ -101,10 +103,8 @@ def find_data(source: str) -> DataSet:
             f"{error.filename}: cannot be read ({error.strerror}). Mend its permissions, or give a "
             "folder without it."
         ) from error
-    if not stat.S_ISREG(status.st_mode):  # such as a pipe, which never ends
+    if not path.is_file():  # such as a pipe, which never ends
         raise CovidLungsError(f"{path}: neither a folder nor a file. Give a folder or a .zip.")
-    if path.suffix.lower() in SUFFIXES:
-        raise CovidLungsError(f"{path}: a single picture. Give the folder that its class is in.")
     identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = cache_root() / "data" / f"{path.stem}-{identity}"
     return _open(path.stem, archives.unpack(path, folder))
@@ -170,13 +170,6 @@ def _download() -> Path:
 
 
 def _open(name: str, folder: Path) -> DataSet:
-    """Return the data set in a folder, or deeper in it: archives often wrap their content."""
-    found = list_files(folder, name)
-    root = folder / found.root
-    inside = f"{found.root}/" if found.root else ""
-    outside, idle = (
-        tuple(relpath(path, found.root) for path in paths if not path.startswith(inside))
-        for paths in (found.unused, found.idle)
-    )
-    marked = (root / synthetic.SYNTHETIC_MARKER).is_file()
-    return DataSet(name, root, marked, outside, idle)
+    """Return the data set in a folder."""
+    inside = list_files(folder, name).root
+    return DataSet(name, folder, (folder / inside / synthetic.SYNTHETIC_MARKER).is_file(), inside)

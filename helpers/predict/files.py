@@ -46,7 +46,7 @@ def _list_xrays(path: Path) -> list[Path]:
         ) from error
     if not is_folder:
         return [path]
-    found = (path / folder.place / name for folder in walk(path) for name in folder.names)
+    found = (path / place / name for place, names in walk(path) for name in names)
     files = sorted(filter(is_picture, found), key=Path.as_posix)
     if not files:
         raise CovidLungsError(

@@ -29,7 +29,7 @@ def zip_folder(folder: Path, archive: Path, prefix: str = "") -> Path:
 
 def test_a_folder_of_class_folders(data_set):
     found = find_data(str(data_set.root))
-    assert found == DataSet(name="tiny", root=data_set.root, synthetic=False)
+    assert found == DataSet(name="tiny", folder=data_set.root, synthetic=False)
     assert found.classes == ["COVID", "Normal"]
     assert found.label == "X-rays: tiny"
 
@@ -135,10 +135,7 @@ def test_a_folder_without_layout_says_what_was_expected_and_found(tmp_path):
     assert all(layout.name in str(caught.value) for layout in LAYOUTS)
 
 
-def test_what_is_neither_a_folder_nor_an_archive_is_refused(tmp_path):
-    (tmp_path / "one.png").touch()
-    with refused("one.png", "a single picture", "Give the folder"):
-        find_data(str(tmp_path / "one.png"))
+def test_what_is_neither_a_folder_nor_a_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "endless.zip")
     with refused("endless.zip", "neither a folder nor a file", "Give a folder or a .zip"):
         find_data(str(tmp_path / "endless.zip"))
@@ -159,7 +156,7 @@ def give_kagglehub(monkeypatch, download) -> None:
 def test_kaggle_gives_the_database(data_set, monkeypatch):
     folders = {KAGGLE_DATA_SET: str(data_set.root.parent)}
     give_kagglehub(monkeypatch, folders.__getitem__)
-    assert find_data("kaggle") == DataSet(name="kaggle", root=data_set.root, synthetic=False)
+    assert find_data("kaggle") == DataSet("kaggle", data_set.root.parent, synthetic=False, inside="tiny")
 
 
 @pytest.mark.parametrize(
