@@ -154,9 +154,9 @@ def give_kagglehub(monkeypatch, download) -> None:
 
 
 def test_kaggle_gives_the_database(data_set, monkeypatch):
-    folders = {KAGGLE_DATA_SET: str(data_set.root.parent)}
-    give_kagglehub(monkeypatch, folders.__getitem__)
-    assert find_data("kaggle") == DataSet("kaggle", data_set.root.parent, synthetic=False, inside="tiny")
+    folder = data_set.root.parent
+    give_kagglehub(monkeypatch, {KAGGLE_DATA_SET: str(folder)}.__getitem__)
+    assert find_data("kaggle") == DataSet("kaggle", folder, synthetic=False, inside="tiny")
 
 
 @pytest.mark.parametrize(
