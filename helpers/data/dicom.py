@@ -24,7 +24,7 @@ from helpers.data.decoding import (
 if TYPE_CHECKING:  # an optional extra, which takes a quarter of a second to import
     from pydicom import Dataset
 
-MARK, MARK_PLACE = b"DICM", 128  # after a preamble of any content
+START = 132  # bytes, by whose end a file is known
 PARTS = """
     Rows Columns SamplesPerPixel NumberOfFrames PhotometricInterpretation PlanarConfiguration
     BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
@@ -37,8 +37,8 @@ RAW = "Save it uncompressed, such as with `gdcmconv --raw`"
 
 
 def is_dicom(start: bytes) -> bool:
-    """Return whether a file is DICOM by its first 132 bytes."""
-    return start[MARK_PLACE : MARK_PLACE + len(MARK)] == MARK
+    """Return whether a file is DICOM by its beginning: a mark after 128 bytes of any kind."""
+    return start[128:START] == b"DICM"
 
 
 def read_dicom(content: bytes) -> np.ndarray:
@@ -52,10 +52,9 @@ def read_dicom(content: bytes) -> np.ndarray:
         BadImageError: it holds no picture, several, a coloured one, or one that cannot be decoded.
     """
     try:
-        if DEFLATED in content[:1024]:
+        if DEFLATED in content[:4096]:
             raise _unclear("that is deflated as a whole", RAW)
-        file = io.BytesIO(content)
-        dataset = _import_pydicom().dcmread(file, specific_tags=PARTS)
+        dataset = _import_pydicom().dcmread(io.BytesIO(content), specific_tags=PARTS)
         _refuse_unfit(dataset)
         return _show(_decode(dataset), dataset)
     except BadImageError:

@@ -51,23 +51,7 @@ class Header(NamedTuple):
     unfit: str = ""
 
 
-def read_header(content: bytes, found: str) -> Header:
-    """Return what the header of a file says; `found` is `png`, `jpeg`, `bmp` or `tiff`.
-
-    Raises:
-        EOFError: the file is cut short.
-        ValueError: the header is damaged.
-    """
-    read = {"png": _read_png, "jpeg": _read_jpeg, "bmp": _read_bmp, "tiff": _read_tiff}[found]
-    try:
-        return read(content)
-    except EOFError:
-        raise
-    except Exception as error:  # Pillow alone raises many kinds
-        raise ValueError("a damaged header") from error
-
-
-def _read_png(content: bytes) -> Header:
+def read_png(content: bytes) -> Header:
     """Return what the chunks of a PNG say."""
     said: dict[bytes, bytes] = {}
     place = 8
@@ -104,7 +88,7 @@ def _read_orientation(exif: bytes | None) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _read_jpeg(content: bytes) -> Header:
+def read_jpeg(content: bytes) -> Header:
     """Return what the segments of a JPEG say."""
     segments = list(_segments(content))
     kind, frame = next((kind, said) for kind, said, _ in segments if kind in FRAMES)
@@ -151,7 +135,7 @@ def _has_all_scans(parts: bytes, scans: list[bytes], progressive: bool) -> bool:
     return not any(any(coefficients) for coefficients in missing.values())
 
 
-def _read_bmp(content: bytes) -> Header:
+def read_bmp(content: bytes) -> Header:
     """Return what the header of a BMP says."""
     if content[14] == 12:  # as OS/2 writes it
         width, height, _, bits = struct.unpack_from("<4H", content, 18)
@@ -163,7 +147,7 @@ def _read_bmp(content: bytes) -> Header:
     return Header(width, abs(height), unfit=unfit)
 
 
-def _read_tiff(content: bytes) -> Header:
+def read_tiff(content: bytes) -> Header:
     """Return what the first page of a TIFF says, its orientation aside: OpenCV turns it."""
     page = ImageFileDirectory_v2(content[:8])
     place, file = page.next, io.BytesIO(content)

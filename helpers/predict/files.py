@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import get_ident
 
-from helpers.data.images import SUFFIXES, find_stem, is_picture
+from helpers.data.images import FORMATS, find_stem, is_picture
 from helpers.data.listing import NO_TEXT, walk
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import partial_folder, refusing
@@ -51,7 +51,7 @@ def _list_xrays(path: Path) -> list[Path]:
     if not files:
         raise CovidLungsError(
             f"{path}: no X-ray is in this folder. Give one with files that end in "
-            f"{', '.join(sorted(SUFFIXES))}."
+            f"{', '.join(sorted(FORMATS))}."
         )
     return files
 
