@@ -12,7 +12,6 @@ from pathlib import Path
 from posixpath import normpath
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from helpers.data.threads import read_all
 from helpers.storage.colab import on_drive, reading
@@ -20,7 +19,6 @@ from helpers.storage.errors import CovidLungsError
 
 UNPACKED = ".unpacked-by-covid-lungs"  # marks a folder that is ours, and so may be removed
 LOCKS = "locks"  # the folder of the lock files, beside the one that archives are unpacked into
-CHUNK = 2**20  # bytes read at once
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # those that every tool writes by default
 ENCRYPTED = 1  # a bit of a member's flags
 # Masks as BMP shrink 240-fold (measured), a bomb up to 1,032-fold, the most that this compression
@@ -33,7 +31,7 @@ DISTRUST = "Nothing was unpacked: download the archive from its publisher, or pa
 
 
 class ArchiveError(Exception):
-    """What is wrong with an archive, and the remedy, without the archive's name."""
+    """A fault of an archive with its remedy, without the archive's name."""
 
 
 def unpack(archive: Path, target: Path) -> Path:
@@ -109,28 +107,17 @@ def _unpack(archive: Path, target: Path) -> None:
 def _copy(archive: Path, copy: Path) -> Path:
     """Copy an archive from Drive, where small reads are slow."""
     with reading(archive):
-        size = archive.stat().st_size
-    require_room(archive, copy.parent, size)
-    bar = tqdm(desc=f"copying {archive.name}", total=size, disable=None, unit="B", unit_scale=True)
-    with bar, copy.open("wb") as target:
-        for chunk in _read_chunks(archive):
-            target.write(chunk)
-            bar.update(len(chunk))
+        require_room(archive, copy.parent, archive.stat().st_size)
+        print(f"{archive.name} is being copied from Google Drive.")
+        shutil.copyfile(archive, copy)
     return copy
 
 
-def _read_chunks(archive: Path) -> Iterator[bytes]:
-    """Yield the bytes of a file on Drive."""
-    with reading(archive), archive.open("rb") as source:
-        while chunk := source.read(CHUNK):
-            yield chunk
-
-
 def require_room(name: str | Path, folder: Path, needed: int) -> None:
-    """Refuse to write so many bytes if the disk of a folder has less room.
+    """Refuse to write so many bytes for `name` if the disk of a folder has less room.
 
     Raises:
-        CovidLungsError: it has less; the message says what `name` needs.
+        CovidLungsError: it has less.
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -152,10 +139,7 @@ def _open(archive: Path) -> zipfile.ZipFile:
 
 
 def _check(members: Sequence[zipfile.ZipInfo], size: int) -> int:
-    """Return the bytes of an archive's files; refuse it if it must not be unpacked.
-
-    `size` is its own, in bytes.
-    """
+    """Return the bytes that an archive of `size` bytes unpacks to; refuse a dangerous one."""
     unpacked = sum(member.file_size for member in members)
     if unpacked > max(HARMLESS_BYTES, MOST_SHRINKAGE * size):
         sizes = f"{unpacked / 1e9:,.1f} GB from {size / 1e6:,.1f} MB"

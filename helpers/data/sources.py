@@ -54,11 +54,7 @@ class DataSet:
         return list(self.list_files().spellings)
 
     def list_files(self) -> Listing:
-        """Return what is in the folder now, by its layout.
-
-        Raises:
-            CovidLungsError: as `listing.list_files`.
-        """
+        """Return what is in the folder now, as `listing.list_files` does."""
         return list_files(self.folder, self.name)
 
     def read_xray(self, file: str) -> np.ndarray:
@@ -66,12 +62,10 @@ class DataSet:
         return read_xray(self.root / file)
 
     def read_mask(self, mask: str) -> np.ndarray:
-        """Return a mask of the index's column `mask`, as `images.read_mask` does.
-
-        Where it lies in several files, it is their union.
+        """Return a mask of the index's column `mask`; of one in several files the union.
 
         Raises:
-            BadImageError: a file cannot be decoded, or they differ in size.
+            BadImageError: as `images.read_mask`, or the files differ in size.
         """
         halves = [read_mask(self.root / file) for file in mask.split(HALVES)]
         return join_halves(halves, mask)
@@ -93,18 +87,12 @@ def find_data(source: str) -> DataSet:
     if source == "kaggle":
         return _open("kaggle", _download())
     path = find_path(source)
-    try:
-        with colab.reading(path):
-            if path.is_dir():
-                return _open(path.name, path)
-            status = path.stat()
-    except OSError as error:
-        raise CovidLungsError(
-            f"{error.filename}: cannot be read ({error.strerror}). Mend its permissions, or give a "
-            "folder without it."
-        ) from error
-    if not path.is_file():  # such as a pipe, which never ends
-        raise CovidLungsError(f"{path}: neither a folder nor a file. Give a folder or a .zip.")
+    with colab.reading(path):
+        if path.is_dir():
+            return _open(path.name, path)
+        if not path.is_file():  # such as a pipe, which never ends
+            raise CovidLungsError(f"{path}: neither a folder nor a file. Give a folder or a .zip.")
+        status = path.stat()
     identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = cache_root() / "data" / f"{path.stem}-{identity}"
     return _open(path.stem, archives.unpack(path, folder))
@@ -115,13 +103,8 @@ def find_path(
 ) -> Path:
     """Return the absolute path of a folder or file; relative ones count as in `find_data`.
 
-    Args:
-        source: the path.
-        name: the parameter that it was given as, for the error.
-        remedy: what to give instead, for the error.
-
     Raises:
-        CovidLungsError: there is none.
+        CovidLungsError: there is none. It names the parameter that was given, and the remedy.
     """
     with suppress(OSError, RuntimeError, ValueError):  # no path at all, such as ~nobody
         given = Path(source).expanduser()
