@@ -112,11 +112,7 @@ def _refuse_unlisted(error: OSError) -> NoReturn:
 
 
 def list_files(folder: Path, name: str) -> Listing:
-    """Return what is in a folder of X-rays.
-
-    Args:
-        folder: to be looked through, links to folders included.
-        name: of the data set, for messages and for X-rays without a class.
+    """Return what is in a folder of X-rays; `name` is for messages and X-rays without a class.
 
     Raises:
         CovidLungsError: it has no known layout, holds several data sets, spells a class in two
@@ -135,21 +131,18 @@ def list_files(folder: Path, name: str) -> Listing:
     }
     layout, root, matches = find_layout(name, pictures)
     used = {match.place: match for match in matches}
-    found, others = [], []
-    unused = [_join(at, one) for at, names in pictures.items() if at not in used for one in names]
-    for match in used.values():
-        places, strangers = _read_folder(layout, root, match, name)
-        found += places
-        unused += strangers
-        rest = sorted(set(files[match.place]) - set(match.pictures))
-        others += [_join(match.place, one).removeprefix(root) for one in rest]
+    default = layout.class_name or name
+    found = [place for match in used.values() for place in _read_folder(match, root, default)]
+    inside = {_join(place, one) for place in used for one in files[place]}
+    pictured = {_join(place, one) for place, names in pictures.items() for one in names}
+    unused = pictured - {root + place.file for place in found}
     return Listing(
         layout,
         root.rstrip("/"),
         has_masks=any(match.part.kind == MASKS for match in used.values()),
         spellings=_spell_classes(name, matches, found),
         places=_join_halves(layout, found),
-        others=others,
+        others=sorted(path.removeprefix(root) for path in inside - pictured),
         unused=sorted(relpath(path, root) for path in unused),
         idle=sorted(relpath(place, root) for place in _find_idle(pictures, used)),
     )
@@ -186,32 +179,22 @@ def _spell_classes(name: str, matches: list[Match], places: list[Place]) -> dict
     return dict(sorted((class_of(spelling), spelling) for spelling in spelled.values()))
 
 
-def _read_folder(
-    layout: Layout, root: str, match: Match, name: str
-) -> tuple[list[Place], list[str]]:
-    """Return a folder's X-rays or masks, and its pictures with names of no X-ray or mask here."""
+def _read_folder(match: Match, root: str, class_name: str) -> Iterator[Place]:
+    """Yield a folder's X-rays or masks, of the given class where neither folder nor name has it."""
     pattern = re.compile(as_pattern(match.part.file), re.IGNORECASE)
     split = SPLITS[match.words["split"].lower()] if "split" in match.words else ""
-    class_name = class_of(match.words.get("class") or layout.class_name or name)
-    places, unused = [], []
+    class_name = class_of(match.words.get("class", class_name))
     for file in match.pictures:
-        path = _join(match.place, file)
-        found = pattern.fullmatch(find_stem(file))
-        if not found:
-            unused.append(path)
-            continue
-        words = found.groupdict("")
-        places.append(
-            Place(
-                path.removeprefix(root),
+        if found := pattern.fullmatch(find_stem(file)):
+            words = found.groupdict("")
+            yield Place(
+                _join(match.place, file).removeprefix(root),
                 FINDINGS.get(words.get("finding"), class_name),
                 match.part.kind,
                 unicodedata.normalize("NFC", words["stem"]),  # a Mac may take letters apart
                 split,
                 words.get("patient", ""),
             )
-        )
-    return places, unused
 
 
 def _join_halves(layout: Layout, found: list[Place]) -> list[Place]:
@@ -242,21 +225,14 @@ def _find_idle(pictures: dict[str, list[str]], used: dict[str, Match]) -> list[s
 
 
 def describe_files(folder: Path) -> Iterator[str]:
-    """Yield the path of every folder in a folder or deeper, and path, size and time of every file.
-
-    Litter is left out: it changes without the X-rays.
-    """
+    """Yield a line for every folder in a folder, and for every file, with its size and time."""
     for place, names in walk(folder):
         yield f"{place}/\n"  # an empty class folder counts, too
         inside = folder / place
         for name in names:
-            yield f"{place}/{name}|{_size_and_time(inside / name)}\n"
-
-
-def _size_and_time(path: Path) -> str:
-    """Return what changes with a file; a link to nowhere has neither, and the scan names it."""
-    try:
-        status = path.stat()
-    except OSError:
-        return "missing"
-    return f"{status.st_size}|{status.st_mtime_ns}"
+            try:
+                status = (inside / name).stat()
+            except OSError:  # a link to nowhere, which the scan names
+                yield f"{place}/{name}|missing\n"
+            else:
+                yield f"{place}/{name}|{status.st_size}|{status.st_mtime_ns}\n"
