@@ -20,10 +20,9 @@ from helpers.storage.versions import code_version
 
 
 def prepare_images(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
-    """Return the X-rays of the index as a read-only array on disk.
+    """Return the X-rays of the index, in its order, as a read-only array on disk.
 
-    Returns:
-        uint8, (rows of the index, image_size, image_size), in the index's order.
+    It is uint8, (rows of the index, image_size, image_size).
 
     Raises:
         CovidLungsError: a file's pixels differ from those recorded in the index.

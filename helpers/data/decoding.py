@@ -158,7 +158,8 @@ def _read_header(content: bytes, found: str) -> Header:
     if header.width * header.height > LARGEST:
         raise too_large()
     if header.unfit:
-        raise BadImageError("unclear_file", header.unfit, CONVERT)
+        reason = f"a {found.upper()} of a rare kind, or of several pictures"
+        raise BadImageError("unclear_file", reason, CONVERT)
     return header
 
 

@@ -116,8 +116,7 @@ def _decode(dataset: "Dataset") -> np.ndarray:
             can = False
         if not can:
             raise _unclear(f"compressed by {syntax.name}, which pydicom cannot decode here", RAW)
-    stored = dataset.pixel_array
-    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+    return dataset.pixel_array
 
 
 def _show(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:

@@ -164,10 +164,8 @@ def is_label_map(brightness: np.ndarray) -> bool:
 
     JPEG and resizing smear the outline of a mask over many levels, but neighbours are alike only
     inside an area: only pixels that hardly differ from those around them count. A mask whose
-    brightest level is but a letter beside an area of another level is refused, too.
-
-    Args:
-        brightness: uint8 or uint16, (height, width).
+    brightest level is but a letter beside an area of another level is refused, too. `brightness`
+    is uint8 or uint16, (height, width).
     """
     largest = int(brightness.max())
     lit, full = np.count_nonzero(brightness), np.count_nonzero(brightness == largest)

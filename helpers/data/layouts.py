@@ -132,12 +132,8 @@ class Match(NamedTuple):
 def find_layout(name: str, pictures: dict[str, list[str]]) -> tuple[Layout, str, list[Match]]:
     """Return the layout with a place for most pictures, the data set's root, and its folders.
 
-    Args:
-        name: of the data set, for messages.
-        pictures: their names, by the POSIX path of their folder.
-
-    Returns:
-        The root is "", or a POSIX path with a slash at its end.
+    `pictures` are names by the POSIX path of their folder; `name` is the data set's, for messages.
+    The root is "", or a POSIX path with a slash at its end.
 
     Raises:
         CovidLungsError: no layout has a place for a picture, or several folders could be the root.

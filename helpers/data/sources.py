@@ -74,9 +74,8 @@ class DataSet:
 def find_data(source: str) -> DataSet:
     """Return the data set of a source, fetched, unpacked or drawn if need be.
 
-    Args:
-        source: `demo`, `kaggle`, a folder or a .zip. Relative paths count from the current
-            folder, else from the project's root.
+    A source is `demo`, `kaggle`, a folder or a .zip. Relative paths count from the current folder,
+    else from the project's root.
 
     Raises:
         CovidLungsError: nothing is there or can be fetched or read, the archive must not be
