@@ -155,11 +155,11 @@ def _read_header(content: bytes, found: str) -> Header:
         raise _cut_short() from None
     except Exception:  # Pillow alone raises many kinds
         raise _no_image() from None
-    if header.width * header.height > LARGEST:
-        raise too_large()
     if header.unfit:
         reason = f"a {found.upper()} of a rare kind, or of several pictures"
         raise BadImageError("unclear_file", reason, CONVERT)
+    if header.width * header.height > LARGEST:
+        raise too_large()
     return header
 
 
