@@ -49,7 +49,7 @@ def recall(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
 def _identity(data_set: DataSet) -> str:
     """Return a name that changes with the data set's own and with any file's size or time."""
     digest = hashlib.sha256(repr(data_set).encode(errors="surrogateescape"))
-    for line in sorted(describe_files(data_set.root)):
+    for line in sorted(describe_files(data_set.folder)):
         digest.update(line.encode(errors="surrogateescape"))
     return digest.hexdigest()[:16]
 
@@ -69,14 +69,14 @@ def examine(data_set: DataSet) -> tuple[pd.DataFrame, dict]:
     pairs, left_out = pair_files(scanned.files, listing.has_masks)
     pairs, near = _mark_copies(scanned, pairs)
     pairs, conflicts = _drop_conflicts(pairs)
-    left_out = pd.concat([left_out, conflicts, _list_unused(data_set, listing)])
+    left_out = pd.concat([left_out, conflicts, _list_unused(listing)])
     left_out = left_out.sort_values("file", ignore_index=True)
     sources, unreadable = read_metadata(data_set.root, list(listing.spellings))
     pairs["source"], unknown = name_sources(sources, pairs)
     conventions = tell_conventions(pairs)
     found = [
         *findings.about_use(scanned, pairs, left_out),
-        *findings.about_names(scanned, data_set.idle),
+        *findings.about_names(scanned),
         *findings.about_pairs(pairs, near),
         *findings.about_published(data_set, scanned),
         *about_sources(pairs),
@@ -123,11 +123,10 @@ def _drop_conflicts(pairs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return pairs[~conflict].reset_index(drop=True), left_out
 
 
-def _list_unused(data_set: DataSet, listing: Listing) -> pd.DataFrame:
+def _list_unused(listing: Listing) -> pd.DataFrame:
     """Return the pictures that the layout has no place for, as left-out files."""
     fault = f"not where X-rays or masks are in the layout {listing.layout.name}"
-    files = [*listing.unused, *data_set.outside]
-    unused = {"file": files, "class": "", "finding": "unused_picture", "fault": fault}
+    unused = {"file": listing.unused, "class": "", "finding": "unused_picture", "fault": fault}
     return pd.DataFrame(unused, dtype=str)
 
 

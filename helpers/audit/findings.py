@@ -152,8 +152,8 @@ def about_use(scanned: Scan, pairs: pd.DataFrame, left_out: pd.DataFrame) -> lis
     ]
 
 
-def about_names(scanned: Scan, idle: Sequence[str] = ()) -> list[Found]:
-    """Return what the names of files and folders show; `idle` are empty folders beside them."""
+def about_names(scanned: Scan) -> list[Found]:
+    """Return what the names of files and folders show."""
     listing = scanned.listing
     spelled = {name: spelling for name, spelling in listing.spellings.items() if spelling}
     keys = {name: class_key(name) for name in spelled if name != POSITIVE_CLASS}
@@ -174,7 +174,7 @@ def about_names(scanned: Scan, idle: Sequence[str] = ()) -> list[Found]:
             [file for file, kind in kinds if FORMATS.get(splitext(file)[1].lower(), kind) != kind],
         ),
         Found("other_files", listing.others),
-        Found("unused_folders", [*listing.idle, *idle]),
+        Found("unused_folders", listing.idle),
     ]
 
 

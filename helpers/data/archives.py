@@ -6,14 +6,12 @@ import struct
 import unicodedata
 import zipfile
 import zlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from posixpath import dirname, normpath
+from posixpath import normpath
 
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from helpers.data.threads import read_all
 from helpers.storage.colab import on_drive, reading
@@ -21,29 +19,19 @@ from helpers.storage.errors import CovidLungsError
 
 UNPACKED = ".unpacked-by-covid-lungs"  # marks a folder that is ours, and so may be removed
 LOCKS = "locks"  # the folder of the lock files, beside the one that archives are unpacked into
-CHUNK = 2**20  # bytes read at once
-DISK_BLOCK = 4096  # bytes: a file takes whole blocks
 METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # those that every tool writes by default
 ENCRYPTED = 1  # a bit of a member's flags
 # Masks as BMP shrink 240-fold (measured), a bomb up to 1,032-fold, the most that this compression
 # can. What unpacks to less than a GiB does no harm.
 MOST_SHRINKAGE = 300
 HARMLESS_BYTES = 2**30
-# The largest open sets of X-rays have 380,000 files (MIMIC-CXR).
-MOST_MEMBERS = 1_000_000
 # What zipfile raises at damage, which may be in an archive's names and numbers, too.
 DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError)
-
-DOWNLOAD_AGAIN = "Download it again"
-DISTRUST = "Nothing was unpacked: download the archive from its publisher, or pack it anew"
-UNPACK_ELSEWHERE = "Unpack it with another program and give the folder"
+DISTRUST = "Nothing was unpacked: download the archive from its publisher, or pack it anew."
 
 
 class ArchiveError(Exception):
-    """What is wrong with an archive, and the remedy, without the archive's name."""
-
-    def __init__(self, fault: str, remedy: str):
-        super().__init__(f"{fault}. {remedy}.")
+    """A fault of an archive with its remedy, without the archive's name."""
 
 
 def unpack(archive: Path, target: Path) -> Path:
@@ -106,9 +94,9 @@ def _unpack(archive: Path, target: Path) -> None:
     try:
         local = _copy(archive, copy) if on_drive(archive) else archive
         with _open(local) as opened:
-            members = _check(opened.infolist(), local.stat().st_size)
-            require_room(archive, target.parent, _bytes_on_disk(members))
-            _extract(opened, members, partial, f"unpacking {archive.name}")
+            unpacked = _check(opened.infolist(), local.stat().st_size)
+            require_room(archive, target.parent, unpacked)
+            _extract(opened, partial, f"unpacking {archive.name}")
         (partial / UNPACKED).touch()
         partial.rename(target)
     finally:
@@ -119,28 +107,17 @@ def _unpack(archive: Path, target: Path) -> None:
 def _copy(archive: Path, copy: Path) -> Path:
     """Copy an archive from Drive, where small reads are slow."""
     with reading(archive):
-        size = archive.stat().st_size
-    require_room(archive, copy.parent, size)
-    bar = tqdm(desc=f"copying {archive.name}", total=size, disable=None, unit="B", unit_scale=True)
-    with bar, copy.open("wb") as target:
-        for chunk in _read_chunks(archive):
-            target.write(chunk)
-            bar.update(len(chunk))
+        require_room(archive, copy.parent, archive.stat().st_size)
+        print(f"{archive.name} is being copied from Google Drive.")
+        shutil.copyfile(archive, copy)
     return copy
 
 
-def _read_chunks(archive: Path) -> Iterator[bytes]:
-    """Yield the bytes of a file on Drive."""
-    with reading(archive), archive.open("rb") as source:
-        while chunk := source.read(CHUNK):
-            yield chunk
-
-
 def require_room(name: str | Path, folder: Path, needed: int) -> None:
-    """Refuse to write so many bytes if the disk of a folder has less room.
+    """Refuse to write so many bytes for `name` if the disk of a folder has less room.
 
     Raises:
-        CovidLungsError: it has less; the message says what `name` needs.
+        CovidLungsError: it has less.
     """
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -150,34 +127,32 @@ def require_room(name: str | Path, folder: Path, needed: int) -> None:
         )
 
 
-def _bytes_on_disk(members: Sequence[zipfile.ZipInfo]) -> int:
-    """Return how much disk the members take."""
-    return sum(-(-member.file_size // DISK_BLOCK) * DISK_BLOCK for member in members)
-
-
 def _open(archive: Path) -> zipfile.ZipFile:
     """Open an archive."""
     try:
         return zipfile.ZipFile(archive)
     except DAMAGE as error:
         raise ArchiveError(
-            f"not a .zip archive, or a damaged one ({error})",
-            "Download it again. An archive of another kind, such as .rar or .tar, you have to "
-            "unpack yourself: give the folder",
+            f"not a .zip archive, or a damaged one ({error}). Download it again. An archive of "
+            "another kind, such as .rar or .tar, you have to unpack yourself: give the folder."
         ) from error
 
 
-def _check(members: Sequence[zipfile.ZipInfo], size: int) -> list[zipfile.ZipInfo]:
-    """Return the members of an archive of `size` bytes; refuse it if it must not be unpacked."""
+def _check(members: Sequence[zipfile.ZipInfo], size: int) -> int:
+    """Return the bytes that an archive of `size` bytes unpacks to; refuse a dangerous one."""
     unpacked = sum(member.file_size for member in members)
-    if len(members) > MOST_MEMBERS or unpacked > max(HARMLESS_BYTES, MOST_SHRINKAGE * size):
-        what = f"{len(members):,} files of {unpacked / 1e9:,.1f} GB from {size / 1e6:,.1f} MB"
-        raise ArchiveError(f"unpacks to {what}, as no X-rays do", DISTRUST)
-    kept = [member for member in members if member.filename not in ("./", ".\\")]
-    for member in kept:
+    if unpacked > max(HARMLESS_BYTES, MOST_SHRINKAGE * size):
+        sizes = f"{unpacked / 1e9:,.1f} GB from {size / 1e6:,.1f} MB"
+        raise ArchiveError(f"unpacks to {sizes}, as no X-rays do. {DISTRUST}")
+    files = set()
+    for member in members:
         _check_member(member)
-    _refuse_collisions(kept)
-    return kept
+        # Some disks take names for one, whatever their case or accents.
+        path = normpath(unicodedata.normalize("NFC", member.filename).casefold())
+        if path in files and not member.is_dir():
+            raise ArchiveError(f"{path!r} is there twice. {DISTRUST}")
+        files.add(path)
+    return unpacked
 
 
 def _check_member(member: zipfile.ZipInfo) -> None:
@@ -186,38 +161,22 @@ def _check_member(member: zipfile.ZipInfo) -> None:
     # Old Windows tools write a backslash for a slash.
     member.filename = member.filename.replace("\\", "/")
     parts = [part.strip() for part in member.filename.split("/")]
-    if parts[0] == "" or ".." in parts or not any(part.strip(".") for part in parts):
-        raise ArchiveError(f"{name} leads out of the archive", DISTRUST)
+    if parts[0] == "" or ".." in parts:
+        raise ArchiveError(f"{name} leads out of the archive. {DISTRUST}")
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise ArchiveError(f"{name} is neither a file nor a folder, but such as a link", DISTRUST)
+        raise ArchiveError(f"{name} is neither a file nor a folder, but such as a link. {DISTRUST}")
     if member.flag_bits & ENCRYPTED or member.compress_type not in METHODS:
-        raise ArchiveError(f"{name} is encrypted, or of a rare compression", UNPACK_ELSEWHERE)
+        raise ArchiveError(
+            f"{name} is encrypted, or of a rare compression. Unpack it with another program and "
+            "give the folder."
+        )
 
 
-def _refuse_collisions(members: Sequence[zipfile.ZipInfo]) -> None:
-    """Refuse two members that some disk takes for one, whatever their case or accents."""
-    files: Counter[str] = Counter()
-    folders = {""}
-    for member in members:
-        path = normpath(unicodedata.normalize("NFC", member.filename).casefold())
-        if not member.is_dir():
-            files[path] += 1
-            path = dirname(path)
-        while path not in folders:
-            folders.add(path)
-            path = dirname(path)
-    for path, count in files.items():
-        if count > 1 or path in folders:
-            raise ArchiveError(f"{path!r} is there twice", DISTRUST)
-
-
-def _extract(
-    opened: zipfile.ZipFile, members: Sequence[zipfile.ZipInfo], folder: Path, description: str
-) -> None:
-    """Write members below `folder`, in threads: zlib and the disk work outside Python's lock."""
+def _extract(opened: zipfile.ZipFile, folder: Path, description: str) -> None:
+    """Write all members below `folder`, in threads, since zlib works outside Python's lock."""
     folder.mkdir()
-    names = [member.filename for member in members]
-    for place in sorted({name.rpartition("/")[0] for name in names}):  # so that no thread need
+    places = {member.filename.rpartition("/")[0] for member in opened.infolist()}
+    for place in sorted(places):  # so that no thread need
         (folder / place).mkdir(parents=True, exist_ok=True)
 
     def write(member: zipfile.ZipInfo) -> None:
@@ -225,8 +184,8 @@ def _extract(
             opened.extract(member, folder)  # which compares the checksum
         except DAMAGE as error:
             raise ArchiveError(
-                f"{member.filename!r} is damaged ({error})", DOWNLOAD_AGAIN
+                f"{member.filename!r} is damaged ({error}). Download it again."
             ) from error
 
-    for _ in read_all(write, members, description):
+    for _ in read_all(write, opened.infolist(), description):
         pass

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,16 +20,15 @@ from helpers.storage.versions import code_version
 
 
 def prepare_images(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
-    """Return the X-rays of the index as a read-only array on disk.
+    """Return the X-rays of the index, in its order, as a read-only array on disk.
 
-    Returns:
-        uint8, (rows of the index, image_size, image_size), in the index's order.
+    It is uint8, (rows of the index, image_size, image_size).
 
     Raises:
         CovidLungsError: a file's pixels differ from those recorded in the index.
     """
-    columns = ("file", "pixels")
-    return _prepare(index, image_size, columns, data_set.read_xray, resize_image)
+    rows = zip(index["file"], index["pixels"], strict=True)
+    return _prepare("pixels", list(rows), image_size, data_set.read_xray, resize_image)
 
 
 def prepare_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
@@ -43,35 +42,50 @@ def prepare_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np
             f"{data_set.name}: its X-rays have no lung masks, which this needs. Give X-rays with "
             "lung masks; 03_detect_covid does without them."
         )
-    columns = ("mask", "mask_pixels")
-    return _prepare(index, image_size, columns, data_set.read_mask, resize_mask)
+    rows = zip(index["mask"], index["mask_pixels"], strict=True)
+    return _prepare("mask_pixels", list(rows), image_size, data_set.read_mask, resize_mask)
 
 
 def _prepare(
-    index: pd.DataFrame,
+    kind: str,
+    rows: list[tuple[str, str]],
     image_size: int,
-    columns: tuple[str, str],
     read: Callable[[str], np.ndarray],
     resize: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
 ) -> np.ndarray:
-    """Return the array of these pixels at this size, from the cache or made anew.
+    """Return the array of files, each with its fingerprint, from the cache or made anew.
 
     An array made by other code or other libraries is not used; it is removed afterwards.
     """
-    files, fingerprints = (list(index[column]) for column in columns)
-    content = hashlib.sha256("\n".join(fingerprints).encode()).hexdigest()[:16]
-    name = f"{columns[1]}-{content}-{image_size}"
+    size = (image_size, image_size)
+    content = hashlib.sha256("\n".join(seen for _, seen in rows).encode()).hexdigest()[:16]
+    name = f"{kind}-{content}-{image_size}"
     target = cache_root() / "arrays" / f"{name}-{code_version(__name__)}.npy"
 
-    def read_small(position: int) -> np.ndarray:
-        pixels = read(files[position])
-        refuse_changed(files[position], pixels, fingerprints[position])
-        return resize(pixels, (image_size, image_size))
+    def read_small(row: tuple[str, str]) -> np.ndarray:
+        file, seen = row
+        pixels = read(file)
+        refuse_changed(file, pixels, seen)
+        return resize(pixels, size)
 
     if not target.is_file():
-        _write(target, (len(files), image_size, image_size), read_small)
-        _remove_others(target, name)
+        _write(target, (len(rows), *size), read_all(read_small, rows, "resizing"))
+        for other in target.parent.glob(f"{name}-*.npy"):
+            if other != target:
+                with suppress(OSError):  # Windows removes no open file; who reads one can go on
+                    other.unlink()
     return np.load(target, mmap_mode="r")
+
+
+def _write(target: Path, shape: tuple[int, ...], rows: Iterator[np.ndarray]) -> None:
+    """Write a new uint8 array row by row under a temporary name, renamed when it is whole."""
+    with caching(target) as partial:
+        require_room("resized X-rays or masks", target.parent, math.prod(shape))
+        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        with partial.open("wb") as opened:  # a memory map would fill the memory
+            np.lib.format.write_array_header_1_0(opened, header)
+            for pixels in rows:
+                opened.write(np.ascontiguousarray(pixels))
 
 
 def refuse_changed(file: str, pixels: np.ndarray, seen: str) -> None:
@@ -86,22 +100,3 @@ def refuse_changed(file: str, pixels: np.ndarray, seen: str) -> None:
             "covid-lungs or OpenCV wrote the index. Give the `data` of this run, or run "
             "01_get_data again under another name."
         )
-
-
-def _write(target: Path, shape: tuple[int, ...], read: Callable[[int], np.ndarray]) -> None:
-    """Write a new uint8 array row by row under a temporary name, renamed when it is whole."""
-    with caching(target) as partial:
-        require_room("resized X-rays or masks", target.parent, math.prod(shape))
-        header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-        with partial.open("wb") as opened:  # a memory map would fill the memory
-            np.lib.format.write_array_header_1_0(opened, header)
-            for pixels in read_all(read, range(shape[0]), "resizing"):
-                opened.write(np.ascontiguousarray(pixels))
-
-
-def _remove_others(kept: Path, name: str) -> None:
-    """Remove the arrays that other versions made; a program that reads one can go on."""
-    for other in kept.parent.glob(f"{name}-*.npy"):
-        if other != kept:
-            with suppress(OSError):  # Windows removes no open file
-                other.unlink()

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from helpers.data.headers import Header, read_header
+from helpers.data.headers import Header, read_bmp, read_jpeg, read_png, read_tiff
 from helpers.storage.errors import CovidLungsError
 
 SIGNATURES = {
@@ -18,6 +18,7 @@ SIGNATURES = {
     b"II*\0": "tiff",
     b"MM\0*": "tiff",
 }
+READERS = {"png": read_png, "jpeg": read_jpeg, "bmp": read_bmp, "tiff": read_tiff}
 LARGEST = 2**26  # pixels of a picture, four times as many as the finest detectors have
 LARGEST_FILE = 4 * LARGEST  # bytes: as many pixels of 16 bits, and as much again
 DEPTHS = (8, 9, 10, 11, 12, 13, 14, 15)  # that detectors have; their files mostly have 16
@@ -149,15 +150,16 @@ def too_large() -> BadImageError:
 def _read_header(content: bytes, found: str) -> Header:
     """Return the header of a file that is fit to be decoded."""
     try:
-        header = read_header(content, found)
+        header = READERS[found](content)
     except EOFError:
         raise _cut_short() from None
-    except ValueError:
+    except Exception:  # Pillow alone raises many kinds
         raise _no_image() from None
+    if header.unfit:
+        reason = f"a {found.upper()} of a rare kind, or of several pictures"
+        raise BadImageError("unclear_file", reason, CONVERT)
     if header.width * header.height > LARGEST:
         raise too_large()
-    if header.unfit:
-        raise BadImageError("unclear_file", header.unfit, CONVERT)
     return header
 
 

@@ -5,9 +5,7 @@ patient gets into this program, and so into its files and messages.
 """
 
 import io
-import re
 import warnings
-import zlib
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -18,7 +16,6 @@ from helpers.data.decoding import (
     BEYOND,
     CONVERT,
     LARGEST,
-    LARGEST_FILE,
     BadImageError,
     find_depth,
     too_large,
@@ -27,12 +24,7 @@ from helpers.data.decoding import (
 if TYPE_CHECKING:  # an optional extra, which takes a quarter of a second to import
     from pydicom import Dataset
 
-MARK, MARK_PLACE = b"DICM", 128  # after a preamble of any content
-# The beginning without a preamble: an early element of group 2 or 8, least byte first, and its
-# kind or, where kinds are implicit, its even length.
-BARE = re.compile(
-    rb"[\x02\x08]\0[\0-\x7f]\0(?:AE|CS|DA|DT|LO|OB|SH|TM|UI|UL|US|[\x02-\xfe]\0\0\0)", re.DOTALL
-)
+START = 132  # bytes, by whose end a file is known
 PARTS = """
     Rows Columns SamplesPerPixel NumberOfFrames PhotometricInterpretation PlanarConfiguration
     BitsAllocated BitsStored HighBit PixelRepresentation PixelPaddingValue PixelPaddingRangeLimit
@@ -40,16 +32,13 @@ PARTS = """
     WindowWidth PresentationLUTShape ExtendedOffsetTable ExtendedOffsetTableLengths PixelData
 """.split()  # noqa: SIM905
 SHAPES = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}  # by DICOM PS3.3 C.8.11.3.1.2
-ALLOCATED = (8, 16)  # bits that a pixel takes in the file; 12 bits are stored in 16
-DEFLATED = b"1.2.840.10008.1.2.1.99"
-GROUP_END = 144  # where the first element ends: the length of the group that it opens
-EXPLICIT = "1.2.840.10008.1.2.1"
+DEFLATED = b"1.2.840.10008.1.2.1.99"  # the whole file, so that a small one could fill the memory
+RAW = "Save it uncompressed, such as with `gdcmconv --raw`"
 
 
 def is_dicom(start: bytes) -> bool:
-    """Return whether a file is DICOM by its first 132 bytes, with a preamble or without."""
-    marked = start[MARK_PLACE : MARK_PLACE + len(MARK)] == MARK
-    return marked or BARE.match(start) is not None
+    """Return whether a file is DICOM by its beginning: a mark after 128 bytes of any kind."""
+    return start[128:START] == b"DICM"
 
 
 def read_dicom(content: bytes) -> np.ndarray:
@@ -63,46 +52,20 @@ def read_dicom(content: bytes) -> np.ndarray:
         BadImageError: it holds no picture, several, a coloured one, or one that cannot be decoded.
     """
     try:
-        _refuse_bomb(content)
-        dataset = _parse(content)
+        if DEFLATED in content[:4096]:
+            raise _unclear("that is deflated as a whole", RAW)
+        dataset = _import_pydicom().dcmread(io.BytesIO(content), specific_tags=PARTS)
         _refuse_unfit(dataset)
         return _show(_decode(dataset), dataset)
     except BadImageError:
         raise
     except Exception:  # pydicom raises many kinds, with words for programmers
-        raise _damaged() from None
-
-
-def _damaged(what: str = "a damaged DICOM file") -> BadImageError:
-    """Return what is raised of a file that cannot be decoded."""
-    return BadImageError("undecodable_file", what)
+        raise BadImageError("undecodable_file", "a damaged DICOM file") from None
 
 
 def _unclear(what: str, remedy: str) -> BadImageError:
     """Return what is raised of a sound file that is no X-ray, or not for certain."""
     return BadImageError("unclear_file", f"a DICOM file {what}", remedy)
-
-
-def _parse(content: bytes) -> "Dataset":
-    """Return the parts of a file that are needed."""
-    pydicom = _import_pydicom()
-    dataset = pydicom.dcmread(io.BytesIO(content), force=True, specific_tags=PARTS)
-    if "TransferSyntaxUID" not in dataset.file_meta:  # without a header of its own
-        implicit, _ = dataset.original_encoding
-        syntax = pydicom.uid.ImplicitVRLittleEndian if implicit else EXPLICIT
-        dataset.file_meta.TransferSyntaxUID = syntax
-    return dataset
-
-
-def _refuse_bomb(content: bytes) -> None:
-    """Refuse a small file that would fill the memory once it is inflated."""
-    if DEFLATED not in content[: 2 * MARK_PLACE + 1024]:
-        return
-    start = GROUP_END + int.from_bytes(content[GROUP_END - 4 : GROUP_END], "little")
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    inflater.decompress(content[start:], LARGEST_FILE)
-    if inflater.unconsumed_tail:
-        raise too_large()
 
 
 @cache  # warnings' filters may not be changed while other threads work
@@ -122,7 +85,7 @@ def _import_pydicom() -> ModuleType:
 def _refuse_unfit(dataset: "Dataset") -> None:
     """Refuse what is not one grey picture of a usual depth."""
     if "PixelData" not in dataset:
-        raise _damaged("a DICOM file without a picture, or cut short")
+        raise BadImageError("undecodable_file", "a DICOM file without a picture, or cut short")
     frames = int(dataset.get("NumberOfFrames") or 1)
     if frames != 1:
         raise _unclear(f"of {frames} pictures", "Save the one that you mean as a file of its own")
@@ -131,11 +94,12 @@ def _refuse_unfit(dataset: "Dataset") -> None:
         raise _unclear("in colour, as no X-ray is", "Give the X-ray itself")
     if shape and shape != SHAPES[meaning]:
         raise _unclear(f"that says both {meaning} and {shape}", CONVERT)
-    allocated, bits, high = dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit
-    if allocated not in ALLOCATED or dataset.SamplesPerPixel != 1:
-        raise _unclear(f"of {allocated * dataset.SamplesPerPixel} bits a pixel", "Save 8 or 16")
-    if not 0 < bits <= high + 1 <= allocated:
-        raise _damaged()
+    allocated, bits = dataset.BitsAllocated, dataset.BitsStored
+    usual = allocated in (8, 16) and 0 < bits == dataset.HighBit + 1 <= allocated
+    if not usual or dataset.SamplesPerPixel != 1:
+        raise _unclear(
+            f"whose pixels are stored in a rare way, {bits} bits of {allocated}", CONVERT
+        )
     if dataset.Rows * dataset.Columns > LARGEST:
         raise too_large()
 
@@ -151,15 +115,8 @@ def _decode(dataset: "Dataset") -> np.ndarray:
         except NotImplementedError:  # a form that pydicom does not know
             can = False
         if not can:
-            raise _unclear(
-                f"compressed by {syntax.name}, which pydicom cannot decode here",
-                "Save it uncompressed, such as with `gdcmconv --raw`",
-            )
-    bits, used = dataset.BitsStored, dataset.HighBit + 1
-    dataset.BitsStored = used  # pydicom clears the bits above, but knows of none below
-    stored = dataset.pixel_array >> (used - bits)
-    dataset.BitsStored = bits
-    return stored.astype(stored.dtype.newbyteorder("="), copy=False)
+            raise _unclear(f"compressed by {syntax.name}, which pydicom cannot decode here", RAW)
+    return dataset.pixel_array
 
 
 def _show(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
@@ -168,7 +125,7 @@ def _show(stored: np.ndarray, dataset: "Dataset") -> np.ndarray:
     padding = _find_padding(stored, dataset)
     levels = _shade(values, stored[~padding], dataset)
     if not np.isfinite(levels).all():
-        raise _damaged()
+        raise ValueError
     greys = np.round(levels).astype(np.uint8)
     if dataset.PhotometricInterpretation == "MONOCHROME1":
         greys = 255 - greys
@@ -233,22 +190,15 @@ def _stretch(entries: np.ndarray) -> np.ndarray:
 
 def _apply_window(values: np.ndarray, dataset: "Dataset") -> np.ndarray:
     """Return values through the first window of the header: 0..255, by DICOM PS3.3 C.11.2.1.2."""
-    center, width = (
-        float(np.ravel(dataset[name].value)[0]) for name in ("WindowCenter", "WindowWidth")
-    )
-    function = dataset.get("VOILUTFunction") or "LINEAR"
-    least = 1 if function == "LINEAR" else np.finfo(float).tiny
-    if not (np.isfinite(center) and least <= width < np.inf):
-        raise _damaged("a DICOM file whose window has no width")
-    if function == "SIGMOID":
-        return 255 / (1 + np.exp(-4 * (values - center) / width))
-    if function == "LINEAR":
-        center, width = center - 0.5, width - 1
-    elif function != "LINEAR_EXACT":
-        raise _damaged()
-    if width == 0:
-        return np.where(values > center, 255, 0)
-    return np.clip(((values - center) / width + 0.5) * 255, 0, 255)
+    from pydicom import Dataset
+    from pydicom.pixels import apply_windowing
+
+    header = Dataset()  # of a picture of 8 bits, which the window fills
+    header.BitsStored, header.PixelRepresentation = 8, 0
+    header.PhotometricInterpretation = "MONOCHROME2"
+    header.WindowCenter, header.WindowWidth = dataset.WindowCenter, dataset.WindowWidth
+    header.VOILUTFunction = dataset.get("VOILUTFunction") or "LINEAR"
+    return apply_windowing(values, header)
 
 
 def _spread(values: np.ndarray, seen: np.ndarray, dataset: "Dataset") -> np.ndarray:

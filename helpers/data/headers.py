@@ -29,15 +29,14 @@ class Header(NamedTuple):
     """What the header of a picture says.
 
     Attributes:
-        width: pixels, as stored.
-        height: pixels, as stored.
+        width, height: pixels, as stored.
         orientation: how to turn the picture, as EXIF counts: 1 is upright.
         depth: bits that values of 16 really have, or 0 where it does not say.
         inverted: whether such values are the darker the larger they are.
         key: the grey that is transparent, as it is decoded, or None.
         end: where the end of a JPEG is.
         layered: whether a JPEG is coded in several passes, or in four inks.
-        unfit: why viewers may show it differently, or "".
+        unfit: whether it is of a kind that viewers show differently.
     """
 
     width: int
@@ -48,26 +47,10 @@ class Header(NamedTuple):
     key: int | None = None
     end: int = 0
     layered: bool = False
-    unfit: str = ""
+    unfit: bool = False
 
 
-def read_header(content: bytes, found: str) -> Header:
-    """Return what the header of a file says; `found` is `png`, `jpeg`, `bmp` or `tiff`.
-
-    Raises:
-        EOFError: the file is cut short.
-        ValueError: the header is damaged.
-    """
-    read = {"png": _read_png, "jpeg": _read_jpeg, "bmp": _read_bmp, "tiff": _read_tiff}[found]
-    try:
-        return read(content)
-    except EOFError:
-        raise
-    except Exception as error:  # Pillow alone raises many kinds
-        raise ValueError("a damaged header") from error
-
-
-def _read_png(content: bytes) -> Header:
+def read_png(content: bytes) -> Header:
     """Return what the chunks of a PNG say."""
     said: dict[bytes, bytes] = {}
     place = 8
@@ -87,7 +70,7 @@ def _read_png(content: bytes) -> Header:
         # Values of fewer bits should have been scaled up to 16, but often are stored as they are.
         depth=depth if depth >= 8 else 0,
         key=key and int.from_bytes(key) * max(1, 255 // (2**bits - 1)),
-        unfit="a PNG of several pictures" if b"acTL" in said else "",
+        unfit=b"acTL" in said,  # several pictures
     )
 
 
@@ -104,7 +87,7 @@ def _read_orientation(exif: bytes | None) -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def _read_jpeg(content: bytes) -> Header:
+def read_jpeg(content: bytes) -> Header:
     """Return what the segments of a JPEG say."""
     segments = list(_segments(content))
     kind, frame = next((kind, said) for kind, said, _ in segments if kind in FRAMES)
@@ -113,18 +96,14 @@ def _read_jpeg(content: bytes) -> Header:
     bits, height, width, parts = struct.unpack_from(">BHHB", frame)
     if not _has_all_scans(frame[6 : 6 + 3 * parts : 3], scans, kind == PROGRESSIVE):
         raise EOFError
-    unfit = ""
-    if kind not in SHOWN_FRAMES or bits != 8:
-        unfit = "a JPEG of a kind that few viewers show"
-    elif parts == 4 and not any(kind == ADOBE for kind, _, _ in segments):
-        unfit = "a JPEG in four inks that does not say what they are"
+    names_inks = parts != 4 or any(kind == ADOBE for kind, _, _ in segments)
     return Header(
         width,
         height,
         _read_orientation(next(exifs, None)),
         end=segments[-1][2],
         layered=kind == PROGRESSIVE or len(scans) > 1 or parts == 4,
-        unfit=unfit,
+        unfit=kind not in SHOWN_FRAMES or bits != 8 or not names_inks,
     )
 
 
@@ -151,19 +130,17 @@ def _has_all_scans(parts: bytes, scans: list[bytes], progressive: bool) -> bool:
     return not any(any(coefficients) for coefficients in missing.values())
 
 
-def _read_bmp(content: bytes) -> Header:
+def read_bmp(content: bytes) -> Header:
     """Return what the header of a BMP says."""
-    if content[14] == 12:  # as OS/2 writes it
-        width, height, _, bits = struct.unpack_from("<4H", content, 18)
-        packed = 0
-    else:
-        width, height, _, bits, packed = struct.unpack_from("<iiHHI", content, 18)
-    usual = bits in (1, 4, 8, 24, 32) and packed in (0, 3)  # as they are, or with masks
-    unfit = "" if usual else f"a BMP of {bits} bits a pixel, packed by method {packed}"
-    return Header(width, abs(height), unfit=unfit)
+    width, height, _, bits, packed = struct.unpack_from("<iiHHI", content, 18)
+    # 12 is the length of OS/2's header, which says less.
+    usual = (
+        content[14] != 12 and bits in (1, 4, 8, 24, 32) and packed in (0, 3)
+    )  # as they are, or with masks
+    return Header(width, abs(height), unfit=not usual)
 
 
-def _read_tiff(content: bytes) -> Header:
+def read_tiff(content: bytes) -> Header:
     """Return what the first page of a TIFF says, its orientation aside: OpenCV turns it."""
     page = ImageFileDirectory_v2(content[:8])
     place, file = page.next, io.BytesIO(content)
@@ -174,13 +151,8 @@ def _read_tiff(content: bytes) -> Header:
     bits, samples = max(page.get(BITS, (1,))), page.get(SAMPLES, 1)
     meaning, most = page.get(PHOTOMETRIC), page.get(MOST, (0,))[0]
     shown = (BLACK_IS_ZERO, WHITE_IS_ZERO, RGB, PALETTE, INKS, YCBCR)[: 3 if bits > 8 else None]
-    unfit = ""
-    if page.next:
-        unfit = "a TIFF of several pictures"
-    elif set(page.get(VALUES, (1,))) != {1}:
-        unfit = "a TIFF of values with signs or fractions"
-    elif meaning not in shown or samples == 2 or (bits > 8 and page.get(PLANES) == 2):
-        unfit = f"a TIFF of {samples} × {bits} bits a pixel, in colours or layers of a rare kind"
+    layered = samples == 2 or (bits > 8 and page.get(PLANES) == 2)
+    signed = set(page.get(VALUES, (1,))) != {1}  # or fractions
     # OpenCV scales values of 10 to 14 bits up to 16. Of 16 bits, `most` may be some pixel's value.
     depth = most.bit_length() if most in [2**depth - 1 for depth in range(8, 16)] else 0
     return Header(
@@ -188,5 +160,5 @@ def _read_tiff(content: bytes) -> Header:
         page[257],
         depth=depth if bits == 16 else 16,
         inverted=meaning == WHITE_IS_ZERO,
-        unfit=unfit,
+        unfit=page.next > 0 or meaning not in shown or layered or signed,
     )

@@ -1,6 +1,5 @@
 """Images: X-rays and masks as arrays, read from files, resized and outlined."""
 
-import os
 import stat
 from collections.abc import Sequence
 from io import FileIO
@@ -19,7 +18,7 @@ from helpers.data.decoding import (
     to_grey,
     too_large,
 )
-from helpers.data.dicom import MARK, MARK_PLACE, is_dicom, read_dicom
+from helpers.data.dicom import START, is_dicom, read_dicom
 
 # The endings that are read as images, with the format that each promises.
 FORMATS = {
@@ -32,10 +31,8 @@ FORMATS = {
     ".dcm": "dicom",
     ".dicom": "dicom",
 }
-SUFFIXES = frozenset(FORMATS)
 # Other endings of pictures: such files are read or refused by their content, never passed over.
-ENDINGS = SUFFIXES | {".jfif", ".jpe", ".webp", ".gif", ".jp2", ".heic", ".avif", ".tga", ".pgm"}
-DIRECTORY = "DICOMDIR"  # of a medium's DICOM files; it holds no picture
+ENDINGS = {*FORMATS, ".jfif", ".jpe", ".webp", ".gif", ".jp2", ".heic", ".avif", ".tga", ".pgm"}
 LABEL_MAP = ("label_map_mask", "the mask has several labels, of which any may be lung")
 # Of a mask with several labels: levels, how much they differ inside an area, as JPEG makes them,
 # how far two labels are apart, and the smallest share of the pixels that is no letter or smear.
@@ -47,11 +44,12 @@ def is_picture(path: str | Path) -> bool:
     if f".{str(path).rpartition('.')[2].lower()}" in ENDINGS:
         return True
     path = Path(path)
-    if path.name == DIRECTORY or not path.is_file():  # opening a pipe would wait for ever
+    # DICOMDIR lists a medium's files and holds no picture; opening a pipe would wait for ever.
+    if path.name == "DICOMDIR" or not path.is_file():
         return False
     try:
         with FileIO(path) as opened:
-            return is_dicom(opened.read(MARK_PLACE + len(MARK)))
+            return is_dicom(opened.read(START))
     except OSError:
         return False
 
@@ -85,12 +83,12 @@ def read_file(path: str | Path) -> bytes:
         BadImageError: it is missing, empty, too large, or no file, such as a pipe without an end.
     """
     try:
-        with FileIO(path, opener=_open) as opened:  # a buffer would only copy it once more
-            status = os.fstat(opened.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise OSError(None, "a pipe or device")
-            if status.st_size > LARGEST_FILE:
-                raise too_large().of(path)
+        status = Path(path).stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for ever
+            raise OSError(None, "a folder, pipe or device")
+        if status.st_size > LARGEST_FILE:
+            raise too_large().of(path)
+        with FileIO(path) as opened:  # a buffer would only copy it once more
             content = opened.read()
     except OSError as error:
         reason = f"cannot be read ({error.strerror})"
@@ -98,11 +96,6 @@ def read_file(path: str | Path) -> bytes:
     if not content:
         raise BadImageError("empty_file", "the file is empty").of(path)
     return content
-
-
-def _open(path: str | Path, flags: int) -> int:
-    """Return the number of an opened file; a pipe that nobody writes to is not waited for."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def read_xray(path: str | Path) -> np.ndarray:
@@ -171,10 +164,8 @@ def is_label_map(brightness: np.ndarray) -> bool:
 
     JPEG and resizing smear the outline of a mask over many levels, but neighbours are alike only
     inside an area: only pixels that hardly differ from those around them count. A mask whose
-    brightest level is but a letter beside an area of another level is refused, too.
-
-    Args:
-        brightness: uint8 or uint16, (height, width).
+    brightest level is but a letter beside an area of another level is refused, too. `brightness`
+    is uint8 or uint16, (height, width).
     """
     largest = int(brightness.max())
     lit, full = np.count_nonzero(brightness), np.count_nonzero(brightness == largest)

@@ -1,8 +1,9 @@
 """Layouts: how the public sets of chest X-rays are laid out in folders. A new one is a new row."""
 
 import re
-from collections.abc import Iterator
 from typing import NamedTuple
+
+from helpers.storage.errors import CovidLungsError
 
 POSITIVE_CLASS = "COVID"
 IMAGES, MASKS, INFECTION = "images", "masks", "infection masks"  # the kinds of files
@@ -16,19 +17,17 @@ SPLITS = {  # folders' names, and the splits that they hold
     "testing": "test",
 }
 FINDINGS = {"0": "Normal", "1": "Tuberculosis"}  # at the end of the names of the NLM's X-rays
-# The words in braces. What is in brackets may be missing, and a space may be an underscore or a
-# hyphen. Folders of images, masks or splits are never classes.
+# The words in angle brackets. What is in square brackets may be missing, and a space may be an
+# underscore or a hyphen. Folders of images, masks or splits are never classes.
 WORDS = {
-    "{class}": "(?P<class>(?!(?:(?:[^/]*[ _-])?(?:images?|imgs?|masks?|ground[ _-]?truths?)"
+    "<class>": "(?P<class>(?!(?:(?:[^/]*[ _-])?(?:images?|imgs?|masks?|ground[ _-]?truths?)"
     f"|{'|'.join(SPLITS)})(?:/|$))[^/]+)",
-    "{split}": f"(?P<split>{'|'.join(SPLITS)})",
-    "{name}": "(?P<stem>.*?)",
-    "{name_0/1}": "(?P<stem>.*_(?P<finding>[01]))",
-    "{patient}": r"(?P<stem>cxr_(?P<patient>s\d+)-e.*|.*)",
+    "<split>": f"(?P<split>{'|'.join(SPLITS)})",
+    "<name>": "(?P<stem>.*?)",
+    "<name_0/1>": "(?P<stem>.*_(?P<finding>[01]))",
+    "<patient>": r"(?P<stem>cxr_(?P<patient>s\d+)-e.*|.*)",
 }
-
-
-Pictures = dict[str, list[str]]  # their names, by the POSIX path of their folder
+FEW = 8  # names in a message
 
 
 class Part(NamedTuple):
@@ -42,7 +41,7 @@ class Part(NamedTuple):
 
     kind: str
     folder: str
-    file: str = "{name}"
+    file: str = "<name>"
 
 
 class Layout(NamedTuple):
@@ -50,7 +49,6 @@ class Layout(NamedTuple):
 
     Attributes:
         name: what people call it.
-        form: the folders, for people.
         parts: where everything is. A mask is the union of the files of its name in all parts of
             its kind.
         class_name: of every X-ray, where neither folder nor name has it; "" for the data set's
@@ -58,9 +56,13 @@ class Layout(NamedTuple):
     """
 
     name: str
-    form: str
     parts: tuple[Part, ...]
     class_name: str = ""
+
+    @property
+    def form(self) -> str:
+        """Return its folders, for people."""
+        return ", ".join(part.folder for part in self.parts)
 
     @property
     def has_no_masks(self) -> bool:
@@ -76,62 +78,37 @@ def _beside(folder: str, masks: str) -> tuple[Part, ...]:
 
 # The layout with a place for most pictures is taken, of equals the first.
 LAYOUTS = (
-    Layout(
-        "COVID-QU-Ex",
-        "Train, Val and Test, each with <class>/images, <class>/lung masks or <class>/masks, and "
-        "<class>/infection masks",
-        _beside("{split}/{class}/", "[lung ]masks"),
-    ),
+    Layout("COVID-QU-Ex", _beside("<split>/<class>/", "[lung ]masks")),
     Layout(
         "QaTa-COV19",
-        "Train Set and Test Set, each with Images/<name> and Ground-truths/mask_<name>",
         (
-            Part(IMAGES, "{split} set/images", "{patient}"),
-            Part(INFECTION, "{split} set/ground-truths", "mask_{name}"),
+            Part(IMAGES, "<split> set/images", "<patient>"),
+            Part(INFECTION, "<split> set/ground-truths", "mask_<name>"),
         ),
         POSITIVE_CLASS,
     ),
     Layout(
         "Montgomery",
-        "CXR_png/<name>_0 or <name>_1, ManualMask/leftMask and ManualMask/rightMask",
         (
-            Part(IMAGES, "CXR_png", "{name_0/1}"),
-            Part(MASKS, "ManualMask/leftMask", "{name_0/1}"),
-            Part(MASKS, "ManualMask/rightMask", "{name_0/1}"),
+            Part(IMAGES, "CXR_png", "<name_0/1>"),
+            Part(MASKS, "ManualMask/leftMask", "<name_0/1>"),
+            Part(MASKS, "ManualMask/rightMask", "<name_0/1>"),
         ),
     ),
     Layout(
         "Shenzhen",
-        "CXR_png/<name>_0 or <name>_1, mask/<name>_0_mask or <name>_1_mask",
         (
-            Part(IMAGES, "CXR_png", "{name_0/1}"),
-            Part(MASKS, "mask[s]", "{name_0/1}[_mask]"),
+            Part(IMAGES, "CXR_png", "<name_0/1>"),
+            Part(MASKS, "mask[s]", "<name_0/1>[_mask]"),
         ),
     ),
-    Layout(
-        "COVID-19 Radiography Database",
-        "<class>/images, <class>/masks and perhaps <class>/infection masks",
-        _beside("{class}/", "masks"),
-    ),
-    Layout(
-        "one class in split folders",
-        "train, val and test, each with images and masks",
-        _beside("{split}/", "[lung ]masks"),
-    ),
-    Layout("one class without a folder", "images and masks", _beside("", "[lung ]masks")),
-    Layout(
-        "no masks",
-        "CXR_png/<name>_0 or <name>_1",
-        (Part(IMAGES, "CXR_png", "{name_0/1}"),),
-    ),
+    Layout("COVID-19 Radiography Database", _beside("<class>/", "masks")),
+    Layout("one class in split folders", _beside("<split>/", "[lung ]masks")),
+    Layout("one class without a folder", _beside("", "[lung ]masks")),
+    Layout("no masks", (Part(IMAGES, "CXR_png", "<name_0/1>"),)),
     *(
-        Layout("no masks", form, (Part(IMAGES, folder),))
-        for form, folder in {
-            "train, val and test, each with <class>/images": "{split}/{class}/images",
-            "<class>/images": "{class}/images",
-            "train, val and test, each with <class>": "{split}/{class}",
-            "<class>": "{class}",
-        }.items()
+        Layout("no masks", (Part(IMAGES, folder),))
+        for folder in ("<split>/<class>/images", "<class>/images", "<split>/<class>", "<class>")
     ),
 )
 
@@ -140,70 +117,99 @@ class Match(NamedTuple):
     """A folder of a data set that a part of a layout describes.
 
     Attributes:
-        place: as the walk found it.
+        place: its POSIX path.
         part: of the layout.
-        root: the POSIX path of the data set's root, "" or with a slash at its end.
         words: what `class` and `split` are here, where the part's folder has them.
         pictures: the names of the pictures directly in it.
     """
 
     place: str
     part: Part
-    root: str
     words: dict[str, str]
     pictures: list[str]
 
 
-def as_pattern(words: str, before: str = "") -> re.Pattern:
-    """Return the regular expression of a part's folder or file, after the one of `before`."""
+def find_layout(name: str, pictures: dict[str, list[str]]) -> tuple[Layout, str, list[Match]]:
+    """Return the layout with a place for most pictures, the data set's root, and its folders.
+
+    `pictures` are names by the POSIX path of their folder; `name` is the data set's, for messages.
+    The root is "", or a POSIX path with a slash at its end.
+
+    Raises:
+        CovidLungsError: no layout has a place for a picture, or several folders could be the root.
+    """
+    found = {
+        (layout, root): matches
+        for layout in LAYOUTS
+        for root, matches in sorted(_match(layout, pictures).items())
+        if _fits(layout, matches)
+    }
+    if not found:
+        raise CovidLungsError(_describe_stranger(name, pictures))
+    counts = {key: sum(len(match.pictures) for match in found[key]) for key in found}
+    layout, root = max(counts, key=counts.__getitem__)  # of equals the first
+    beside = [
+        other
+        for (kind, other), count in counts.items()
+        if kind is layout and count and not (other.startswith(root) or root.startswith(other))
+    ]
+    if beside:
+        several = _list([folder.rstrip("/") for folder in sorted([root, *beside])])
+        raise CovidLungsError(
+            f"{name}: several folders could be the data set, each of the layout {layout.name}: "
+            f"{several}. Give one of them; of an archive, unpack it first."
+        )
+    return layout, root, found[layout, root]
+
+
+def as_pattern(words: str) -> str:
+    """Return the regular expression of a part's folder or file."""
     pattern = re.sub(r"\[(.*?)\]", r"(?:\1)?", words).replace(" ", "[ _-]")
     for word, meaning in WORDS.items():
         pattern = pattern.replace(word, meaning)
-    return re.compile(before + pattern, re.IGNORECASE)
+    return pattern
 
 
-def find_layout(pictures: Pictures) -> tuple[Layout | None, dict[str, list[Match]]]:
-    """Return the layout with a place for most pictures, and the matches of each root it fits.
-
-    Without a known layout it is None.
-    """
-    best, most = (None, {}), -1
-    for layout in LAYOUTS:
-        roots: dict[str, list[Match]] = {}
-        for match in _match(layout, pictures):
-            roots.setdefault(match.root, []).append(match)
-        roots = {root: found for root, found in roots.items() if _fits(layout, found)}
-        count = max((count_pictures(found) for found in roots.values()), default=-1)
-        if count > most:  # of equals the first
-            best, most = (layout, roots), count
-    return best
-
-
-def _match(layout: Layout, pictures: Pictures) -> Iterator[Match]:
-    """Yield the folders that are a part of a layout, below whatever root."""
+def _match(layout: Layout, pictures: dict[str, list[str]]) -> dict[str, list[Match]]:
+    """Return the folders that are a part of a layout, by the root that they are below."""
+    roots: dict[str, list[Match]] = {}
     for part in layout.parts:
-        pattern = as_pattern(part.folder, before="(?P<root>(?:.*/)?)")
+        pattern = re.compile(f"(?P<root>(?:.*/)?){as_pattern(part.folder)}", re.IGNORECASE)
         for place, names in pictures.items():
             found = pattern.fullmatch(place)
             # Without masks, any empty folder could else be a class.
             if found and (names or not layout.has_no_masks):
                 words = found.groupdict()
-                yield Match(place, part, words.pop("root"), words, names)
+                roots.setdefault(words.pop("root"), []).append(Match(place, part, words, names))
+    return roots
 
 
 def _fits(layout: Layout, matches: list[Match]) -> bool:
-    """Return whether the folders of one root make a data set.
+    """Return whether folders make a data set: X-rays, and masks unless the layout has none.
 
-    Unless the layout has none, there must be a folder of masks, with masks or beside one of
-    X-rays; and a folder of X-rays, unless the folders name the class that lacks them.
+    An empty folder of masks counts only beside one of X-rays. A folder that names a class counts
+    as one of X-rays: then the class lacks them.
     """
-    images = [match for match in matches if match.part.kind == IMAGES]
-    masks = [match for match in matches if match not in images]
-    meant = any(mask.pictures or mask.words in [one.words for one in images] for mask in masks)
-    named = any("class" in match.words for match in matches)
-    return layout.has_no_masks or (meant and (bool(images) or named))
+    images = [match.words for match in matches if match.part.kind == IMAGES]
+    masks = [match for match in matches if match.part.kind != IMAGES]
+    meant = any(mask.pictures or mask.words in images for mask in masks)
+    named = any("class" in mask.words for mask in masks)
+    return bool(images or named) and (meant or layout.has_no_masks)
 
 
-def count_pictures(matches: list[Match]) -> int:
-    """Return how many pictures are directly in the folders."""
-    return sum(len(match.pictures) for match in matches)
+def _describe_stranger(name: str, pictures: dict[str, list[str]]) -> str:
+    """Return what was found in a folder of no known layout, and what was expected."""
+    found = [place or "the folder itself" for place, names in pictures.items() if names]
+    folders = [place for place in pictures if place and "/" not in place]
+    where = f"pictures in {_list(found)}" if found else f"{_list(folders)}, no pictures"
+    known = ", ".join(dict.fromkeys(layout.name for layout in LAYOUTS))
+    return (
+        f"{name}: found {where}, in no layout that is known here ({known}). Give the folder that "
+        "holds the class folders, or lay the files out as <class>/images with <class>/masks; "
+        "“Other data sets” in docs/using.md has all layouts."
+    )
+
+
+def _list(names: list[str]) -> str:
+    """Return some names in one line."""
+    return ", ".join(names[:FEW]) + ", …" * (len(names) > FEW) or "nothing"

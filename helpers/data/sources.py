@@ -1,16 +1,14 @@
 """Data sets: find the chest X-rays in a folder, a .zip, on Kaggle, or draw the demo's."""
 
 import hashlib
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from posixpath import relpath
 
 import numpy as np
 
 from helpers.data import archives, synthetic
-from helpers.data.images import SUFFIXES, join_halves, read_mask, read_xray
+from helpers.data.images import join_halves, read_mask, read_xray
 from helpers.data.listing import HALVES, Listing, list_files
 from helpers.storage import colab
 from helpers.storage.errors import CovidLungsError
@@ -29,17 +27,21 @@ class DataSet:
 
     Attributes:
         name: `demo`, or the name of the folder or archive without its ending.
-        root: the folder that paths in the index count from.
+        folder: that was given, unpacked, fetched or drawn.
         synthetic: whether a program drew the X-rays, so that every figure must say so.
-        outside: pictures beside `root` in the given folder or archive, as paths from it.
-        idle: likewise, folders without pictures.
+        inside: POSIX path of the data set in it: archives often wrap their content. "" for the
+            folder itself.
     """
 
     name: str
-    root: Path
+    folder: Path
     synthetic: bool
-    outside: tuple[str, ...] = ()
-    idle: tuple[str, ...] = ()
+    inside: str = ""
+
+    @property
+    def root(self) -> Path:
+        """Return the folder that paths in the index count from."""
+        return self.folder / self.inside
 
     @property
     def label(self) -> str:
@@ -52,24 +54,18 @@ class DataSet:
         return list(self.list_files().spellings)
 
     def list_files(self) -> Listing:
-        """Return what is in the folder now, by its layout.
-
-        Raises:
-            CovidLungsError: as `listing.list_files`.
-        """
-        return list_files(self.root, self.name)
+        """Return what is in the folder now, as `listing.list_files` does."""
+        return list_files(self.folder, self.name)
 
     def read_xray(self, file: str) -> np.ndarray:
         """Return an X-ray of the index's column `file`, as `images.read_xray` does."""
         return read_xray(self.root / file)
 
     def read_mask(self, mask: str) -> np.ndarray:
-        """Return a mask of the index's column `mask`, as `images.read_mask` does.
-
-        Where it lies in several files, it is their union.
+        """Return a mask of the index's column `mask`; of one in several files the union.
 
         Raises:
-            BadImageError: a file cannot be decoded, or they differ in size.
+            BadImageError: as `images.read_mask`, or the files differ in size.
         """
         halves = [read_mask(self.root / file) for file in mask.split(HALVES)]
         return join_halves(halves, mask)
@@ -78,9 +74,8 @@ class DataSet:
 def find_data(source: str) -> DataSet:
     """Return the data set of a source, fetched, unpacked or drawn if need be.
 
-    Args:
-        source: `demo`, `kaggle`, a folder or a .zip. Relative paths count from the current
-            folder, else from the project's root.
+    A source is `demo`, `kaggle`, a folder or a .zip. Relative paths count from the current folder,
+    else from the project's root.
 
     Raises:
         CovidLungsError: nothing is there or can be fetched or read, the archive must not be
@@ -91,20 +86,12 @@ def find_data(source: str) -> DataSet:
     if source == "kaggle":
         return _open("kaggle", _download())
     path = find_path(source)
-    try:
-        with colab.reading(path):
-            if path.is_dir():
-                return _open(path.name, path)
-            status = path.stat()
-    except OSError as error:
-        raise CovidLungsError(
-            f"{error.filename}: cannot be read ({error.strerror}). Mend its permissions, or give a "
-            "folder without it."
-        ) from error
-    if not stat.S_ISREG(status.st_mode):  # such as a pipe, which never ends
-        raise CovidLungsError(f"{path}: neither a folder nor a file. Give a folder or a .zip.")
-    if path.suffix.lower() in SUFFIXES:
-        raise CovidLungsError(f"{path}: a single picture. Give the folder that its class is in.")
+    with colab.reading(path):
+        if path.is_dir():
+            return _open(path.name, path)
+        if not path.is_file():  # such as a pipe, which never ends
+            raise CovidLungsError(f"{path}: neither a folder nor a file. Give a folder or a .zip.")
+        status = path.stat()
     identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = cache_root() / "data" / f"{path.stem}-{identity}"
     return _open(path.stem, archives.unpack(path, folder))
@@ -115,13 +102,8 @@ def find_path(
 ) -> Path:
     """Return the absolute path of a folder or file; relative ones count as in `find_data`.
 
-    Args:
-        source: the path.
-        name: the parameter that it was given as, for the error.
-        remedy: what to give instead, for the error.
-
     Raises:
-        CovidLungsError: there is none.
+        CovidLungsError: there is none. It names the parameter that was given, and the remedy.
     """
     with suppress(OSError, RuntimeError, ValueError):  # no path at all, such as ~nobody
         given = Path(source).expanduser()
@@ -163,13 +145,6 @@ def _download() -> Path:
 
 
 def _open(name: str, folder: Path) -> DataSet:
-    """Return the data set in a folder, or deeper in it: archives often wrap their content."""
-    found = list_files(folder, name)
-    root = folder / found.root
-    inside = f"{found.root}/" if found.root else ""
-    outside, idle = (
-        tuple(relpath(path, found.root) for path in paths if not path.startswith(inside))
-        for paths in (found.unused, found.idle)
-    )
-    marked = (root / synthetic.SYNTHETIC_MARKER).is_file()
-    return DataSet(name, root, marked, outside, idle)
+    """Return the data set in a folder."""
+    inside = list_files(folder, name).root
+    return DataSet(name, folder, (folder / inside / synthetic.SYNTHETIC_MARKER).is_file(), inside)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from threading import get_ident
 
-from helpers.data.images import SUFFIXES, find_stem, is_picture
+from helpers.data.images import FORMATS, find_stem, is_picture
 from helpers.data.listing import NO_TEXT, walk
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import PARTIAL, refusing
@@ -40,12 +40,12 @@ def _list_xrays(path: Path) -> list[Path]:
         ) from error
     if not is_folder:
         return [path]
-    found = (path / folder.place / name for folder in walk(path) for name in folder.names)
+    found = (path / place / name for place, names in walk(path) for name in names)
     files = sorted(filter(is_picture, found), key=Path.as_posix)
     if not files:
         raise CovidLungsError(
             f"{path}: no X-ray is in this folder. Give one with files that end in "
-            f"{', '.join(sorted(SUFFIXES))}."
+            f"{', '.join(sorted(FORMATS))}."
         )
     return files
 

@@ -17,7 +17,6 @@ from filelock import Timeout
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from helpers.data import archives
 from helpers.data.archives import UNPACKED, alone, unpack
 from helpers.storage import colab
 from helpers.storage.errors import CovidLungsError
@@ -148,9 +147,8 @@ REFUSED = [
     ("an encrypted member", changed(FLAGS, 0x1), "masks/a.png' is encrypted, or", OTHER),
     ("an unknown compression", changed(METHOD, 9), "or of a rare compression", OTHER),
     ("two of one name on a Mac", named("É.png", "e\u0301.PNG"), "is there twice", PUBLISHER),
-    ("a file and a folder", named("set/covid"), "'set/covid' is there twice", PUBLISHER),
     ("an overlap", changed(OFFSET, 9), "masks/a.png' is damaged", AGAIN),
-    ("a bomb", changed(SIZE, 2**31), "unpacks to 2 files of 2.1 GB from 0.0 MB", PUBLISHER),
+    ("a bomb", changed(SIZE, 2**31), "unpacks to 2.1 GB from 0.0 MB", PUBLISHER),
     ("a checksum", changed(CHECKSUM, 7), "masks/a.png' is damaged (Bad CRC-32", AGAIN),
     ("a size too small", changed(SIZE, 9), "masks/a.png' is damaged", AGAIN),
     ("another kind of file", lambda path: path.write_text("<html>"), NO_ZIP, AGAIN),
@@ -168,12 +166,6 @@ def test_a_hostile_or_broken_archive_is_refused_and_nothing_left(build, reason, 
         unpack(archive, target)
     assert names_below(target.parent) == []
     assert names_below(archive.parent) == ["cache", "xrays.zip"]
-
-
-def test_too_many_members_are_refused(archive, target, monkeypatch):
-    monkeypatch.setattr(archives, "MOST_MEMBERS", 1)
-    with refused("xrays.zip", "unpacks to 2 files", PUBLISHER):
-        unpack(archive, target)
 
 
 def test_masks_that_shrink_well_are_no_bomb(tmp_path, target):
@@ -341,11 +333,11 @@ def give_room(monkeypatch, free: int) -> None:
 
 
 def test_a_disk_without_room_is_named_before_anything_is_written(archive, target, monkeypatch):
-    give_room(monkeypatch, 4 * 4096 - 1)  # 10,240 and 396 bytes fill three blocks and one
+    give_room(monkeypatch, 10_240 + 395)
     with refused("xrays.zip", "needs 0.00 GB in", "another folder with COVID_LUNGS_CACHE"):
         unpack(archive, target)
     assert names_below(target.parent) == []
-    give_room(monkeypatch, 4 * 4096)
+    give_room(monkeypatch, 10_240 + 396)
     assert unpack(archive, target).is_dir()
 
 
@@ -360,27 +352,22 @@ def on_drive(archive, tmp_path, monkeypatch) -> Path:
     return archive.rename(tmp_path / "drive" / "MyDrive" / "xrays.zip")
 
 
-def test_an_archive_on_drive_is_copied_and_the_copy_removed(on_drive, target, monkeypatch, capfd):
+def test_an_archive_on_drive_is_copied_and_the_copy_removed(on_drive, target, monkeypatch, capsys):
     opened, open_archive = [], zipfile.ZipFile
     monkeypatch.setattr(zipfile, "ZipFile", lambda path: opened.append(path) or open_archive(path))
     assert files_below(unpack(on_drive, target)) == FILES
     assert opened == [target.with_name(f"{target.name}.copy")]
     assert names_below(target.parent) == [target.name]
-    assert capfd.readouterr().err == "", "no bar where nobody looks"
+    assert capsys.readouterr().out == "xrays.zip is being copied from Google Drive.\n"
 
 
 def test_a_drive_that_goes_away_says_so_and_leaves_nothing(on_drive, target, monkeypatch):
-    class Stream(io.FileIO):
-        def read(self, size: int) -> bytes:
-            if self.tell():
-                raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
-            return super().read(64)
+    def fail(archive, copy):
+        copy.write_bytes(archive.read_bytes()[:64])
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
 
-    open_path = Path.open
     with monkeypatch.context() as patch:
-        patch.setattr(
-            Path, "open", lambda path, mode: (Stream if path == on_drive else open_path)(path, mode)
-        )
+        patch.setattr(shutil, "copyfile", fail)
         with refused(f"Google Drive went away while {on_drive}", "Transport", "mounts Drive"):
             unpack(on_drive, target)
     assert names_below(target.parent) == []
@@ -392,9 +379,3 @@ def test_the_copy_from_drive_needs_room(on_drive, target, monkeypatch):
     with refused(str(on_drive), "needs 0.00 GB", "Make room"):
         unpack(on_drive, target)
     assert names_below(target.parent) == []
-
-
-def test_a_fault_of_the_local_disk_is_not_taken_for_drive_s(on_drive, target):
-    target.with_name(f"{target.name}.copy").symlink_to(target / "nowhere")
-    with refused(str(on_drive), "cannot be unpacked into", "mend the permissions"):
-        unpack(on_drive, target)

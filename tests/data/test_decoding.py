@@ -216,7 +216,7 @@ def test_a_pipe_is_not_waited_for(read, pipe):
     caught = []
 
     def wait():
-        with refused("a.png", "cannot be read (a pipe or device)", "."):
+        with refused("a.png", "cannot be read (a folder, pipe or device)", "."):
             read(pipe)
         caught.append(True)
 

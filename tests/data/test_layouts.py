@@ -325,7 +325,7 @@ def test_folders_without_pictures_are_named_once(tmp_path):
     (tmp_path / "given" / "tiny/COVID/annotations/deep/1.json").touch()
     _, _, audit = read(tmp_path / "given")
     unused = findings(audit)["unused_folders"]
-    assert unused == ["COVID/annotations", "Pneumonia", "../Viral"]
+    assert unused == ["../Viral", "COVID/annotations", "Pneumonia"]
 
 
 @pytest.mark.parametrize("spelling", ["COVID-19", "covid", "Covid19", "COVID_19", "CoViD 19"])

@@ -247,6 +247,7 @@ REFUSED = {
     *(f"TIFF, {name}" for name in ("CMYK, 16 bits", "Lab", "fractions", "two pages")),
     *(f"TIFF, signed, {bits}" for bits in ("8 bits", "16 bits", "16 bits, none below 0")),
     *(f"TIFF, 4 bits{meaning}" for meaning in ("", ", white is 0")),
+    "BMP, OS/2",
     "BMP, 32 bits, masks, alpha 128",
     *(f"BMP, {name}" for name in ("16 bits", "runs", "runs that end early")),
 }

@@ -29,15 +29,9 @@ def zip_folder(folder: Path, archive: Path, prefix: str = "") -> Path:
 
 def test_a_folder_of_class_folders(data_set):
     found = find_data(str(data_set.root))
-    assert found == DataSet(name="tiny", root=data_set.root, synthetic=False)
+    assert found == DataSet(name="tiny", folder=data_set.root, synthetic=False)
     assert found.classes == ["COVID", "Normal"]
     assert found.label == "X-rays: tiny"
-
-
-def test_other_folders_and_files_are_no_classes(data_set):
-    (data_set.root / "notes").mkdir()
-    (data_set.root / "COVID.metadata.xlsx").touch()
-    assert find_data(str(data_set.root)).classes == ["COVID", "Normal"]
 
 
 def test_a_relative_path_counts_from_the_current_folder(data_set, monkeypatch):
@@ -135,10 +129,7 @@ def test_a_folder_without_layout_says_what_was_expected_and_found(tmp_path):
     assert all(layout.name in str(caught.value) for layout in LAYOUTS)
 
 
-def test_what_is_neither_a_folder_nor_an_archive_is_refused(tmp_path):
-    (tmp_path / "one.png").touch()
-    with refused("one.png", "a single picture", "Give the folder"):
-        find_data(str(tmp_path / "one.png"))
+def test_what_is_neither_a_folder_nor_a_file_is_refused(tmp_path):
     os.mkfifo(tmp_path / "endless.zip")
     with refused("endless.zip", "neither a folder nor a file", "Give a folder or a .zip"):
         find_data(str(tmp_path / "endless.zip"))
@@ -157,9 +148,9 @@ def give_kagglehub(monkeypatch, download) -> None:
 
 
 def test_kaggle_gives_the_database(data_set, monkeypatch):
-    folders = {KAGGLE_DATA_SET: str(data_set.root.parent)}
-    give_kagglehub(monkeypatch, folders.__getitem__)
-    assert find_data("kaggle") == DataSet(name="kaggle", root=data_set.root, synthetic=False)
+    folder = data_set.root.parent
+    give_kagglehub(monkeypatch, {KAGGLE_DATA_SET: str(folder)}.__getitem__)
+    assert find_data("kaggle") == DataSet("kaggle", folder, synthetic=False, inside="tiny")
 
 
 @pytest.mark.parametrize(
@@ -218,10 +209,3 @@ def test_an_interrupted_drawing_leaves_nothing(cache, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         find_data("demo")
     assert list((cache / "data").iterdir()) == []
-
-
-def test_the_real_archives_are_found(real_sets):
-    radiography, shenzhen = real_sets["COVID-19_Radiography_Dataset"], real_sets["shenzhen"]
-    assert radiography.classes == ["COVID", "Lung_Opacity", "Normal", "Viral Pneumonia"]
-    assert shenzhen.classes == ["Normal", "Tuberculosis"]
-    assert not radiography.synthetic and not shenzhen.synthetic

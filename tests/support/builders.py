@@ -84,7 +84,7 @@ def make_data_set(folder: Path, counts: dict[str, int] = COUNTS) -> DataSet:
     for class_name, count in counts.items():
         for number in range(1, count + 1):
             write_pair(folder, class_name, number)
-    return DataSet(name=folder.name, root=folder, synthetic=False)
+    return DataSet(name=folder.name, folder=folder, synthetic=False)
 
 
 def make_run(folder: Path, data_set: DataSet, seed: int = 7) -> pd.DataFrame:
