@@ -43,11 +43,8 @@ def augment(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return an X-ray and its mask, moved together; the X-ray's grey values change, too.
 
-    Args:
-        image: uint8, (size, size).
-        mask: zeros and ones, uint8, of the same shape.
-        strength: how much to change.
-        generator: an equal state gives an equal result.
+    Both are uint8, (size, size), the mask zeros and ones. A generator in the same state gives the
+    same result.
     """
     motion = _draw_motion(len(image), strength, generator)
     border = generator.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE])

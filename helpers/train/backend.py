@@ -18,18 +18,6 @@ BFLOAT16_FLAGS = {"amx_bf16", "avx512_bf16"}
 BFLOAT16_CAPABILITY = 8.0  # of NVIDIA's GPUs from Ampere on; older ones have float16 only
 
 
-def _keep_freed_memory() -> None:
-    """Let glibc keep 256 MB of freed memory.
-
-    Each training step frees its arrays and asks for as many again. Returned to the system in
-    between, they cost as much time in page faults as the step itself.
-    """
-    if platform.libc_ver()[0] == "glibc":
-        library = ctypes.CDLL(None)
-        library.mallopt(M_MMAP_THRESHOLD, 2**30)
-        library.mallopt(M_TOP_PAD, 2**28)
-
-
 @contextmanager
 def without_standard_error() -> Iterator[None]:
     """Drop what native code writes to standard error; Python's exceptions still come through."""
@@ -44,7 +32,13 @@ def without_standard_error() -> Iterator[None]:
         os.close(nowhere)
 
 
-_keep_freed_memory()
+# Let glibc keep 256 MB of freed memory. Each training step frees its arrays and asks for as many
+# again; if the system gets them in between, page faults take as much time as the step itself.
+if platform.libc_ver()[0] == "glibc":
+    library = ctypes.CDLL(None)
+    library.mallopt(M_MMAP_THRESHOLD, 2**30)
+    library.mallopt(M_TOP_PAD, 2**28)
+
 # No environment variable silences these notes, which would redden a notebook's first cells.
 with without_standard_error():
     import keras
@@ -59,7 +53,7 @@ if keras.backend.backend() == "tensorflow":
 
 
 class Machine(NamedTuple):
-    """What decides in which precision a machine trains fastest.
+    """What a machine calculates with.
 
     Attributes:
         capability: NVIDIA's compute capability of the first GPU, None without a GPU.

@@ -30,12 +30,12 @@ class Batches(keras.utils.PyDataset):
             images: uint8, (N, height, width).
             targets: labels (N,) or masks (N, height, width), zeros and ones.
             rows: which of the N to use, in this order.
-            batch_size: X-rays a batch; the last one may be smaller.
+            batch_size: X-rays a batch; without `shuffle_seed` the last one may be smaller.
             shuffle_seed: draws a new order each epoch, and fills its last batch with the epoch's
                 first X-rays, since a network compiled for one batch size is slow with another.
                 None keeps the order of `rows`, each once.
-            augmentation: a name in `augmentation.STRENGTHS`, or `none`. Seed, epoch and row decide
-                each change, so that training can be resumed.
+            augmentation: a name in `augmentation.STRENGTHS`, or `none`; seed, epoch and row decide
+                each change.
         """
         super().__init__()
         self.strength = STRENGTHS.get(augmentation)
@@ -56,9 +56,7 @@ class Batches(keras.utils.PyDataset):
             images, targets = map(np.stack, zip(*changed, strict=True))
         return scale(images), targets.astype("float32")[..., None]
 
-    def _augment(
-        self, row: int, image: np.ndarray, target: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _augment(self, row: int, image: np.ndarray, target: np.ndarray) -> tuple:
         """Return an X-ray and its mask as this epoch shows them; a label stays the same."""
         generator = np.random.default_rng((self.shuffle_seed, self.epoch, row))
         if target.ndim == 0:
@@ -68,15 +66,14 @@ class Batches(keras.utils.PyDataset):
     def start_epoch(self, epoch: int) -> None:
         """Draw an epoch's order from its number, so that training can be resumed.
 
-        `train` calls this. Keras' own `on_epoch_end` does not fit: Keras calls it once more before
-        a new model's first epoch.
+        Keras' own `on_epoch_end` does not do: Keras calls it also before a new model's first epoch.
         """
         self.epoch, self.order = epoch, self.rows
         if self.shuffle_seed is not None:
             generator = np.random.default_rng((self.shuffle_seed, epoch))
-            order = generator.permutation(self.rows)
-            whole = max(1, math.ceil(len(order) / self.batch_size)) * self.batch_size
-            self.order = np.resize(order, whole) if len(order) > self.batch_size else order
+            self.order = generator.permutation(self.rows)
+            if len(self.order) > self.batch_size:
+                self.order = np.resize(self.order, len(self) * self.batch_size)
 
 
 def scale(images: np.ndarray) -> np.ndarray:

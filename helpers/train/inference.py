@@ -34,13 +34,8 @@ def predict_each(
 ) -> Iterator[np.ndarray]:
     """Yield what `predict` returns, X-ray by X-ray; a batch is predicted when it is needed.
 
-    Only one batch at a time is scaled to float32, so that the array may be larger than memory.
-    Several threads may use one model.
-
-    Args:
-        model: the network.
-        images: uint8, (N, height, width).
-        rows: which of the N to predict, in this order; None predicts all.
+    `rows` says which X-rays to predict, in this order; None predicts all. The array may be larger
+    than memory. Several threads may use one model.
     """
     rows = np.arange(len(images)) if rows is None else rows
     for batch in in_blocks(rows, fit_batch(images)):
@@ -55,5 +50,5 @@ def fit_batch(images: np.ndarray) -> int:
 
 
 def write_table(path: Path, table: pd.DataFrame) -> Path:
-    """Write predictions or scores as CSV, byte for byte equal on every system; return the path."""
+    """Write a table as CSV, byte for byte equal on every system; return the path."""
     return write_whole(path, table.to_csv(index=False, lineterminator="\n"))

@@ -1,8 +1,7 @@
 """Metrics: IoU, Dice coefficient and Dice loss, of masks and of probabilities.
 
-All take masks of shape (N, height, width, 1) and return one value an image, shape (N,), computed
-in float32 on any Keras backend. `true` and `predicted` hold zeros and ones; `probabilities` become
-such a mask by `threshold`.
+All take masks of shape (N, height, width, 1) and return one value an image, shape (N,), in float32.
+`true` and `predicted` hold zeros and ones; `threshold` makes such a mask of `probabilities`.
 """
 
 from helpers.train.backend import keras
@@ -22,10 +21,8 @@ def count_overlap(true, predicted):
     """Return true positives, false positives and false negatives in pixels, each of shape (N,)."""
     true, predicted = ops.cast(true, "float32"), ops.cast(predicted, "float32")
     axes = (1, 2, 3)
-    true_positives = ops.sum(true * predicted, axis=axes)
-    false_positives = ops.sum(predicted, axis=axes) - true_positives
-    false_negatives = ops.sum(true, axis=axes) - true_positives
-    return true_positives, false_positives, false_negatives
+    tp = ops.sum(true * predicted, axis=axes)
+    return tp, ops.sum(predicted, axis=axes) - tp, ops.sum(true, axis=axes) - tp
 
 
 def iou(true, predicted):
@@ -46,22 +43,17 @@ def _ratio(part, whole):
     return ops.where(empty, 1.0, part / ops.where(empty, 1.0, whole))
 
 
-def soft_dice(true, probabilities):
-    """Return the Dice coefficient of probabilities (Milletari et al. 2016, unsquared sums)."""
-    tp, fp, fn = count_overlap(true, probabilities)
-    return (2 * tp + SMOOTHING) / (2 * tp + fp + fn + SMOOTHING)
-
-
 def dice_loss(true, probabilities):
-    """Return 1 - soft Dice, the loss that the U-Net minimises."""
-    return 1 - soft_dice(true, probabilities)
+    """Return 1 - the Dice coefficient of probabilities (Milletari et al. 2016, unsquared sums)."""
+    tp, fp, fn = count_overlap(true, probabilities)
+    return 1 - (2 * tp + SMOOTHING) / (2 * tp + fp + fn + SMOOTHING)
 
 
 def dice_and_cross_entropy(true, probabilities):
     """Return Dice loss plus the mean binary cross-entropy of the pixels.
 
-    Dice loss sees the whole lung and not the background, cross-entropy every pixel alike. Together
-    they are the usual loss for medical images (Isensee et al., nnU-Net, 2021).
+    Dice loss looks at the whole lung, cross-entropy at every pixel alike. Together they are the
+    usual loss for medical images (Isensee et al., nnU-Net, 2021).
     """
     probabilities = ops.cast(probabilities, "float32")
     crossed = keras.losses.binary_crossentropy(ops.cast(true, "float32"), probabilities)

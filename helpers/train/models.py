@@ -7,20 +7,15 @@ layers = keras.layers
 
 
 def build_detector(settings: DetectionSettings) -> keras.Model:
-    """Return the recipe's CNN: a probability of COVID for each X-ray.
+    """Return the recipe's CNN, which predicts a probability of COVID for each X-ray.
 
-    Returns:
-        float32 (N, image_size, image_size, 1) in 0..1 -> float32 (N, 1) in 0..1.
+    It maps float32 (N, image_size, image_size, 1) in 0..1 to float32 (N, 1) in 0..1.
     """
     return _build_pooled(settings) if settings.pooled else _build_original(settings)
 
 
 def _build_original(settings: DetectionSettings) -> keras.Sequential:
-    """Return the CNN of the original work.
-
-    Each block is a convolution of 3x3 filters, ReLU and max pooling by two; a dense layer of 256
-    units and a sigmoid follow.
-    """
+    """Return the CNN of the original work: convolutions and max pooling, then a dense layer."""
     model = keras.Sequential(name="detector")
     model.add(keras.Input((settings.image_size, settings.image_size, 1), name="xray"))
     for filters in settings.filters:
@@ -35,8 +30,7 @@ def _build_original(settings: DetectionSettings) -> keras.Sequential:
 def _build_pooled(settings: DetectionSettings) -> keras.Model:
     """Return a CNN that judges the mean of each feature over the X-ray (Lin et al. 2014).
 
-    Each block is two convolutions of 3x3 filters, each normalised and rectified, and max pooling
-    by two. Without weights for single places the network can memorise less.
+    Without weights for single places the network can memorise less.
     """
     inputs = keras.Input((settings.image_size, settings.image_size, 1), name="xray")
     features = _standardise(inputs) if settings.standardised else inputs
@@ -52,11 +46,9 @@ def build_unet(settings: SegmentationSettings) -> keras.Model:
 
     Going down, each level convolves and halves the image; going up, each level doubles it and
     joins the features of the same level on the way down. The bottom has twice the last level's
-    filters. A strided convolution shrinks the input `patch`-fold, so that all between is faster;
-    bilinear upsampling restores its size.
-
-    Returns:
-        float32 (N, image_size, image_size, 1) in 0..1 -> float32 of the same shape in 0..1.
+    filters. A strided convolution shrinks the input `patch`-fold, which makes all between faster;
+    bilinear upsampling restores the size. It maps float32 (N, image_size, image_size, 1) in 0..1
+    to the same shape and range.
     """
     inputs = keras.Input((settings.image_size, settings.image_size, 1), name="xray")
     features, skipped = inputs, []
@@ -84,8 +76,8 @@ def build_unet(settings: SegmentationSettings) -> keras.Model:
 def look_twice(model: keras.Model) -> keras.Model:
     """Return a network that averages what a U-Net predicts for an X-ray and its mirror image.
 
-    Chests are nearly symmetric: what one look misses, the other may see. It takes twice the time.
-    The weights are shared with the U-Net.
+    Chests are nearly symmetric: what one look misses, the other may see. It takes twice the time
+    and shares the U-Net's weights.
     """
     inputs = keras.Input(model.input_shape[1:], name="xray")
     # A new model without the loss, which a loaded network must not ask for.
@@ -96,7 +88,7 @@ def look_twice(model: keras.Model) -> keras.Model:
 
 
 def _standardise(xrays):
-    """Return each X-ray with mean 0 and variance 1 over its pixels; nothing is learnt."""
+    """Return each X-ray with mean 0 and variance 1 over its pixels, without any weights."""
     return layers.LayerNormalization(
         axis=(1, 2, 3), epsilon=1e-5, center=False, scale=False, name="standardised"
     )(xrays)

@@ -16,8 +16,6 @@ class Settings:
     Attributes:
         image_size: height and width of the network's input, in pixels.
         filters: of each convolution block, in order.
-        epochs: passes over the training split.
-        batch_size: X-rays a step.
         learning_rate: of Adam.
         standardised: whether each X-ray is scaled to mean 0 and variance 1.
         augmentation: a name in `augmentation.STRENGTHS`, or `none`.
@@ -42,10 +40,11 @@ class Settings:
         """
         given = {name: value for name, value in changes.items() if value is not None}
         for name, value in given.items():
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if type(value) is not int or value < 1:  # True is an int, too
                 raise CovidLungsError(f"{name} = {value!r}: give a whole number above zero.")
         settings = replace(self, **given)
-        step = settings.coarsest_pixel
+        # Patches and poolings make one value of so many pixels a side.
+        step = getattr(self, "patch", 1) * 2 ** len(self.filters)
         # From 24 pixels the detector's three convolutions without padding leave one.
         smallest = max(24, 2 * step)
         if settings.image_size % step or settings.image_size < smallest:
@@ -55,11 +54,6 @@ class Settings:
             )
         return settings
 
-    @property
-    def coarsest_pixel(self) -> int:
-        """Return how many pixels a side one value stands for after the last pooling."""
-        return 2 ** len(self.filters)
-
     def table(self) -> pd.DataFrame:
         """Return the settings as a table to print, a row a number."""
         rows = {name.replace("_", " "): str(value) for name, value in asdict(self).items()}
@@ -68,11 +62,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class DetectionSettings(Settings):
-    """The numbers of the detector's training.
+    """The numbers of a detector's training.
 
     Attributes:
-        pooled: whether normalised convolutions and the mean of each feature over the X-ray are
-            used, instead of a weight for every place.
+        pooled: whether the network judges the mean of each feature over the X-ray, without a
+            weight for every place.
     """
 
     pooled: bool = False
@@ -87,7 +81,7 @@ class SegmentationSettings(Settings):
         cross_entropy: whether binary cross-entropy is added to the Dice loss.
         look_twice: whether the trained network also sees each X-ray's mirror image.
         mixed_precision: whether to calculate in 16 bits where the machine is faster with them.
-        compiled: whether XLA may compile the steps; short trainings would not gain from it.
+        compiled: whether XLA may compile the steps; short trainings do not gain from it.
     """
 
     patch: int = 1
@@ -95,11 +89,6 @@ class SegmentationSettings(Settings):
     look_twice: bool = False
     mixed_precision: bool = False
     compiled: bool = False
-
-    @property
-    def coarsest_pixel(self) -> int:
-        """Return how many pixels a side one value stands for after the last pooling."""
-        return self.patch * super().coarsest_pixel
 
 
 SHORTCUTS = DetectionSettings(

@@ -1,6 +1,5 @@
 """Trained: a finished network, its history, and the record of its training."""
 
-import hashlib
 import json
 import shutil
 import zipfile
@@ -10,44 +9,25 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import refusing, replacing
+from helpers.storage.files import refusing, replacing, write_whole
 from helpers.storage.folders import shown
 from helpers.storage.layout import HISTORY, NETWORK, RECORD, SCORES
 from helpers.train.backend import keras
-from helpers.train.checkpoint import (
-    MACHINE,
-    STATE,
-    Progress,
-    find_differences,
-    hash_arrays,
-    read_progress,
-)
+from helpers.train.checkpoint import MACHINE, STATE, Progress, find_differences, hash_arrays
+from helpers.train.inference import write_table
 
-KINDS = {"epochs": int, "history": str, "weights": str, "fingerprint": dict}  # in the record
-
+KINDS = {"weights": str, "history": list, "fingerprint": dict}  # in the record
 CONFIG = "config.json"  # the network's description, in a .keras file
-LARGEST_CONFIG = 2**24  # bytes
 MARKS = {"class_name", "module", "registered_name"}  # any of them marks an object in it
-# All objects of which the networks of `models` consist, by Keras' modules.
+# The networks of `models` consist of these objects, by Keras' modules.
 PARTS = {
     None: {"__keras_tensor__"},
     "keras": {"DTypePolicy", "Sequential"},
     "keras.initializers": {"GlorotUniform", "Ones", "Zeros"},
     "keras.layers": {
-        "Activation",
-        "Average",
-        "BatchNormalization",
-        "Concatenate",
-        "Conv2D",
-        "Conv2DTranspose",
-        "Dense",
-        "Flatten",
-        "GlobalAveragePooling2D",
-        "InputLayer",
-        "LayerNormalization",
-        "MaxPooling2D",
-        "ReLU",
-        "UpSampling2D",
+        *("Activation", "Average", "BatchNormalization", "Concatenate", "Conv2D"),
+        *("Conv2DTranspose", "Dense", "Flatten", "GlobalAveragePooling2D", "InputLayer"),
+        *("LayerNormalization", "MaxPooling2D", "ReLU", "UpSampling2D"),
     },
     "keras.src.models.functional": {"Functional"},
     "keras.src.ops.numpy": {"Flip"},
@@ -57,24 +37,22 @@ PARTS = {
 def keep_trained(model: keras.Model, progress: Progress, folder: Path) -> None:
     """Replace an earlier network, history and record, and remove the scores that belong to them.
 
-    The record comes last and the state goes after it, so that the next training finishes what a
-    kill interrupts here.
+    The record comes last, then the state goes: the next training finishes what a kill interrupts
+    here.
 
     Raises:
         CovidLungsError: they cannot be written.
     """
     unfinished = (folder / STATE).parent
-    history = pd.DataFrame(progress.rows).to_csv(index=False, lineterminator="\n").encode()
     record = {
-        "epochs": len(progress.rows),
-        "history": hashlib.sha256(history).hexdigest(),
         "weights": hash_arrays(model.get_weights()),
+        "history": progress.rows,
         "fingerprint": progress.fingerprint,
     }
+    write_table(unfinished / HISTORY, pd.DataFrame(progress.rows))
+    write_whole(unfinished / RECORD, json.dumps(record, indent=2) + "\n")
+    replace_model(model, unfinished)
     with refusing(folder):
-        _save(model, unfinished / NETWORK)
-        (unfinished / HISTORY).write_bytes(history)
-        (unfinished / RECORD).write_bytes(json.dumps(record, indent=2).encode() + b"\n")
         for name in (RECORD, *SCORES):
             (folder / name).unlink(missing_ok=True)
         for name in (NETWORK, HISTORY, RECORD):
@@ -91,29 +69,31 @@ def recall_trained(
     decides counts as equal; `asked` is what `describe_training` returns.
 
     Raises:
-        CovidLungsError: the record cannot be read, or history or network do not match it.
+        CovidLungsError: the record cannot be read, or the network does not match it.
     """
     path, record = folder / NETWORK, _read_record(folder)
     if record is None:
         return None, ""
     differences = find_differences(asked, record["fingerprint"])
-    differences += ["epochs"] if record["epochs"] != epochs else []
+    differences += ["epochs"] if len(record["history"]) != epochs else []
     if not MACHINE.issuperset(differences):
         return None, (
             f"{shown(path)} is of another training ({', '.join(differences)}). It stays until this "
             "one is done."
         )
-    history = _read_history(folder / HISTORY, record)
     try:
         weights = load_model(path).get_weights()
     except CovidLungsError as error:
         return None, f"{error} This is done now."
     if hash_arrays(weights) != record["weights"]:
-        raise _refuse(path)
+        raise CovidLungsError(
+            f"{shown(path)}: does not match {RECORD}. Restore it, or delete "
+            f"{shown(folder / RECORD)} to train anew."
+        )
     model.set_weights(weights)
-    _clear(folder, record["fingerprint"])
-    where = f", on another machine ({', '.join(differences)})" if differences else ""
-    return history, f"{shown(path)}: already trained with these settings{where}; skipped."
+    history = pd.DataFrame(record["history"])
+    write_table(folder / HISTORY, history)
+    return history, f"{shown(path)}: already trained with these settings; skipped."
 
 
 def _read_record(folder: Path) -> dict | None:
@@ -131,47 +111,16 @@ def _read_record(folder: Path) -> dict | None:
         ) from error
 
 
-def _read_history(path: Path, record: dict) -> pd.DataFrame:
-    """Return a finished training's history, one row an epoch, if it matches the record."""
-    content = path.read_bytes() if path.is_file() else b""
-    if hashlib.sha256(content).hexdigest() != record["history"]:
-        raise _refuse(path)
-    # As texts first: older versions of pandas read the last digit wrongly.
-    table = pd.read_csv(path, dtype=str).astype(float)
-    return table.astype({"epoch": int})
-
-
-def _refuse(path: Path) -> CovidLungsError:
-    """Return the error for a file that does not belong to its record."""
-    return CovidLungsError(
-        f"{shown(path)}: does not match {RECORD}. Restore it, or delete "
-        f"{shown(path.parent / RECORD)} to train anew."
-    )
-
-
-def _clear(folder: Path, fingerprint: dict) -> None:
-    """Remove the state of a finished training that was killed before it did that itself."""
-    try:
-        left = read_progress(folder)
-    except ValueError:
-        return
-    if left and left.fingerprint == fingerprint:
-        shutil.rmtree((folder / STATE).parent, ignore_errors=True)
-
-
 def replace_model(model: keras.Model, folder: Path) -> None:
     """Replace the trained network by one with the same weights, such as `look_twice` makes.
 
     Raises:
         CovidLungsError: it cannot be written; the trained one stays.
     """
+    # Without loss and optimizer, which are twice as large.
+    plain = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     with replacing(folder / NETWORK) as partial:
-        _save(model, partial)
-
-
-def _save(model: keras.Model, path: Path) -> None:
-    """Write a network without its loss and optimizer, which are twice as large."""
-    keras.Model(model.inputs[0], model.outputs[0], name=model.name).save(path)
+        plain.save(partial)
 
 
 def load_model(path: Path) -> keras.Model:
@@ -192,18 +141,12 @@ def load_model(path: Path) -> keras.Model:
 
 
 def _find_fault(path: Path) -> str:
-    """Return why Keras must not even open a file, or "".
-
-    Raises:
-        Exception: of many kinds, if it is no archive of a network.
-    """
+    """Return why Keras must not even open a file, or ""; raise what reading it raises."""
     if path.suffix != ".keras":
         return "other files than .keras may hold code"
     if not path.is_file():
         return "there is no such file"
     with zipfile.ZipFile(path) as archive:
-        if archive.getinfo(CONFIG).file_size > LARGEST_CONFIG:
-            return "its description is too long"
         for name in _find_strangers(json.loads(archive.read(CONFIG))):
             return f"it holds {name!r:.50}, which no recipe uses and which may be code"
     return ""
@@ -215,15 +158,12 @@ def _find_strangers(part) -> Iterator[str]:
     Keras' `safe_mode` is not enough: it lets some code pass, and any code can switch it off.
     """
     if isinstance(part, dict):
-        if not MARKS.isdisjoint(part) and not _is_ours(part):
-            yield str(part.get("class_name"))
+        name = part.get("class_name")
+        known = name in PARTS.get(part.get("module"), ())
+        # A name that is registered for another class would lead to that class.
+        if not (known and part.get("registered_name") in (None, name)) and MARKS & part.keys():
+            yield str(name)
         part = list(part.values())
     if isinstance(part, list):
         for inner in part:
             yield from _find_strangers(inner)
-
-
-def _is_ours(described: dict) -> bool:
-    """Return whether an object is one of PARTS; a registered name would lead to another class."""
-    name, other = described.get("class_name"), described.get("registered_name")
-    return name in PARTS.get(described.get("module"), ()) and other in (None, name)

@@ -36,54 +36,47 @@ def make_reproducible(seed: int) -> None:
 
 
 def compile_detector(model: keras.Model, settings: DetectionSettings, steps: int) -> None:
-    """Compile a CNN for binary cross-entropy (log loss) with Adam, watching accuracy.
-
-    The learning rate follows the settings; `steps` are those of one epoch.
-    """
-    optimizer = keras.optimizers.Adam(_learning_rate(settings, steps * settings.epochs))
-    model.compile(optimizer, "binary_crossentropy", metrics=["accuracy"])
+    """Compile a CNN for binary cross-entropy with Adam; `steps` are those of one epoch."""
+    model.compile(_adam(settings, steps), "binary_crossentropy", metrics=["accuracy"])
 
 
 def compile_segmenter(model: keras.Model, settings: SegmentationSettings, steps: int) -> None:
-    """Compile a U-Net for the recipe's loss with Adam, watching the thresholded Dice and IoU.
-
-    Loss and learning rate follow the settings; `steps` are those of one epoch.
-    """
-    optimizer = keras.optimizers.Adam(_learning_rate(settings, steps * settings.epochs))
+    """Compile a U-Net for the recipe's loss with Adam; `steps` are those of one epoch."""
     watched = [
         keras.metrics.MeanMetricWrapper(thresholded_dice, name="dice"),
         keras.metrics.MeanMetricWrapper(thresholded_iou, name="iou"),
     ]
     loss = dice_and_cross_entropy if settings.cross_entropy else dice_loss
     jit = compiles(settings, look_at_machine())
-    model.compile(optimizer, loss, metrics=watched, jit_compile=jit)
+    model.compile(_adam(settings, steps), loss, metrics=watched, jit_compile=jit)
 
 
-def _learning_rate(settings: Settings, steps: int):
-    """Return the learning rate, or its schedule over that many steps."""
+def _adam(settings: Settings, steps: int) -> keras.optimizers.Optimizer:
+    """Return Adam with the settings' learning rate, or its schedule over all epochs."""
     if settings.schedule == "constant":
-        return settings.learning_rate
+        return keras.optimizers.Adam(settings.learning_rate)
+    steps *= settings.epochs
     rising = max(1, round(WARM_UP * steps))
-    return keras.optimizers.schedules.CosineDecay(
+    rate = keras.optimizers.schedules.CosineDecay(
         0.05 * settings.learning_rate,
         decay_steps=max(1, steps - rising),
-        alpha=0.0,
         warmup_target=settings.learning_rate,
         warmup_steps=rising,
     )
+    return keras.optimizers.Adam(rate)
 
 
 class Recorder(keras.callbacks.Callback):
     """Give each epoch its order, then write its results, and print them for the reader."""
 
     def __init__(self, batches: Batches, epochs: int, progress: Progress, folder: Path, say: bool):
-        """Record the training on these batches, of that many epochs, in a folder."""
+        """Take the batches to train on and what `train` has."""
         super().__init__()
         self.batches, self.epochs, self.progress = batches, epochs, progress
         self.folder, self.say = folder, say
 
     def on_train_begin(self, logs: dict | None = None) -> None:
-        """Begin where the training is; only now has Keras made all variables."""
+        """Begin where the training stopped; only now has Keras made all variables."""
         self.progress.restore(self.model)
         if not self.progress.rows:  # stopped in its first epoch, it can begin from here again
             self.progress.write(self.folder, self.model)
@@ -94,11 +87,16 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         """Write an epoch's loss and metrics, and print them."""
-        scores = {name: round(float(logs[name]), 6) for name in sorted(logs)}
-        self.progress.add(self.model, {"epoch": epoch + 1, **scores}, float(logs["val_loss"]))
+        row = {"epoch": epoch + 1}
+        row |= {name: round(float(logs[name]), 6) for name in sorted(logs)}
+        self.progress.rows.append(row)
+        loss = float(logs["val_loss"])
+        if loss < self.progress.best_loss:  # never true of NaN
+            self.progress.best_loss = loss
+            self.progress.best_weights = self.model.get_weights()
         self.progress.write(self.folder, self.model)
         if self.say:
-            print(describe_epoch(self.progress.rows[-1], self.epochs), flush=True)
+            print(describe_epoch(row, self.epochs), flush=True)
 
 
 def train(
@@ -116,15 +114,15 @@ def train(
     the scores of its network are removed. Each epoch is a printed line, unless `say` is False.
 
     A stopped training continues after its last whole epoch, with the same result as if it had not
-    been stopped. A finished one is skipped. If any value of `describe_training` is new, it begins
-    anew; an unfinished one at a constant learning rate may get more epochs.
+    been stopped. A finished one is skipped. Another training, by `describe_training`, begins anew;
+    an unfinished one at a constant learning rate may get more epochs.
 
     Returns:
         one row an epoch: `epoch` from 1, then the loss and metrics on training and validation.
 
     Raises:
         CovidLungsError: the loss was never a number, the folder cannot be read or written to, a
-            finished training was changed, a trained model would have to begin anew, or another
+            finished network was replaced, a trained model would have to begin anew, or another
             process works on the same training.
     """
     asked = describe_training(model, training, validation)
@@ -159,15 +157,14 @@ def train(
 def _report(notes: list[str], rows: list[dict], epochs: int, say: bool) -> None:
     """Print what is known of a training before its first new epoch, if `say`."""
     lines = [note for note in notes if note] + [describe_epoch(row, epochs) for row in rows]
-    if say:
-        print("".join(f"{line}\n" for line in lines), end="", flush=True)
+    if say and lines:
+        print("\n".join(lines), flush=True)
 
 
 def describe_epoch(row: dict, epochs: int) -> str:
     """Return the line that a reader sees after an epoch; without times, so that runs compare."""
-    scores = "  ".join(
-        f"{name.replace('val_', 'validation ')} {value:.3f}"
-        for name, value in row.items()
-        if name != "epoch"
-    )
-    return f"epoch {row['epoch']:>{len(str(epochs))}}/{epochs}  {scores}"
+    epoch, *scores = row.items()
+    line = f"epoch {epoch[1]:>{len(str(epochs))}}/{epochs}"
+    for name, value in scores:
+        line += f"  {name.replace('val_', 'validation ')} {value:.3f}"
+    return line

@@ -57,8 +57,8 @@ model = build_detector(DetectionSettings(24, (2, 2, 2), epochs=1, batch_size=4, 
 xrays = np.random.default_rng(0).integers(0, 256, (16, 24, 24), dtype="uint8")
 alone = predict(model, xrays)
 with ThreadPoolExecutor(8) as pool:
-    answers = list(pool.map(lambda _: predict(model, xrays), range(500)))
-print(json.dumps([float(np.abs(answer - alone).max()) for answer in answers]))
+    found = list(pool.map(lambda _: predict(model, xrays), range(500)))
+print(json.dumps([float(np.abs(one - alone).max()) for one in found]))
 """
 
 
@@ -78,7 +78,7 @@ def run_on(backend: str, program: str) -> list[float]:
 def test_training_loses_the_same_on_both_backends():
     with_tensorflow, with_jax = run_on("tensorflow", STEPS), run_on("jax", STEPS)
     assert with_tensorflow == pytest.approx(with_jax, abs=1e-4)
-    assert with_tensorflow[-1] < with_tensorflow[0], "something was learnt"
+    assert with_tensorflow[-1] < with_tensorflow[0], "training does something"
 
 
 @pytest.mark.parametrize("backend", ["tensorflow", "jax"])

@@ -56,6 +56,15 @@ def test_the_order_depends_on_seed_and_epoch_only(rows, seed, epoch):
     assert numbers(first)[: len(rows)] == numbers(second)[: len(rows)]
 
 
+def test_epochs_and_seeds_differ_in_their_order():
+    orders = {tuple(range(COUNT))}
+    for seed, epoch in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        batches = Batches(IMAGES, LABELS, np.arange(COUNT), 8, shuffle_seed=seed)
+        batches.start_epoch(epoch)
+        orders.add(tuple(numbers(batches)))
+    assert len(orders) == 5
+
+
 def test_augmentation_depends_on_seed_epoch_and_row_only():
     generator = np.random.default_rng(0)
     xrays = generator.integers(0, 256, (6, 32, 32), dtype=np.uint8)
@@ -89,17 +98,6 @@ def test_an_augmented_xray_keeps_its_label():
     assert np.argsort(middle).tolist() == np.argsort(labels[:, 0]).tolist()
     assert sorted(labels[:, 0]) == grey.tolist()
     assert np.abs(middle - labels[:, 0]).max() > 1, "nothing was changed"
-
-
-def test_epochs_and_seeds_differ_in_their_order():
-    orders = []
-    for seed in (0, 1, 7):
-        batches = Batches(IMAGES, LABELS, np.arange(COUNT), 8, shuffle_seed=seed)
-        for epoch in range(3):
-            batches.start_epoch(epoch)
-            orders.append(tuple(numbers(batches)))
-    assert len(set(orders)) == 9
-    assert tuple(range(COUNT)) not in orders
 
 
 @few

