@@ -51,6 +51,7 @@ def hold_training(folder: Path) -> Iterator[None]:
         CovidLungsError: another process trains there, or the folder cannot be written to.
     """
     with _hold(make_folder(folder), patience=0):
+        clear_partial(folder)
         yield
 
 

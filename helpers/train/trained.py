@@ -4,6 +4,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pandas as pd
@@ -13,7 +14,14 @@ from helpers.storage.files import refusing, replacing, write_whole
 from helpers.storage.folders import shown
 from helpers.storage.layout import HISTORY, NETWORK, RECORD, SCORES
 from helpers.train.backend import keras
-from helpers.train.checkpoint import MACHINE, STATE, Progress, find_differences, hash_arrays
+from helpers.train.checkpoint import (
+    MACHINE,
+    STATE,
+    Progress,
+    find_differences,
+    hash_arrays,
+    read_progress,
+)
 from helpers.train.inference import write_table
 
 KINDS = {"weights": str, "history": list, "fingerprint": dict}  # in the record
@@ -93,6 +101,10 @@ def recall_trained(
     model.set_weights(weights)
     history = pd.DataFrame(record["history"])
     write_table(folder / HISTORY, history)
+    with suppress(ValueError, CovidLungsError):
+        left = read_progress(folder)
+        if left and (left.rows, left.fingerprint) == (record["history"], record["fingerprint"]):
+            shutil.rmtree((folder / STATE).parent, ignore_errors=True)  # a kill left it
     return history, f"{shown(path)}: already trained with these settings; skipped."
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from helpers.run.up_to_date import forget_trainings
+from helpers.storage.files import LEFT_BEHIND
 from helpers.storage.layout import SCORES
 from helpers.storage.locks import hold_training
 from helpers.train import training
@@ -143,7 +144,7 @@ def test_a_training_stopped_while_it_is_kept_is_kept_by_the_next(
         monkeypatch.setattr(keras.Model, "fit", None)  # no epoch is repeated
         train(*prepare_classifier(), EPOCHS, folder, say=False)
         assert outcome(folder) == outcome(whole["classifier"])
-        left = {path.name for path in folder.iterdir()} - {"unfinished"}
+        left = {path.name for path in folder.iterdir()}
         assert left == {"history.csv", "model.keras", "training.json"}
     assert moments >= len([*SCORES, "old record", *("model", "history", "record"), "state"])
 
@@ -176,6 +177,27 @@ def test_a_finished_training_is_skipped(whole, tmp_path, monkeypatch, capsys):
     written = (finished / "history.csv").read_text()
     assert history.to_csv(index=False, lineterminator="\n") == written
     assert (finished / "metrics.json").is_file()
+
+
+def test_a_finished_training_leaves_what_is_unfinished_of_a_longer_one(finished):
+    prepared = prepare_classifier()
+    with pytest.MonkeyPatch.context() as patch:
+        stop_at(patch, EPOCHS + 1, 0)
+        with pytest.raises(Stopped):
+            train(*prepared, EPOCHS + 2, finished, say=False)
+    train(*prepare_classifier(), EPOCHS, finished, say=False)
+    assert len(read_progress(finished).rows) == EPOCHS + 1
+
+
+def test_what_killed_trainings_left_half_written_is_removed(tmp_path):
+    left = [tmp_path / "unfinished" / name for name in (".partial-old", ".partial-new")]
+    for folder in left:
+        folder.mkdir(parents=True)
+        (folder / "state.npz").write_bytes(b"PK")
+    for path in (left[0], left[0] / "state.npz"):
+        os.utime(path, (time.time() - 2 * LEFT_BEHIND,) * 2)
+    with hold_training(tmp_path / "unfinished"):
+        assert [folder.exists() for folder in left] == [False, True], "one may be alive"
 
 
 def test_what_is_forgotten_is_trained_anew_and_the_network_stays_until_then(finished):
