@@ -82,7 +82,7 @@ def read_progress(folder: Path) -> Progress | None:
 
     Raises:
         ValueError: the file is damaged.
-        CovidLungsError: the file is there and cannot be read.
+        CovidLungsError: the file is there and cannot be read, or memory is too small for it.
     """
     path = folder / STATE
     try:
@@ -93,10 +93,11 @@ def read_progress(folder: Path) -> Progress | None:
         return Progress(**facts)
     except FileNotFoundError:
         return None
-    except OSError as error:
+    except (OSError, MemoryError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "out of memory"
         raise CovidLungsError(
-            f"{shown(path)}: cannot be read ({error.strerror}). Reconnect its drive or mend the "
-            "permissions, and run again; or delete it to train anew."
+            f"{shown(path)}: cannot be read ({reason}). Reconnect its drive, mend the permissions "
+            "or free memory, and run again; or delete it to train anew."
         ) from error
     except Exception as error:  # NumPy, zipfile and json raise many kinds
         raise ValueError(f"{shown(path)} is damaged") from error

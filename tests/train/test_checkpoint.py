@@ -142,6 +142,15 @@ def test_a_state_that_cannot_be_read_now_is_not_given_up(tmp_path):
         resume(tmp_path, {"first weights": "known"}, EPOCHS)
 
 
+def test_a_state_too_large_for_the_memory_is_not_given_up(all_but_finished, monkeypatch):
+    def load(*arguments, **options):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "load", load)
+    with refused("unfinished/state.npz", "cannot be read (out of memory)", "run again"):
+        resume(all_but_finished, {"first weights": "known"}, EPOCHS)
+
+
 def test_a_full_disk_leaves_the_state_of_the_epoch_before(all_but_finished, tmp_path, monkeypatch):
     folder = Path(shutil.copytree(all_but_finished, tmp_path / "a"))
     before = (folder / STATE).read_bytes()
