@@ -10,6 +10,7 @@ import pandas as pd
 
 from helpers.data.decoding import BadImageError
 from helpers.data.images import read_file, read_mask, read_xray, resize_image, resize_mask
+from helpers.data.sources import find_path
 from helpers.data.synthetic import draw_xray, image_seed
 from helpers.evaluate.calibration import EDGES, apply_temperature
 from helpers.evaluate.grad_cam import energy_in_lungs, grad_cam
@@ -57,13 +58,11 @@ def take_xray(xray: str, upload: "FileUpload | None", seed: int) -> tuple[bytes,
         CovidLungsError: the path cannot be read.
     """
     if xray:
+        remedy = "Give the path of an X-ray, or nothing to upload one."
         try:
-            return read_file(Path(xray).expanduser()), YOURS
+            return read_file(find_path(xray, "xray", remedy)), YOURS
         except BadImageError as error:
-            raise CovidLungsError(
-                f"xray {xray!r}: {error.reason}. Give the path of an X-ray, or nothing to upload "
-                "one."
-            ) from error
+            raise CovidLungsError(f"xray {xray!r}: {error.reason}. {remedy}") from error
     if in_colab() and (content := _ask_colab()) is not None:
         return content, YOURS
     if upload is not None and upload.value:
@@ -120,7 +119,7 @@ def describe_probability(run_folder: Path, probability: float) -> str:
     """
     metrics = read_metrics(run_folder / "detection")
     temperature = metrics["temperature"]["value"]
-    table = pd.read_csv(run_folder / "detection" / "predictions.csv")
+    table = pd.read_csv(require(run_folder / "detection" / "predictions.csv"))
     test = table[table["split"] == "test"]
     scaled = apply_temperature(pd.Series([probability]), temperature).item()
     place = np.searchsorted(EDGES[1:-1], scaled)

@@ -12,7 +12,7 @@ from helpers.data.images import read_xray, resize_mask
 from helpers.evaluate.detection import detection_metrics
 from helpers.evaluate.grad_cam import energy_in_lungs
 from helpers.evaluate.intervals import estimate_share
-from helpers.evaluate.metrics_file import read_metrics, write_metrics
+from helpers.evaluate.metrics_file import Estimate, read_metrics, write_metrics
 from helpers.predict import one_xray
 from helpers.predict.novelty import learn_likeness, write_likeness
 from helpers.predict.one_xray import (
@@ -154,6 +154,10 @@ def test_a_probability_that_no_test_xray_had(run):
 def test_a_detector_that_was_not_tested(run):
     with refused("detection/metrics.json", "not found", "run 03_detect_covid first"):
         describe_probability(run, 0.5)
+    numbers = ("temperature", "calibration_error", "calibration_error_scaled")
+    write_metrics(run / "detection", dict.fromkeys(numbers, Estimate(1, 1)))
+    with refused("detection/predictions.csv", "not found", "run 03_detect_covid first"):
+        describe_probability(run, 0.5)
 
 
 def test_the_heat_and_its_share_in_the_lungs(run):
@@ -190,9 +194,15 @@ def test_a_path_comes_first_and_shows_no_button(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
-def test_a_path_that_is_none_is_refused(tmp_path):
-    with refused("nowhere.png", "cannot be read (No such file", "nothing to upload one"):
-        take_xray(str(tmp_path / "nowhere.png"), None, 7)
+@pytest.mark.parametrize("path", ["nowhere.png", "~nobody-of-this-name/a.png", "a\0b.png"])
+def test_a_path_that_is_none_is_refused(path):
+    with refused(repr(path), "no such folder or file", "nothing to upload one"):
+        take_xray(path, None, 7)
+
+
+def test_a_folder_is_no_xray(tmp_path):
+    with refused(repr(str(tmp_path)), "a folder, pipe or device", "nothing to upload one"):
+        take_xray(str(tmp_path), None, 7)
 
 
 def test_the_button_of_jupyter_gives_the_file(tmp_path, capsys):
