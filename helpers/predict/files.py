@@ -17,15 +17,18 @@ def find_xrays(paths: list[str]) -> list[Path]:
     """Return the X-rays among files and folders, in the order given; those of a folder sorted.
 
     A folder's X-rays are the files in it or deeper that end as images do, or are DICOM by their
-    content; links are followed. A path given twice counts once.
+    content; links are followed. A file that is found twice counts once.
 
     Raises:
         CovidLungsError: a path is missing or cannot be listed, a folder holds no X-ray, two
             X-rays have one stem, or a table cannot hold a name.
     """
-    found = list(dict.fromkeys(file for path in paths for file in _list_xrays(Path(path))))
-    _refuse_unfit_names(found)
-    return found
+    found: dict[tuple[str, str], Path] = {}
+    for file in (file for path in paths for file in _list_xrays(Path(path))):
+        # A link of another name gets a mask of that name.
+        found.setdefault((os.path.realpath(file), find_stem(file.name)), file)
+    _refuse_unfit_names(list(found.values()))
+    return list(found.values())
 
 
 def _list_xrays(path: Path) -> list[Path]:

@@ -97,10 +97,11 @@ def predict_files(
 
 def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
     """Return the rows, as text, of earlier predictions whose masks these files do not replace."""
-    try:
-        earlier = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
-    except (FileNotFoundError, ValueError):  # no file, or not a table
-        earlier = pd.DataFrame()
+    with refusing(folder / TABLE, CHOICE):
+        try:
+            earlier = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
+        except (FileNotFoundError, ValueError):  # no file, or not a table
+            earlier = pd.DataFrame()
     if list(earlier.columns) != COLUMNS:
         return pd.DataFrame(columns=COLUMNS)
     replaced = {find_stem(file.name) for file in files}
@@ -127,7 +128,7 @@ def _read(file: Path) -> np.ndarray | BadImageError:
     try:
         return read_xray(file)
     except BadImageError as error:
-        return error
+        return error.of(file)  # a new one: the traceback of this one holds the file's content
 
 
 def _resize(xrays: list[np.ndarray | BadImageError], size: tuple[int, int]) -> np.ndarray:

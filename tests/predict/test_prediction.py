@@ -1,3 +1,6 @@
+import tracemalloc
+from pathlib import Path
+
 import cv2
 import keras
 import numpy as np
@@ -106,6 +109,13 @@ def test_the_table_keeps_the_rows_of_masks_that_stay(seer, xrays, tmp_path):
     assert (out / "predictions.csv").read_text().splitlines()[1:] == [row]
 
 
+def test_a_table_that_cannot_be_read_is_named(seer, tmp_path):
+    file = write_image(tmp_path / "a.png", chest(20))
+    (tmp_path / "out/predictions.csv").mkdir(parents=True)
+    with refused("out/predictions.csv", "Is a directory", "--out"):
+        predict_files([seer], [file], tmp_path / "out")
+
+
 def test_the_probability_is_empty_without_a_detector(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(20))
     predict_files([seer], [file], tmp_path)
@@ -200,6 +210,19 @@ def test_only_a_few_batches_are_in_memory(seer, tmp_path, monkeypatch):
     assert BATCH < most[0] <= prediction.THREADS * BATCH
 
 
+def test_files_that_cannot_be_decoded_are_not_kept_in_memory(seer, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (1024, 1024), np.uint8)
+    content = cv2.imencode(".png", noise)[1].tobytes()[:-1000]
+    files = [tmp_path / f"{number}.png" for number in range(BATCH)]
+    for file in files:
+        file.write_bytes(content)
+    tracemalloc.start()
+    predict_files([seer], files, tmp_path / "out")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < BATCH / 2 * len(content)
+
+
 def test_a_full_disk_leaves_whole_files_only(seer, tmp_path, monkeypatch):
     file = write_image(tmp_path / "a.png", chest(0))
     predict_files([seer], [file], tmp_path / "out")
@@ -250,6 +273,16 @@ def test_a_link_of_another_name_is_an_xray_of_its_own(tmp_path):
     (tmp_path / "a.png").touch()
     (tmp_path / "b.png").symlink_to(tmp_path / "a.png")
     assert len(find_xrays([str(tmp_path), str(tmp_path / "a.png")])) == 2
+
+
+def test_a_file_found_by_several_paths_counts_once(tmp_path, monkeypatch):
+    file = tmp_path / "b" / "a.png"
+    file.parent.mkdir()
+    file.touch()
+    (tmp_path / "link").symlink_to(file.parent)
+    monkeypatch.chdir(tmp_path)
+    again = [str(file), "b/../b/a.png", "link", "."]
+    assert find_xrays(["b/a.png", *again]) == [Path("b/a.png")]
 
 
 @pytest.mark.parametrize("names", [("a.png", "b/a.jpg"), ("a.png", "b/A.png")])
