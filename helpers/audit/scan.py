@@ -1,4 +1,7 @@
-"""Scan: every file of a data set decoded once, and each X-ray paired with its masks."""
+"""Scan: every file decoded once and what it shows noted; each X-ray paired with its masks.
+
+A check that looks at pixels begins here, with a fact of each file; `findings` judges it.
+"""
 
 from functools import partial
 from pathlib import Path
