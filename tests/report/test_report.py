@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from helpers.evaluate.intervals import Estimate
 from helpers.report.report import (
     CAPTIONS,
+    LESSONS,
     PUBLISHED,
     caption,
     frame_report,
@@ -23,6 +24,7 @@ from helpers.report.report import (
     published_html,
     write_report,
 )
+from helpers.run.notebooks import find_notebooks
 from tests.support.builders import refused, write_image
 
 CLASSES = ["COVID", "Lung_Opacity", "Normal"]
@@ -411,6 +413,13 @@ def test_readers_who_cannot_see_it_are_told(run):
 def test_every_figure_of_the_demo_has_a_caption():
     assert all(caption(name)["title"] and caption(name)["alternative"] for name in CAPTIONS)
     assert caption("07_new_one")["alternative"] == "Picture of this run: new one"
+
+
+def test_every_figure_that_a_notebook_saves_has_a_caption_or_is_a_lesson():
+    texts = "".join(path.read_text(encoding="utf-8") for path in find_notebooks([], None))
+    saved = set(re.findall(r'plots\.finish\(figure, run_folder, \\"(\w+)\\"', texts))
+    assert len(saved) > 20
+    assert saved <= {*CAPTIONS, *LESSONS}
 
 
 def test_figures_stand_in_their_order_and_lessons_are_left_out(run):
