@@ -540,6 +540,14 @@ def test_hostile_outputs_and_texts_of_a_notebook_are_harmless(run, html):
         assert "javascript" not in element["attributes"].get("href", "")
 
 
+def test_the_size_that_a_picture_claims_to_have_cannot_run_anything(run):
+    size = {"image/png": {"width": "1 onload=alert(1)"}}
+    picture = nbformat.v4.new_output("display_data", {"image/png": "aGk="}, metadata=size)
+    make_notebook(run / "notebooks" / "01_a.ipynb", code_cell(picture))
+    (image,) = read_page_of(run, "01_a").all("img")
+    assert "onload" not in image["attributes"]
+
+
 @pytest.mark.parametrize("text", ["", '{"nbformat": 4, "cells": 3}'])
 def test_a_damaged_notebook_is_named(run, text):
     (run / "notebooks").mkdir()
