@@ -1,4 +1,4 @@
-"""What the notebooks, the command line and the tests share: nine packages, named as data flow."""
+"""What notebooks, command line and tests share: nine packages, in the order of the data flow."""
 
 import os
 

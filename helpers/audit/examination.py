@@ -1,4 +1,4 @@
-"""Examination: all that is wrong with a data set, kept until a file, code or library changes."""
+"""Examination: one audit from scan to verdict, cached until a file, code or library changes."""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""Findings: what an audit may find in a data set, how bad each is, and what to do about it."""
+"""Findings: what an audit may find in a data set, how bad each is, and what to do about it.
+
+A new finding needs a line in ERRORS, WARNINGS or NOTES, and a `Found` with the files it is true of.
+"""
 
 from collections.abc import Iterable, Sequence
 from posixpath import splitext

@@ -22,6 +22,7 @@ TABLE = re.compile(r"(.+)\.metadata\.(xlsx|csv)", re.IGNORECASE)  # <class>.meta
 BYTE_LIMIT = 32_000_000  # the largest published table unpacks to 3 MB; parsing takes many times it
 ROW_LIMIT = 100_000  # the published database has 21,165 X-rays
 COLUMN_LIMIT = 64
+TEXT_LIMIT = 2_000  # characters of a cell: in a workbook, many cells may share one long text
 SOURCE_LIMIT = 80  # characters of a source's name
 PURE_SHARE = 0.9  # of the positive X-rays; from here on their sources tell the class
 
@@ -64,7 +65,7 @@ def _read_table(path: Path) -> list[tuple[str, str]]:
         rows = list(islice(read(path.read_bytes()), ROW_LIMIT + 1))
     if len(rows) > ROW_LIMIT:
         raise ValueError(f"it has more than {ROW_LIMIT:,} rows")
-    rows = [["" if cell is None else str(cell).strip() for cell in row] for row in rows]
+    rows = [[_text(cell) for cell in row] for row in rows]
     header, *rows = [row for row in rows if any(row)] or [[]]
     columns = [_loosen(cell).replace(" ", "") for cell in header]
     if "filename" not in columns:
@@ -78,6 +79,11 @@ def _read_table(path: Path) -> list[tuple[str, str]]:
     if not named:
         raise ValueError("no file is named below its header")
     return named
+
+
+def _text(cell: object) -> str:
+    """Return what a cell holds as text, no longer than anyone writes it."""
+    return "" if cell is None else str(cell)[:TEXT_LIMIT].strip()
 
 
 def _check_size(size: int) -> None:
@@ -114,7 +120,7 @@ def _loosen(text: str) -> str:
 def _source(url: str) -> str:
     """Return a URL's host and the first part of its path; any other text as it is."""
     try:
-        address = urlsplit(url)
+        address = urlsplit(f"//{url}" if url.lower().startswith("www.") else url)
     except ValueError:  # brackets without an address in them
         return _harmless(url)
     host = (address.hostname or "").removeprefix("www.")

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from posixpath import normpath
 
 from filelock import FileLock, Timeout
@@ -26,7 +26,10 @@ ENCRYPTED = 1  # a bit of a member's flags
 MOST_SHRINKAGE = 300
 HARMLESS_BYTES = 2**30
 # What zipfile raises at damage, which may be in an archive's names and numbers, too.
-DAMAGE = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError)
+DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError),
+    IsADirectoryError,  # one name for a file and a folder
+)
 DISTRUST = "Nothing was unpacked: download the archive from its publisher, or pack it anew."
 
 
@@ -160,8 +163,10 @@ def _check_member(member: zipfile.ZipInfo) -> None:
     name = f"{member.filename[:80]!r}"
     # Old Windows tools write a backslash for a slash.
     member.filename = member.filename.replace("\\", "/")
-    parts = [part.strip() for part in member.filename.split("/")]
-    if parts[0] == "" or ".." in parts:
+    first, *others = member.filename.split("/")
+    # Windows drops dots and spaces at the end of a name: it takes ".. " for "..".
+    dots = any(part.strip(" .") == "" for part in (first, *others) if part not in ("", "."))
+    if first == "" or dots or PureWindowsPath(member.filename).drive:
         raise ArchiveError(f"{name} leads out of the archive. {DISTRUST}")
     if stat.S_IFMT(member.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise ArchiveError(f"{name} is neither a file nor a folder, but such as a link. {DISTRUST}")

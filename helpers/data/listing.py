@@ -218,9 +218,10 @@ def _find_idle(pictures: dict[str, list[str]], used: dict[str, Match]) -> list[s
     """Return the outermost folders in which no folder is used or has a picture."""
     busy = {""}
     for place, names in pictures.items():
-        while (names or place in used) and place not in busy:
-            busy.add(place)
-            place = dirname(place)
+        if names or place in used:
+            while place not in busy:
+                busy.add(place)
+                place = dirname(place)
     return [place for place in pictures if place not in busy and dirname(place) in busy]
 
 

@@ -86,12 +86,20 @@ def find_data(source: str) -> DataSet:
     if source == "kaggle":
         return _open("kaggle", _download())
     path = find_path(source)
-    with colab.reading(path):
-        if path.is_dir():
-            return _open(path.name, path)
-        if not path.is_file():  # such as a pipe, which never ends
-            raise CovidLungsError(f"{path}: neither a folder nor a file. Give a folder or a .zip.")
-        status = path.stat()
+    try:
+        with colab.reading(path):
+            if path.is_dir():
+                return _open(path.name, path)
+            if not path.is_file():  # such as a pipe, which never ends
+                raise CovidLungsError(
+                    f"{path}: neither a folder nor a file. Give a folder or a .zip."
+                )
+            status = path.stat()
+    except OSError as error:
+        raise CovidLungsError(
+            f"{error.filename}: cannot be read ({error.strerror}). Mend its permissions, or give a "
+            "folder without it."
+        ) from error
     identity = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns}".encode()).hexdigest()[:12]
     folder = cache_root() / "data" / f"{path.stem}-{identity}"
     return _open(path.stem, archives.unpack(path, folder))

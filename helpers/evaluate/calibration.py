@@ -1,4 +1,4 @@
-"""Calibration: whether four in five X-rays with a probability of 80 % are COVID, and a remedy."""
+"""Calibration: whether four in five X-rays given 80 % are COVID, and temperature scaling."""
 
 import numpy as np
 import pandas as pd

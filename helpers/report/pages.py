@@ -92,6 +92,8 @@ def _prepare(cells: list[nbformat.NotebookNode]) -> None:
             cell.source = FOREIGN_PICTURE.sub(r"\1", cell.source)
             cell.source = FORMULA.sub(_plain_formula, cell.source)
         for output in cell.get("outputs", []):
+            if "metadata" in output:
+                output.metadata = {}  # nbconvert writes a size from it as it is
             data = output.get("data", {})
             if "text/html" in data:
                 data["text/html"] = STYLE_OF_A_TABLE.sub("", data["text/html"])

@@ -1,4 +1,4 @@
-"""Executing: one notebook by papermill, written whole, with a failure explained in a few lines."""
+"""Papermill runner: execute one notebook by papermill, write it whole, explain a failure."""
 
 import io
 import logging

@@ -1,4 +1,4 @@
-"""Freshness: whether what a notebook or the report made is still what it would make now.
+"""Up to date: whether what a notebook or the report made is still what it would make now.
 
 A notebook runs again when its parameters, its code, a file that it read or made, or the code of a
 package that it imports or of one before that has changed. Its training need not: that is recalled

@@ -1,4 +1,4 @@
-"""Versions: names that change when code or a library changes on which a result depends."""
+"""Versions: digests of the code and the libraries that a result depends on."""
 
 import hashlib
 import json

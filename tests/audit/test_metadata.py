@@ -211,6 +211,11 @@ def test_a_bomb_that_hides_its_size_is_a_finding(tmp_path):
     assert unreadable.files
 
 
+def test_a_text_longer_than_any_name_is_cut(tmp_path):
+    rows = (f"<row>{text_cell(text)}</row>" for text in ("FILE NAME", "x" * 100_000))
+    assert list(read_rows(tmp_path, content=with_sheet("".join(rows)))) == ["x" * 2_000]
+
+
 def test_a_file_larger_than_allowed_is_not_opened(tmp_path, monkeypatch):
     monkeypatch.setattr(metadata, "BYTE_LIMIT", 10_000)
     content = text_table(HEADER, *[("a" * 100, "", "", "")] * 200)
@@ -281,6 +286,7 @@ def test_no_bytes_of_a_workbook_raise(content):
         ("https://github.com/ieee8023/covid-chestxray-dataset", "github.com/ieee8023"),
         ("https://www.Kaggle.com/c/RSNA-challenge/data", "kaggle.com/c"),
         (" http://me:word@sirm.org:80//Category/?q#f ", "sirm.org/category"),
+        ("www.eurorad.org/case/17", "eurorad.org/case"),
         ("RSNA 2018", "RSNA 2018"),
         ("http://[", "http://["),
         ("=cmd|'/c calc'!A0", "cmd|'/c calc'!A0"),

@@ -29,7 +29,7 @@ from helpers.storage.folders import project_root
 from helpers.storage.layout import list_results
 
 PYTHON = "3.13"
-ROOT, RUNTIME = project_root(), Path(__file__).with_name("colab")
+ROOT, RUNTIME = project_root(), Path(__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = RUNTIME / "requirements.txt"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("0[1-7]_*.ipynb"))

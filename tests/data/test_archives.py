@@ -142,7 +142,11 @@ NO_ZIP = "not a .zip archive, or a damaged one"
 REFUSED = [
     ("a path that escapes", named("set/../../x"), "'set/../../x' leads out", PUBLISHER),
     ("one as Windows reads it", named("set/.. /.. /x"), "leads out of the archive", PUBLISHER),
+    ("dots that Windows drops", named("set/.. ./x"), "leads out of the archive", PUBLISHER),
     ("an absolute path", named("/tmp/x"), "'/tmp/x' leads out", PUBLISHER),
+    ("one on Windows", named("C:\\x\\a.png"), "leads out of the archive", PUBLISHER),
+    ("one beside it", named("C:a.png"), "'C:a.png' leads out", PUBLISHER),
+    ("a file that is a folder, too", named("set", "set/a.png"), "'set' is damaged", AGAIN),
     ("a link", kind_changed(stat.S_IFLNK | 0o777), "is neither a file nor a folder", PUBLISHER),
     ("an encrypted member", changed(FLAGS, 0x1), "masks/a.png' is encrypted, or", OTHER),
     ("an unknown compression", changed(METHOD, 9), "or of a rare compression", OTHER),

@@ -320,7 +320,8 @@ def test_pictures_of_other_kinds_are_named(ending, tmp_path):
 
 def test_folders_without_pictures_are_named_once(tmp_path):
     make_data_set(tmp_path / "given" / "tiny")
-    for name in ("tiny/Pneumonia/imgs", "tiny/COVID/annotations/deep", "Viral"):
+    empty = ("tiny/Pneumonia/imgs", "tiny/COVID/annotations/deep", "tiny/Flu/images", "Viral")
+    for name in empty:
         (tmp_path / "given" / name).mkdir(parents=True)
     (tmp_path / "given" / "tiny/COVID/annotations/deep/1.json").touch()
     _, _, audit = read(tmp_path / "given")

@@ -115,6 +115,21 @@ def test_a_drive_that_goes_away_is_named(drive, monkeypatch):
         find_data(str(drive / "x.zip"))
 
 
+def test_a_file_that_may_not_be_looked_at_is_named(data_set, monkeypatch):
+    (data_set.root / "COVID" / "images" / "README").touch()
+
+    look = Path.is_file
+
+    def fail(path):
+        if path.name == "README":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return look(path)
+
+    monkeypatch.setattr(Path, "is_file", fail)
+    with refused("COVID/images/README: cannot be read", "Permission denied", "Mend its"):
+        find_data(str(data_set.root))
+
+
 def test_an_archive_that_is_none_is_refused(tmp_path):
     (tmp_path / "xrays.txt").write_text("COVID-1.png")
     with refused("xrays.txt", "not a .zip archive", "Download it again"):

@@ -305,7 +305,7 @@ def test_names_and_paths_that_are_refused(tmp_path):
 
 
 def test_a_misspelt_run_is_refused_with_those_there_and_makes_nothing(seer, runs):
-    with refused("'demoo'", "no such run", "Train with `covid-lungs run` first"):
+    with refused("'demoo'", "no such run", "Begin with `covid-lungs run`"):
         find_trained("demoo")
     assert not runs.exists()
     run_of(runs / "demo", seer)

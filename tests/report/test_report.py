@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from helpers.evaluate.intervals import Estimate
 from helpers.report.report import (
     CAPTIONS,
+    LESSONS,
     PUBLISHED,
     caption,
     frame_report,
@@ -23,6 +24,7 @@ from helpers.report.report import (
     published_html,
     write_report,
 )
+from helpers.run.notebooks import find_notebooks
 from tests.support.builders import refused, write_image
 
 CLASSES = ["COVID", "Lung_Opacity", "Normal"]
@@ -413,6 +415,13 @@ def test_every_figure_of_the_demo_has_a_caption():
     assert caption("07_new_one")["alternative"] == "Picture of this run: new one"
 
 
+def test_every_figure_that_a_notebook_saves_has_a_caption_or_is_a_lesson():
+    texts = "".join(path.read_text(encoding="utf-8") for path in find_notebooks([], None))
+    saved = set(re.findall(r'plots\.finish\(figure, run_folder, \\"(\w+)\\"', texts))
+    assert len(saved) > 20
+    assert saved <= {*CAPTIONS, *LESSONS}
+
+
 def test_figures_stand_in_their_order_and_lessons_are_left_out(run):
     for name in ("03_filters", "03_detection", "03_another"):
         shutil.copy(run / "figures" / "03_curves.png", run / "figures" / f"{name}.png")
@@ -529,6 +538,14 @@ def test_hostile_outputs_and_texts_of_a_notebook_are_harmless(run, html):
         assert not [name for name in element["attributes"] if name.startswith("on")]
         assert "style" not in element["attributes"]
         assert "javascript" not in element["attributes"].get("href", "")
+
+
+def test_the_size_that_a_picture_claims_to_have_cannot_run_anything(run):
+    size = {"image/png": {"width": "1 onload=alert(1)"}}
+    picture = nbformat.v4.new_output("display_data", {"image/png": "aGk="}, metadata=size)
+    make_notebook(run / "notebooks" / "01_a.ipynb", code_cell(picture))
+    (image,) = read_page_of(run, "01_a").all("img")
+    assert "onload" not in image["attributes"]
 
 
 @pytest.mark.parametrize("text", ["", '{"nbformat": 4, "cells": 3}'])
