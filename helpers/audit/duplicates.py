@@ -145,7 +145,7 @@ def _describe(halves: np.ndarray) -> np.ndarray:
     """Return descriptors of halved thumbnails, of unit length, float32 (n, DESCRIPTOR_LENGTH).
 
     Their axes are Fisher's linear discriminants: X-rays differ most along them, and a random crop
-    changes least, as learnt from these X-rays.
+    changes least, as measured on these X-rays.
     """
     vectors = np.concatenate(share(_small_vectors, in_blocks(halves, BLOCK)))
     rng = np.random.default_rng(0)

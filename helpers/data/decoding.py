@@ -185,7 +185,7 @@ def _is_whole(content: bytes, end: int, pixels: np.ndarray) -> bool:
     Decoders read on after the last pixel only where pixels are missing. Pillow decodes the noise,
     since OpenCV would print a warning. `end` is the place of the end, `pixels` are OpenCV's.
     """
-    scans = content[:end].rstrip(b"\xff")  # any number of which may stand before a marker
+    scans = content[:end].rstrip(b"\xff")  # as many as there are before a marker
     try:
         longer = _decode_by_pillow(scans + MORE + content[end:])
         expected = pixels if pixels.ndim == 2 else pixels[..., ::-1]  # red first

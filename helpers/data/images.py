@@ -33,7 +33,7 @@ FORMATS = {
 }
 # Other endings of pictures: such files are read or refused by their content, never passed over.
 ENDINGS = {*FORMATS, ".jfif", ".jpe", ".webp", ".gif", ".jp2", ".heic", ".avif", ".tga", ".pgm"}
-LABEL_MAP = ("label_map_mask", "the mask has several labels, of which any may be lung")
+LABEL_MAP = ("label_map_mask", "the mask has several labels, and any of them may be lung")
 # Of a mask with several labels: levels, how much they differ inside an area, as JPEG makes them,
 # how far two labels are apart, and the smallest share of the pixels that is no letter or smear.
 LEVELS, SMOOTH, APART, SHARE = 256, 8, 32, 0.01

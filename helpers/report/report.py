@@ -1,4 +1,4 @@
-"""Report: a run as one page, every number of which is read from the run folder."""
+"""Report: a run as one page; it reads every number from the run folder."""
 
 import base64
 import json
