@@ -96,7 +96,7 @@ def _bring_up_to_date(
     inputs = up_to_date.describe_inputs(notebook, folder, own, sources)
     reason = up_to_date.why_stale(notebook.stem, folder, inputs)
     if reason is None:
-        print(f"{notebook.stem}: up to date, not run again (but with --force)", flush=True)
+        print(f"{notebook.stem}: up to date, not run again (--force runs it anyway)", flush=True)
         return
     from helpers.run.papermill_runner import execute  # here, since it takes a second to import
 

@@ -262,7 +262,7 @@ def test_nothing_is_run_again_where_nothing_has_changed(finished, capsys):
     assert made(finished) == before
     said = capsys.readouterr().out.splitlines()
     assert said == [
-        f"{name}: up to date, not run again (but with --force)"
+        f"{name}: up to date, not run again (--force runs it anyway)"
         for name in ("01_first", "03_detect", "04_last")
     ]
     run(only=["03"])

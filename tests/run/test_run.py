@@ -96,7 +96,7 @@ def test_a_second_run_runs_nothing_and_ends_with_the_same_figures(quick_run, cap
     assert {*quick_run.rglob("*")} == {*files, quick_run / LOCK}
     steps, figures = capsys.readouterr().out.split("\n\n", 1)
     assert [line.split(": ")[1] for line in steps.splitlines()] == [
-        "up to date, not run again (but with --force)"
+        "up to date, not run again (--force runs it anyway)"
     ] * 6
     assert "\n" + figures == describe_run(quick_run) + "\n"
 
