@@ -68,7 +68,7 @@ def unpack(archive: Path, target: Path) -> Path:
 def alone(target: Path, wait: bool = True) -> Iterator[None]:
     """Keep other processes from unpacking into `target` or removing it.
 
-    The lock file stays: if it were removed, two processes could each lock one of its name.
+    A lock file that was removed meanwhile counts for nothing: filelock then takes a new one.
 
     Raises:
         Timeout: another process has it, and `wait` is false.

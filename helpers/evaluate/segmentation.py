@@ -155,13 +155,12 @@ def mean_scores(scores: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
 def score_table(means: dict[str, Estimate]) -> pd.DataFrame:
     """Return `mean_scores` as a table to read: a row a class, each mean with its interval."""
     classes = [name.removeprefix("dice/") for name in means if name.startswith("dice/")]
-    suffixes = {"all": "", **{name: f"/{name}" for name in classes}}
-    rows = {
-        row: {head: means[name + suffix].text(DIGITS[name]) for name, head in HEADS.items()}
+    rows = [
+        {head: means[name + suffix].text(DIGITS[name]) for name, head in HEADS.items()}
         | {"X-rays": means["dice" + suffix].n}
-        for row, suffix in suffixes.items()
-    }
-    return pd.DataFrame(rows).T
+        for suffix in ("", *(f"/{name}" for name in classes))
+    ]
+    return pd.DataFrame(rows, index=["all", *classes])  # a class may be called "all" too
 
 
 def score_sources(scores: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:

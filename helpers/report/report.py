@@ -203,7 +203,7 @@ def pointer(keys: list[str | int]) -> str:
 def published_html(label: str, scores: dict[str, Estimate]) -> str:
     """Return published scores of lung masks below those of a run, as a table for a notebook.
 
-    `label` is that of the run's `DataSet`, `scores` are what `scores.mean_scores` returns.
+    `label` is that of the run's `DataSet`, `scores` are what `segmentation.mean_scores` returns.
     """
     table = pd.DataFrame(PUBLISHED)
     overlap = (f"{scores[name].value:.3f}" for name in ("iou", "dice"))

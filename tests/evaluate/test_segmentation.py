@@ -174,6 +174,12 @@ def test_the_table_of_scores():
     assert table.loc["COVID", "95 % Hausdorff (pixels)"] == "8.50 [5.00, 12.00]"
 
 
+def test_a_class_called_all_has_a_row_beside_that_of_all_xrays():
+    table = score_table(mean_scores(TABLE.assign(**{"class": ["all", "b", "b", "b"]}), GROUPS))
+    assert list(table.index) == ["all", "all", "b"]
+    assert list(table["X-rays"]) == [4, 1, 3]
+
+
 def test_the_table_of_sources():
     split = pd.DataFrame({"source": ["b", "", "b", "a"], "group": GROUPS})
     table = score_sources(TABLE, split)
