@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from helpers.data.images import draw_outlines, resize_image
 from helpers.data.sources import DataSet
 from helpers.evaluate.postprocessing import draw_lungs
-from helpers.train.augmentation import Strength, augment
+from helpers.train.augmentation import Strength, augment, draw_changes, draw_noise
 
 TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
 
@@ -74,8 +74,10 @@ def draw_augmented(
     image: np.ndarray, mask: np.ndarray, strength: Strength, count: int, seed: int
 ) -> Figure:
     """Draw an X-ray with its mask's outline, and beside it `count` augmentations of both."""
-    generators = [np.random.default_rng((seed, number)) for number in range(count)]
-    pairs = [(image, mask), *(augment(image, mask, strength, rng) for rng in generators)]
+    changes = draw_changes(strength, (seed, 1), count, len(image))
+    noise = draw_noise((seed, 2), len(image))
+    changed = [augment(image, mask, changes.of(number), noise) for number in range(count)]
+    pairs = [(image, mask), *changed]
     outlined = [draw_outlines(one, (outline, TRUE_COLOUR)) for one, outline in pairs]
     figure = _grid([outlined], ["as it is"])
     figure.axes[1].set_title("as training may show it", fontsize=9, loc="left")

@@ -3,9 +3,11 @@
 import ctypes
 import os
 import platform
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -59,11 +61,18 @@ class Machine(NamedTuple):
         capability: NVIDIA's compute capability of the first GPU, None without a GPU.
         flags: the processor's flags in /proc/cpuinfo.
         gpu: the name of the first GPU that Keras uses, None without a GPU.
+        memory: bytes of the smallest NVIDIA GPU, 0 if not known.
     """
 
     capability: float | None
     flags: frozenset[str]
     gpu: str | None = None
+    memory: int = 0
+
+    @property
+    def has_gpu(self) -> bool:
+        """Whether Keras uses a GPU."""
+        return self.capability is not None
 
     @property
     def device(self) -> str:
@@ -71,13 +80,15 @@ class Machine(NamedTuple):
         return f"GPU, {self.gpu}" if self.gpu else "processor, since Keras finds no GPU"
 
 
+@cache
 def look_at_machine() -> Machine:
     """Return what this machine has."""
     cpu = Path("/proc/cpuinfo")
     lines = cpu.read_text(errors="replace").splitlines() if cpu.is_file() else []
     flags = next((line for line in lines if line.startswith("flags")), "")
     capability, gpu = _find_gpu()
-    return Machine(capability, frozenset(flags.partition(":")[2].split()), gpu)
+    memory = _find_memory() if gpu else 0
+    return Machine(capability, frozenset(flags.partition(":")[2].split()), gpu, memory)
 
 
 def _find_gpu() -> tuple[float | None, str | None]:
@@ -99,6 +110,25 @@ def _find_gpu() -> tuple[float | None, str | None]:
     return float(f"{major}.{minor}"), details.get("device_name", "of unknown kind")
 
 
+def _find_memory() -> int:
+    """Return the bytes of the smallest GPU's memory, 0 where NVIDIA's tool does not say."""
+    ask = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(ask, capture_output=True, check=True, text=True).stdout
+        return min(int(mebibytes) for mebibytes in answer.split()) * 2**20
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return 0
+
+
+def compiled(function: Callable) -> Callable:
+    """Return a function of tensors, which the backend compiles as a whole for its device."""
+    if keras.backend.backend() == "jax":
+        import jax
+
+        return jax.jit(function)
+    return tensorflow.function(function, jit_compile=True)
+
+
 def use_fastest(settings: SegmentationSettings, machine: Machine) -> str:
     """Let Keras build networks in the precision that is fastest here, and return its name.
 
@@ -106,7 +136,7 @@ def use_fastest(settings: SegmentationSettings, machine: Machine) -> str:
     for 16 bits. `mixed_bfloat16` and `mixed_float16` keep weights, loss and probabilities in 32.
     """
     name = "float32"
-    if settings.mixed_precision and machine.capability is not None:
+    if settings.mixed_precision and machine.has_gpu:
         recent = machine.capability >= BFLOAT16_CAPABILITY
         name = "mixed_bfloat16" if recent else "mixed_float16"
     elif settings.mixed_precision and machine.flags & BFLOAT16_FLAGS:
@@ -121,6 +151,14 @@ def compiles(settings: SegmentationSettings, machine: Machine) -> bool | str:
     On a processor in 32 bits compiled steps take half the time or the same; in bfloat16 they are
     slower (tests/benchmarks/speed.py). On GPUs and other backends Keras decides.
     """
-    if machine.capability is not None or keras.backend.backend() != "tensorflow":
+    if machine.has_gpu or keras.backend.backend() != "tensorflow":
         return "auto"
     return settings.compiled and keras.config.dtype_policy().name == "float32"
+
+
+def steps_at_once(machine: Machine) -> int:
+    """Return how many training steps Keras takes before it looks up, as `Model.compile` takes it.
+
+    A GPU would wait for each look. It changes nothing that is learnt.
+    """
+    return 8 if machine.has_gpu else 1

@@ -1,18 +1,25 @@
 """Batches: X-rays and targets to train on, in an order that seed and epoch decide."""
 
 import math
+import time
 
 import numpy as np
 
-from helpers.train.augmentation import STRENGTHS, augment
-from helpers.train.backend import keras
+from helpers.train.augmentation import STRENGTHS, augment, draw_changes, draw_noise
+from helpers.train.backend import keras, look_at_machine
+from helpers.train.gpu_batches import GpuBatches
+
+CHANGES, NOISE = 1, 2  # drawn for an epoch, each from a seed of its own, as the order is
 
 
 class Batches(keras.utils.PyDataset):
     """X-rays with their targets, as `Model.fit` takes them.
 
     A batch is a pair of float32 arrays: X-rays in 0..1, (batch, height, width, 1), and labels
-    (batch, 1) or masks (batch, height, width, 1).
+    (batch, 1) or masks (batch, height, width, 1). On a GPU they are tensors there.
+
+    Attributes:
+        seconds: that making batches has taken so far.
     """
 
     def __init__(
@@ -41,39 +48,52 @@ class Batches(keras.utils.PyDataset):
         self.strength = STRENGTHS.get(augmentation)
         self.images, self.targets = images, targets
         self.rows, self.batch_size, self.shuffle_seed = np.asarray(rows), batch_size, shuffle_seed
+        self.seconds = 0.0
+        machine = look_at_machine()
+        on_gpu = machine.has_gpu and GpuBatches(images, targets, self.rows, machine.memory)
+        self.gpu: GpuBatches | None = on_gpu or None
         self.start_epoch(0)
 
     def __len__(self) -> int:
         """Return the batches of an epoch."""
         return math.ceil(len(self.order) / self.batch_size)
 
-    def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+    def __getitem__(self, position: int) -> tuple:
         """Return one batch."""
+        begun = time.perf_counter()
         rows = self.order[position * self.batch_size : (position + 1) * self.batch_size]
+        batch = self.gpu.make(rows) if self.gpu else self._make(rows)
+        self.seconds += time.perf_counter() - begun
+        return batch
+
+    def _make(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the batch of some rows, made by the processor."""
         images, targets = self.images[rows], self.targets[rows]
-        if self.strength:
-            changed = [self._augment(*given) for given in zip(rows, images, targets, strict=True)]
-            images, targets = map(np.stack, zip(*changed, strict=True))
+        if self.changes:
+            masks = targets if targets.ndim > 1 else np.zeros_like(images)
+            given = zip(images, masks, map(self.changes.of, rows), strict=True)
+            changed = [augment(*pair, change, self.noise) for *pair, change in given]
+            images, masks = map(np.stack, zip(*changed, strict=True))
+            targets = masks if targets.ndim > 1 else targets
         return scale(images), targets.astype("float32")[..., None]
 
-    def _augment(self, row: int, image: np.ndarray, target: np.ndarray) -> tuple:
-        """Return an X-ray and its mask as this epoch shows them; a label stays the same."""
-        generator = np.random.default_rng((self.shuffle_seed, self.epoch, row))
-        if target.ndim == 0:
-            return augment(image, np.zeros_like(image), self.strength, generator)[0], target
-        return augment(image, target, self.strength, generator)
-
     def start_epoch(self, epoch: int) -> None:
-        """Draw an epoch's order from its number, so that training can be resumed.
+        """Draw an epoch's order and changes from its number, so that training can be resumed.
 
         Keras' own `on_epoch_end` does not do: Keras calls it also before a new model's first epoch.
         """
-        self.epoch, self.order = epoch, self.rows
+        self.epoch, self.order, self.changes, self.noise = epoch, self.rows, None, None
         if self.shuffle_seed is not None:
             generator = np.random.default_rng((self.shuffle_seed, epoch))
             self.order = generator.permutation(self.rows)
             if len(self.order) > self.batch_size:
                 self.order = np.resize(self.order, len(self) * self.batch_size)
+        if self.strength:
+            seed, count, size = (self.shuffle_seed, epoch), len(self.images), self.images.shape[1]
+            self.changes = draw_changes(self.strength, (*seed, CHANGES), count, size)
+            self.noise = draw_noise((*seed, NOISE), size)
+        if self.gpu:
+            self.gpu.start_epoch(self.changes, self.noise)
 
 
 def scale(images: np.ndarray) -> np.ndarray:

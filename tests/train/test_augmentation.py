@@ -4,7 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import center_of_mass
 
-from helpers.train.augmentation import STRENGTHS, Strength, augment
+from helpers.train.augmentation import (
+    STRENGTHS,
+    Changes,
+    Strength,
+    augment,
+    draw_changes,
+    draw_noise,
+)
 
 STILL = Strength(turn=0, stretch=0, shift=0, gamma=0, exposure=0, blur=0, opacity=0)
 SIZE = 64
@@ -21,7 +28,8 @@ IMAGE = 40 + 100 * MASK + np.indices((SIZE, SIZE)).sum(axis=0).astype(np.uint8) 
 
 
 def changed(strength: Strength, seed: int, image=IMAGE, mask=MASK):
-    return augment(image, mask, strength, np.random.default_rng(seed))
+    change = draw_changes(strength, (seed, 1), count=1, size=SIZE).of(0)
+    return augment(image, mask, change, draw_noise((seed, 2), SIZE))
 
 
 def test_without_strength_an_xray_is_at_most_mirrored():
@@ -85,5 +93,44 @@ def test_opacities_only_brighten_what_is_dark():
     for seed in range(10):
         dark = np.full((SIZE, SIZE), 30, np.uint8)
         covered, _ = changed(STILL._replace(opacity=1), seed, image=dark)
-        assert covered.min() >= 29  # rounded down
+        assert covered.min() >= 30
         assert covered.max() > 50
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(1, 9), name=st.sampled_from(sorted(STRENGTHS)))
+def test_seed_and_row_decide_a_change_however_many_rows_there_are(seed, count, name):
+    some, more = (draw_changes(STRENGTHS[name], (seed, 1), n, SIZE) for n in (count, 12))
+    for field, few, many in zip(Changes._fields, some, more, strict=True):
+        np.testing.assert_array_equal(few, many[:count], err_msg=field)
+    assert len(np.unique(more.motion, axis=0)) == 12
+
+
+def test_changes_are_as_frequent_and_as_large_as_their_strength_says():
+    strong = STRENGTHS["strong"]
+    drawn = draw_changes(strong, (0, 1), count=20_000, size=100)
+    hides = drawn.patches[..., 6] > 0
+    for found, share in (
+        (drawn.repeats, 0.5),
+        (hides.any(axis=1), strong.opacity),
+        (hides.all(axis=1), strong.opacity / 3),
+        (drawn.blur > 0, strong.blur),
+        (drawn.noise > 0, strong.blur),
+        (drawn.clipped, strong.exposure),
+        (drawn.contrast != 1, strong.exposure),
+        (drawn.brightness != 0, strong.exposure),
+        (np.linalg.det(drawn.motion[:, :, :2]) < 0, 0.5),
+    ):
+        assert found.mean() == pytest.approx(share, abs=0.02)
+    assert np.log(drawn.exponent).std() == pytest.approx(strong.gamma, abs=0.01)
+    for found, low, high in (
+        (drawn.blur[drawn.blur > 0], 0.2, 1.2),
+        (drawn.noise[drawn.noise > 0], 2.55, 15.3),
+        (drawn.window, 0, 99),
+        (drawn.ends[:, 0], 0, 0.05),
+        (drawn.ends[:, 1], 0.92, 1),
+        (drawn.contrast, 0.5, 1.2),
+        (drawn.brightness, -0.15, 0.15),
+    ):
+        assert low <= found.min() < low + 0.02 * (high - low)
+        assert high - 0.02 * (high - low) < found.max() <= high
