@@ -52,7 +52,7 @@ def _grad_cam_batches(
     """Yield the rows of X-rays, a batch at a time, with their heat as `grad_cam` returns it."""
     body, head = _cut(model)
     down, across = (_spread(body, axis, size) for axis, size in enumerate(images.shape[1:]))
-    for batch in in_blocks(rows, fit_batch(images)):
+    for batch in in_blocks(rows, fit_batch(model)):
         features = body(scale(images[batch]), training=False)
         weights = _gradient(head, features).mean(axis=(1, 2))
         cells = np.einsum("nyxf,nf->nyx", keras.ops.convert_to_numpy(features), weights)

@@ -1,6 +1,8 @@
 """Inference: what a network predicts for many X-rays, and how the tables are written."""
 
+import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Lock
@@ -8,14 +10,16 @@ from threading import Lock
 import numpy as np
 import pandas as pd
 
-from helpers.data.threads import in_blocks
+from helpers.data.threads import in_blocks, work_ahead
 from helpers.storage.files import write_whole
-from helpers.train.backend import keras
+from helpers.train.backend import compiled, keras, look_at_machine
 from helpers.train.batches import scale
 
 # Keras on JAX keeps what it computes with on the model, so that threads must take turns.
 _TURN = nullcontext() if keras.backend.backend() == "tensorflow" else Lock()
-PIXELS_A_BATCH = 16 * 128 * 128  # bounds the memory of a prediction, whatever the image size
+ROOM = 2**28  # bytes that the features of a batch may fill; on a GPU more
+GPU_SHARE = 0.25  # of its memory
+LARGEST = 256  # X-rays predicted together: more are not faster
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -24,8 +28,10 @@ def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
     All of them are in memory at once: for the masks of many X-rays use `predict_each`.
     """
     probabilities = np.empty((len(images), *model.output_shape[1:-1]), dtype="float32")
-    for row, probability in enumerate(predict_each(model, images)):
-        probabilities[row] = probability
+    done = 0
+    for batch in _predict_batches(model, images, np.arange(len(images))):
+        probabilities[done : done + len(batch)] = batch
+        done += len(batch)
     return probabilities
 
 
@@ -35,18 +41,50 @@ def predict_each(
     """Yield what `predict` returns, X-ray by X-ray; a batch is predicted when it is needed.
 
     `rows` says which X-rays to predict, in this order; None predicts all. The array may be larger
-    than memory. Several threads may use one model.
+    than memory. Several threads may use one model. A GPU is one batch ahead.
     """
     rows = np.arange(len(images)) if rows is None else rows
-    for batch in in_blocks(rows, fit_batch(images)):
-        with _TURN:
-            probabilities = model.predict_on_batch(scale(images[batch]))[..., 0]
-        yield from probabilities.astype("float32", copy=False)
+    for batch in _predict_batches(model, images, rows):
+        yield from batch
 
 
-def fit_batch(images: np.ndarray) -> int:
-    """Return how many of the X-rays (N, height, width) a network predicts together."""
-    return max(1, PIXELS_A_BATCH // (images.shape[1] * images.shape[2]))
+def _predict_batches(
+    model: keras.Model, images: np.ndarray, rows: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Yield a model's probabilities for these rows, a batch at a time."""
+    blocks = in_blocks(rows, fit_batch(model))
+    if not look_at_machine().has_gpu:
+        yield from (_predict_batch(model, scale(images[block])) for block in blocks)
+        return
+    with ThreadPoolExecutor(1) as pool:  # so that the GPU works while its results are used
+        work = lambda block: _predict_batch(model, _scale_on_gpu(images[block]))  # noqa: E731
+        yield from work_ahead(pool, work, blocks, ahead=1)
+
+
+def _predict_batch(model: keras.Model, xrays) -> np.ndarray:
+    """Return a model's probabilities for scaled X-rays, float32."""
+    with _TURN:
+        probabilities = model.predict_on_batch(xrays)[..., 0]
+    return probabilities.astype("float32", copy=False)
+
+
+@compiled
+def _scale_on_gpu(images):
+    """Return what `scale` returns; X-rays travel to the GPU in 8 bits, not in 32."""
+    return keras.ops.cast(images, "float32")[..., None] / 255
+
+
+def fit_batch(model: keras.Model) -> int:
+    """Return how many X-rays a network predicts together: a power of two, as memory allows."""
+    room = max(ROOM, GPU_SHARE * look_at_machine().memory)
+    return 2 ** int(math.log2(min(max(1, room // count_bytes(model)), LARGEST)))
+
+
+def count_bytes(model: keras.Model) -> int:
+    """Return the bytes of all features that a network makes of an X-ray, if all were kept."""
+    parts = [layer for layer in model.layers if isinstance(layer, keras.Model)]
+    own = sum(math.prod(layer.output.shape[1:]) for layer in model.layers)
+    return 4 * own + sum(map(count_bytes, parts))
 
 
 def write_table(path: Path, table: pd.DataFrame) -> Path:

@@ -49,7 +49,7 @@ def test_masks_are_drawn_by_networks_that_saw_nothing_of_the_group(
 
     monkeypatch.setattr(cross_fitting, "Batches", note_batches)
     monkeypatch.setattr(inference, "predict_each", note_asked)
-    monkeypatch.setattr(inference, "PIXELS_A_BATCH", 4 * xrays[0].size)
+    monkeypatch.setattr(inference, "fit_batch", lambda model: 4)
     monkeypatch.setattr("helpers.train.checkpoint.BLOCK", 4)
     found = dict(cross_fitting.draw_unseen(watched, masks, split, SETTINGS, 1, tmp_path))
     drawn = np.stack([found[row] for row in range(COUNT)])

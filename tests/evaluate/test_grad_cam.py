@@ -145,7 +145,7 @@ def test_energy_measured_batch_by_batch_is_that_of_all_heat_at_once(known, size,
     masks[0, ::2] = 1
     rows = np.array([4, 0, 3, 1])
     expected = energy_in_lungs(grad_cam(known, images[rows]), masks[rows])
-    monkeypatch.setattr("helpers.train.inference.PIXELS_A_BATCH", size * images[0].size)
+    monkeypatch.setattr("helpers.evaluate.grad_cam.fit_batch", lambda model: size)
     watched = Watched(images), Watched(masks)
     found = measure_energy(known, *watched, rows)
     assert np.isnan(found).tolist() == [False, False, True, False]

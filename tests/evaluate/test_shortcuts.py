@@ -105,7 +105,7 @@ def test_a_view_that_shows_the_class_is_learnt_and_kept(tmp_path, capsys):
 
 
 def test_a_view_is_learnt_batch_by_batch_as_its_whole_array_is(tmp_path, monkeypatch):
-    monkeypatch.setattr("helpers.train.inference.PIXELS_A_BATCH", 8 * 24 * 24)
+    monkeypatch.setattr("helpers.train.inference.fit_batch", lambda model: 8)
     monkeypatch.setattr("helpers.train.checkpoint.BLOCK", 8)
     generator = np.random.default_rng(0)
     xrays = generator.integers(0, 256, (60, 24, 24), dtype=np.uint8)
