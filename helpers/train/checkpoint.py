@@ -23,9 +23,18 @@ from helpers.train.backend import keras
 from helpers.train.batches import Batches
 
 # These modules decide a training; what the others do shows in its network and its X-rays.
-CODE = ("augmentation", "batches", "metrics", "checkpoint", "training")
+CODE = (
+    "augmentation",
+    "batches",
+    "checkpoint",
+    "gpu_augmentation",
+    "gpu_batches",
+    "metrics",
+    "training",
+)
 # The machine decides these; on another one the weights differ a little.
 MACHINE = {"precision", "backend", "compiled by XLA"}
+HOW = {"jit_compile", "run_eagerly", "steps_per_execution"}  # it too, of `Model.compile`
 BLOCK = 256  # X-rays hashed together: all of them may be larger than memory
 
 
@@ -147,7 +156,8 @@ def describe_training(
     """
     untrained = int(model.optimizer.iterations) == 0
     network = keras.saving.serialize_keras_object(model)
-    learning = network.pop("compile_config")
+    compiled = network.pop("compile_config")
+    learning = {name: value for name, value in compiled.items() if name not in HOW}
     first = (variable.numpy() for variable in model.variables)
     code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in CODE)
     backend = keras.backend.backend()

@@ -1,5 +1,6 @@
 """Training: reproducible and resumable, with the best epoch's weights kept."""
 
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -7,9 +8,10 @@ import pandas as pd
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import shown
 from helpers.storage.locks import hold_training
-from helpers.train.backend import compiles, keras, look_at_machine
+from helpers.train.backend import compiles, keras, look_at_machine, steps_at_once
 from helpers.train.batches import Batches
 from helpers.train.checkpoint import STATE, Progress, describe_training, resume
+from helpers.train.clock import Clock
 from helpers.train.metrics import (
     dice_and_cross_entropy,
     dice_loss,
@@ -29,7 +31,7 @@ def make_reproducible(seed: int) -> None:
     compiling the steps.
     """
     keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow" and look_at_machine().capability is not None:
+    if keras.backend.backend() == "tensorflow" and look_at_machine().has_gpu:
         import tensorflow  # here, since other backends do without it
 
         tensorflow.config.experimental.enable_op_determinism()
@@ -37,7 +39,13 @@ def make_reproducible(seed: int) -> None:
 
 def compile_detector(model: keras.Model, settings: DetectionSettings, steps: int) -> None:
     """Compile a CNN for binary cross-entropy with Adam; `steps` are those of one epoch."""
-    model.compile(_adam(settings, steps), "binary_crossentropy", metrics=["accuracy"])
+    at_once = steps_at_once(look_at_machine())
+    model.compile(
+        _adam(settings, steps),
+        "binary_crossentropy",
+        metrics=["accuracy"],
+        steps_per_execution=at_once,
+    )
 
 
 def compile_segmenter(model: keras.Model, settings: SegmentationSettings, steps: int) -> None:
@@ -47,8 +55,14 @@ def compile_segmenter(model: keras.Model, settings: SegmentationSettings, steps:
         keras.metrics.MeanMetricWrapper(thresholded_iou, name="iou"),
     ]
     loss = dice_and_cross_entropy if settings.cross_entropy else dice_loss
-    jit = compiles(settings, look_at_machine())
-    model.compile(_adam(settings, steps), loss, metrics=watched, jit_compile=jit)
+    machine = look_at_machine()
+    model.compile(
+        _adam(settings, steps),
+        loss,
+        metrics=watched,
+        jit_compile=compiles(settings, machine),
+        steps_per_execution=steps_at_once(machine),
+    )
 
 
 def _adam(settings: Settings, steps: int) -> keras.optimizers.Optimizer:
@@ -69,11 +83,19 @@ def _adam(settings: Settings, steps: int) -> keras.optimizers.Optimizer:
 class Recorder(keras.callbacks.Callback):
     """Give each epoch its order, then write its results, and print them for the reader."""
 
-    def __init__(self, batches: Batches, epochs: int, progress: Progress, folder: Path, say: bool):
+    def __init__(
+        self,
+        batches: Batches,
+        epochs: int,
+        progress: Progress,
+        folder: Path,
+        say: bool,
+        clock: Clock,
+    ):
         """Take the batches to train on and what `train` has."""
         super().__init__()
         self.batches, self.epochs, self.progress = batches, epochs, progress
-        self.folder, self.say = folder, say
+        self.folder, self.say, self.clock = folder, say, clock
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Begin where the training stopped; only now has Keras made all variables."""
@@ -84,9 +106,16 @@ class Recorder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         """Draw the order of an epoch, counted from 0."""
         self.batches.start_epoch(epoch)
+        self.begun, self.loaded = time.perf_counter(), self.batches.seconds
+
+    def on_test_begin(self, logs: dict | None = None) -> None:
+        """Note when the epoch's training is done and the look at the validation split begins."""
+        self.learnt, self.loading = time.perf_counter(), self.batches.seconds - self.loaded
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:
         """Write an epoch's loss and metrics, and print them."""
+        learning, whole = self.learnt - self.begun, time.perf_counter() - self.begun
+        self.clock.add(len(self.batches.order), learning, self.loading, whole)
         row = {"epoch": epoch + 1}
         row |= {name: round(float(logs[name]), 6) for name in sorted(logs)}
         self.progress.rows.append(row)
@@ -106,12 +135,14 @@ def train(
     epochs: int,
     folder: Path,
     say: bool = True,
+    clock: Clock | None = None,
 ) -> pd.DataFrame:
     """Fit a compiled model and leave the weights of its best epoch in it.
 
     The best epoch has the lowest loss on the validation split. At the end `model.keras`,
     `history.csv` and `training.json` (what was trained) replace those of an earlier training, and
-    the scores of its network are removed. Each epoch is a printed line, unless `say` is False.
+    the scores of its network are removed. Each epoch is a printed line, unless `say` is False, and
+    is counted by the clock.
 
     A stopped training continues after its last whole epoch, with the same result as if it had not
     been stopped. A finished one is skipped. Another training, by `describe_training`, begins anew;
@@ -140,7 +171,7 @@ def train(
                 validation_data=validation,
                 initial_epoch=begun,
                 epochs=epochs,
-                callbacks=[Recorder(training, epochs, progress, folder, say)],
+                callbacks=[Recorder(training, epochs, progress, folder, say, clock or Clock())],
                 shuffle=False,  # the batches have their order; Keras would shuffle them again
                 verbose=0,
             )

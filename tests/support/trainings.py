@@ -81,10 +81,13 @@ def stop(*arguments, **options):
 
 
 def stop_at(patch: pytest.MonkeyPatch, epoch: int, step: int) -> None:
-    """Stop the next training after a step of an epoch, both counted from 0."""
+    """Stop the next training after a step of an epoch, both counted from 0.
+
+    Where Keras takes several steps at once, that is after the last of them.
+    """
 
     def look(recorder, number, logs=None):
-        if recorder.batches.epoch == epoch and number == step:
+        if recorder.batches.epoch == epoch and number >= step:
             raise Stopped
 
     patch.setattr(training.Recorder, "on_train_batch_end", look)

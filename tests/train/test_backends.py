@@ -7,7 +7,8 @@ from pathlib import Path
 import keras
 import pytest
 
-from helpers.train.backend import Machine, compiles, look_at_machine, use_fastest
+from helpers.train import backend
+from helpers.train.backend import Machine, compiles, look_at_machine, steps_at_once, use_fastest
 from helpers.train.recipes import RECIPES
 
 BEST, DEMO = RECIPES["best"].segmentation, RECIPES["demo"].segmentation
@@ -62,16 +63,21 @@ print(json.dumps([float(np.abs(one - alone).max()) for one in found]))
 """
 
 
-def run_on(backend: str, program: str) -> list[float]:
-    """Return the numbers that a program prints on a backend, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", program],
+def run_python(backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with a backend, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, *arguments],
         env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
         cwd=Path(__file__).parents[2],
         capture_output=True,
-        check=True,
         text=True,
     )
+
+
+def run_on(backend: str, program: str) -> list[float]:
+    """Return the numbers that a program prints on a backend."""
+    done = run_python(backend, "-c", program)
+    assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -81,11 +87,17 @@ def test_training_loses_the_same_on_both_backends():
     assert with_tensorflow[-1] < with_tensorflow[0], "training does something"
 
 
-@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
-def test_several_threads_may_ask_one_network(backend):
-    differences = run_on(backend, THREADS)
+@pytest.mark.parametrize("name", ["tensorflow", "jax"])
+def test_several_threads_may_ask_one_network(name):
+    differences = run_on(name, THREADS)
     assert len(differences) == 500
     assert max(differences) == 0
+
+
+def test_what_a_gpu_does_passes_its_tests_with_jax_too():
+    file = Path(__file__).with_name("test_gpu_batches.py")
+    done = run_python("jax", "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(file))
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 @pytest.fixture
@@ -118,6 +130,26 @@ def test_a_machine_calculates_in_what_it_does_fastest(settings, machine, precisi
 def test_the_device_is_named_in_words():
     assert PLAIN.device == "processor, since Keras finds no GPU"
     assert T4._replace(gpu="Tesla T4").device == "GPU, Tesla T4"
+
+
+def test_a_gpu_takes_several_steps_at_once():
+    assert [steps_at_once(machine) for machine in (PLAIN, AMX)] == [1, 1]
+    assert steps_at_once(T4) > 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [("15360\\n", 15360), ("81559\\n15360\\n", 15360), ("[N/A]\\n", 0), ("", 0), (None, 0)],
+)
+def test_the_memory_of_the_smallest_gpu_is_asked_of_the_driver(
+    answer, expected, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    if answer is not None:
+        tool = tmp_path / "nvidia-smi"
+        tool.write_text(f"#!/bin/sh\nprintf '{answer}'\n")
+        tool.chmod(0o755)
+    assert backend._find_memory() == expected * 2**20
 
 
 def test_this_machine_has_what_it_says():

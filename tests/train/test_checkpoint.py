@@ -11,6 +11,7 @@ import pytest
 from helpers.train import checkpoint
 from helpers.train.batches import Batches
 from helpers.train.checkpoint import (
+    MACHINE,
     STATE,
     describe_training,
     find_differences,
@@ -18,6 +19,7 @@ from helpers.train.checkpoint import (
     resume,
 )
 from tests.support.builders import refused
+from tests.support.gpus import pretend_gpu
 from tests.support.trainings import (
     EPOCHS,
     LEARN,
@@ -104,6 +106,13 @@ def test_other_precision_is_another_training():
     finally:
         keras.config.set_dtype_policy("float32")
     assert find_differences(*described) == ["precision"]
+
+
+def test_a_training_on_a_gpu_counts_as_equal_to_one_on_a_processor(described, monkeypatch):
+    pretend_gpu(monkeypatch)
+    prepared = prepare_segmenter()
+    assert prepared[0].steps_per_execution > 1
+    assert MACHINE.issuperset(find_differences(describe_training(*prepared), described))
 
 
 def test_a_damaged_state_is_never_taken_for_whole(all_but_finished, tmp_path):
