@@ -61,9 +61,27 @@ with ThreadPoolExecutor(8) as pool:
 print(json.dumps([float(np.abs(one - alone).max()) for one in found]))
 """
 
+FIRST_IMPORT = """
+import json, os, sys
 
-def run_on(backend: str, program: str) -> list[float]:
-    """Return the numbers that a program prints on a backend, in a process of its own."""
+class Stop:
+    def find_spec(self, name, *rest):
+        if name == backend:
+            print(json.dumps([os.environ.get(variable)]))
+            sys.exit()
+
+sys.meta_path.insert(0, Stop())
+import helpers.train.backend
+"""
+# What lets a backend's memory on a GPU grow as it is needed.
+GROWING = {
+    "tensorflow": ("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
+    "jax": ("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),
+}
+
+
+def run_on(backend: str, program: str) -> list:
+    """Return the list that a program prints on a backend, in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", program],
         env=os.environ | {"KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"},
@@ -86,6 +104,17 @@ def test_several_threads_may_ask_one_network(backend):
     differences = run_on(backend, THREADS)
     assert len(differences) == 500
     assert max(differences) == 0
+
+
+@pytest.mark.parametrize("backend", GROWING)
+@pytest.mark.parametrize("own", [None, "as the user wants"])
+def test_memory_on_a_gpu_is_let_grow_before_the_backend_is_imported(backend, own, monkeypatch):
+    variable, growing = GROWING[backend]
+    monkeypatch.delenv(variable, raising=False)  # helpers set it in this process, too
+    if own:
+        monkeypatch.setenv(variable, own)
+    program = f"backend, variable = {backend!r}, {variable!r}{FIRST_IMPORT}"
+    assert run_on(backend, program) == [own or growing]
 
 
 @pytest.fixture
