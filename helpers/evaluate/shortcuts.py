@@ -94,14 +94,16 @@ def train_view(
     settings: DetectionSettings,
     seed: int,
     folder: Path,
+    deterministic: bool = True,
 ) -> np.ndarray:
     """Train the detector on one view of the X-rays and return its probabilities for all of them.
 
     Every view gets the same network with the same first weights and the same order of X-rays. The
     view is uint8, (N, image_size, image_size), with the rows of the split; the labels are zeros and
-    ones, (N,). The folder keeps the trained network and its curves.
+    ones, (N,). The folder keeps the trained network and its curves. `deterministic` is as for
+    `training.make_reproducible`.
     """
-    training.make_reproducible(seed)
+    training.make_reproducible(seed, deterministic)
     rows = {name: np.flatnonzero(split["split"] == name) for name in ("train", "validation")}
     learn = Batches(view, labels, rows["train"], settings.batch_size, seed, settings.augmentation)
     check = Batches(view, labels, rows["validation"], settings.batch_size)

@@ -119,7 +119,8 @@ def resume(folder: Path, asked: dict, epochs: int) -> tuple[Progress, str]:
 
     Raises:
         CovidLungsError: the file cannot be read, the training was begun on another kind of
-            machine, or it must begin anew with a network that has been trained.
+            machine or with another `reproducible`, or it must begin anew with a network that has
+            been trained.
     """
     path = shown(folder / STATE)
     try:
@@ -135,8 +136,8 @@ def resume(folder: Path, asked: dict, epochs: int) -> tuple[Progress, str]:
             machine = (f"{name} {found.fingerprint.get(name)}" for name in differences)
             raise CovidLungsError(
                 f"{path}: {len(found.rows)} epochs of this training were done on another machine "
-                f"({', '.join(machine)}). Continue on a similar machine, or delete that file to "
-                "begin anew here."
+                f"or with another `reproducible` ({', '.join(machine)}). Continue on a similar "
+                "machine with the same `reproducible`, or delete that file to begin anew here."
             )
         note = f"{path} is of another training ({', '.join(differences)}): this one begins anew."
     if asked["first weights"] is None:

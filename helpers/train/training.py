@@ -24,14 +24,16 @@ from helpers.train.trained import NETWORK, keep_trained, recall_trained
 WARM_UP = 0.1  # share of the steps in which a schedule raises the learning rate
 
 
-def make_reproducible(seed: int) -> None:
+def make_reproducible(seed: int, deterministic: bool = True) -> None:
     """Seed Python, NumPy and Keras, and make TensorFlow's operations on a GPU deterministic.
 
-    On a processor they are deterministic anyway, and TensorFlow's switch would keep XLA from
-    compiling the steps.
+    TensorFlow's switch keeps XLA from compiling the steps, and no public function turns it off
+    again in a process. On a processor the operations are deterministic anyway.
     """
     keras.utils.set_random_seed(seed)
-    if keras.backend.backend() == "tensorflow" and look_at_machine().has_gpu:
+    if not deterministic or keras.backend.backend() != "tensorflow":
+        return
+    if look_at_machine().has_gpu:
         import tensorflow  # here, since other backends do without it
 
         tensorflow.config.experimental.enable_op_determinism()

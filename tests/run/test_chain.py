@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from helpers.run import chain, up_to_date
 from helpers.run.chain import Request, check_parameters, run_chain
-from helpers.run.notebooks import Parameter, find_notebooks
+from helpers.run.notebooks import Parameter, find_notebooks, read_code
 from helpers.storage import versions
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import project_root
 from tests.support.builders import make_data_set, make_run, refused, write_notebook
 
 pytestmark = pytest.mark.usefixtures("runs")
+TAKES_THE_GPU = ("tensorflow", "keras", "jax")
 TRAINING = ("training.json", "unfinished/state.npz")  # what tells of a training
 SHARED = 'data: str = "demo"\nrun: str = None\nrecipe: str = "demo"\nseed: int = 7\n'
 OWN = "epochs: int = None\nrate: float = 0.5\nquick: bool = False\ntitle: str = None\n"
@@ -326,20 +327,45 @@ def test_a_limit_of_time_reaches_the_cells(finished, notebooks):
         run(timeout=1)
 
 
-def test_what_is_up_to_date_needs_no_papermill(finished, notebooks):
-    heavy = ("papermill", "scipy", "nbconvert", "keras")
-    code = (
-        "import sys, pathlib, helpers.run.notebooks\n"
-        f"helpers.run.notebooks._folder = lambda: pathlib.Path({str(notebooks)!r})\n"
-        "from helpers.run.chain import Request, run_chain\n"
-        "run_chain(Request(run='a'))\n"
-        f"print([name for name in {heavy} if name in sys.modules])"
-    )
+def run_alone(notebooks, code: str) -> list[str]:
+    """Return the lines that code prints in a process of its own, with these notebooks."""
+    folder = f"helpers.run.notebooks._folder = lambda: pathlib.Path({str(notebooks)!r})"
+    code = f"import pathlib, sys, helpers.run.notebooks\n{folder}\n{code}"
     command = [sys.executable, "-c", code]
     result = subprocess.run(command, capture_output=True, text=True, cwd=project_root())
     assert result.stderr == "", "no bar where nobody looks"
-    assert [line.split()[1] for line in result.stdout.splitlines()[:-1]] == ["up"] * 3
-    assert result.stdout.splitlines()[-1] == "[]"
+    return result.stdout.splitlines()
+
+
+def test_what_is_up_to_date_needs_no_papermill(finished, notebooks):
+    heavy = ("papermill", "scipy", "nbconvert", *TAKES_THE_GPU)
+    said = run_alone(
+        notebooks,
+        "from helpers.run.chain import Request, run_chain\n"
+        "run_chain(Request(run='a'))\n"
+        f"print([name for name in {heavy} if name in sys.modules])",
+    )
+    assert [line.split()[1] for line in said[:-1]] == ["up"] * 3
+    assert said[-1] == "[]"
+
+
+def test_what_starts_notebooks_leaves_the_gpu_to_them(notebooks, runs, data_set, cache):
+    """What the command or notebook 00 held of its memory, their kernels would lack."""
+    make_run(runs / "a", data_set)
+    write_notebook(notebooks / "05_evaluate.ipynb", SHARED + "external: str = None\n", "")
+    _, imports, *_ = read_code(project_root() / "notebooks" / "00_run_everything.ipynb")
+    data = str(data_set.root)
+    told = ["run", "--force", "--run", "a", "--data", data, "--external", data]
+    said = run_alone(
+        notebooks,
+        f"{imports}\n"
+        "from helpers.run.command import main\n"
+        f"print([main(told) for told in ({told}, ['audit', {data!r}], ['cache'])])\n"
+        f"frame_report(find_run('a', {data!r}, 'demo'))\n"
+        f"print([name for name in {TAKES_THE_GPU} if name in sys.modules])",
+    )
+    assert said[-2:] == ["[0, 0, 0]", "[]"]
+    assert len(list((runs / "a").glob("notebooks/*.html"))) == 4, "the notebooks ran"
 
 
 REPORT = chain._report

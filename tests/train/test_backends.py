@@ -62,6 +62,24 @@ with ThreadPoolExecutor(8) as pool:
 print(json.dumps([float(np.abs(one - alone).max()) for one in found]))
 """
 
+FIRST_IMPORT = """
+import json, os, sys
+
+class Stop:
+    def find_spec(self, name, *rest):
+        if name == backend:
+            print(json.dumps([os.environ.get(variable)]))
+            sys.exit()
+
+sys.meta_path.insert(0, Stop())
+import helpers.train.backend
+"""
+# What lets a backend's memory on a GPU grow as it is needed.
+GROWING = {
+    "tensorflow": ("TF_FORCE_GPU_ALLOW_GROWTH", "true"),
+    "jax": ("XLA_PYTHON_CLIENT_PREALLOCATE", "false"),
+}
+
 
 def run_python(backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python with a backend, in a process of its own."""
@@ -74,8 +92,8 @@ def run_python(backend: str, *arguments: str) -> subprocess.CompletedProcess[str
     )
 
 
-def run_on(backend: str, program: str) -> list[float]:
-    """Return the numbers that a program prints on a backend."""
+def run_on(backend: str, program: str) -> list:
+    """Return the list that a program prints on a backend."""
     done = run_python(backend, "-c", program)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -98,6 +116,17 @@ def test_what_a_gpu_does_passes_its_tests_with_jax_too():
     file = Path(__file__).with_name("test_gpu_batches.py")
     done = run_python("jax", "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", str(file))
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("name", GROWING)
+@pytest.mark.parametrize("own", [None, "as the user wants"])
+def test_memory_on_a_gpu_is_let_grow_before_the_backend_is_imported(name, own, monkeypatch):
+    variable, growing = GROWING[name]
+    monkeypatch.delenv(variable, raising=False)  # helpers set it in this process, too
+    if own:
+        monkeypatch.setenv(variable, own)
+    program = f"backend, variable = {name!r}, {variable!r}{FIRST_IMPORT}"
+    assert run_on(name, program) == [own or growing]
 
 
 @pytest.fixture

@@ -1,3 +1,4 @@
+import random
 import shutil
 from dataclasses import replace
 
@@ -7,6 +8,8 @@ import pandas as pd
 import pytest
 
 from helpers.run.papermill_runner import EPOCH
+from helpers.train import training
+from helpers.train.backend import Machine
 from helpers.train.batches import Batches
 from helpers.train.metrics import dice, dice_loss, iou, threshold
 from helpers.train.models import build_detector, build_unet, look_twice
@@ -67,6 +70,24 @@ def done(tmp_path_factory):
         prepared, folder = prepare(), tmp_path_factory.mktemp(part)
         found[part] = prepared[0], train(*prepared, EPOCHS, folder), folder
     return found
+
+
+@pytest.mark.parametrize(
+    ("deterministic", "capability", "switched"), [(True, 7.5, 1), (False, 7.5, 0), (True, None, 0)]
+)
+def test_operations_are_made_deterministic_only_on_a_gpu_and_if_asked(
+    deterministic, capability, switched, monkeypatch
+):
+    machine, calls = Machine(capability, frozenset()), []
+    monkeypatch.setattr(training, "look_at_machine", lambda: machine)
+    switch = "tensorflow.config.experimental.enable_op_determinism"
+    monkeypatch.setattr(switch, lambda: calls.append(1))
+    drawn = []
+    for _ in range(2):
+        make_reproducible(5, deterministic)
+        drawn.append((random.random(), float(keras.random.normal(()))))
+    assert len(calls) == 2 * switched
+    assert drawn[0] == drawn[1], "the seed counts in any case"
 
 
 @pytest.mark.parametrize("part", PREPARED)
