@@ -32,7 +32,6 @@ def draw_masks(
     settings: SegmentationSettings,
     seed: int,
     folder: Path,
-    deterministic: bool = True,
 ) -> np.ndarray:
     """Return the masks of `draw_unseen` for a data set, resized to another size.
 
@@ -46,8 +45,7 @@ def draw_masks(
     masks = arrays.prepare_masks(data_set, split, settings.image_size)
     size, place = (image_size, image_size), cache_root() / "arrays"
     with TemporaryFile(dir=place) as kept:
-        drawings = draw_unseen(xrays, masks, split, settings, seed, folder, deterministic)
-        for row, drawn in drawings:
+        for row, drawn in draw_unseen(xrays, masks, split, settings, seed, folder):
             with refusing(place, "COVID_LUNGS_CACHE"):
                 kept.seek(row * math.prod(size))
                 kept.write(resize_mask(drawn, size))
@@ -62,14 +60,12 @@ def draw_unseen(
     settings: SegmentationSettings,
     seed: int,
     folder: Path,
-    deterministic: bool = True,
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Train a U-Net for each fold and yield row and mask of each X-ray that it has not seen.
 
     Groups are never divided: no network has seen a copy of an X-ray or another of its patient.
     X-rays and masks (zeros and ones) are uint8, (N, image_size, image_size), and so are the masks
-    that are drawn. The split has their rows, with `class` and `group`. `deterministic` is as for
-    `training.make_reproducible`.
+    that are drawn. The split has their rows, with `class` and `group`.
     """
     policy = keras.config.dtype_policy()
     try:
@@ -79,7 +75,7 @@ def draw_unseen(
             learn = Batches(xrays, masks, seen[trained], size, seed, strength)
             check = Batches(xrays, masks, seen[checked], size)
             place = make_folder(make_folder(folder) / f"fold-{number}")
-            model = _train(learn, check, settings, seed, place, deterministic)
+            model = _train(learn, check, settings, seed, place)
             predicted = inference.predict_each(model, xrays, unseen)
             for row, probability in zip(unseen, predicted, strict=True):
                 yield int(row), draw_lungs(probability, masks.shape[1:])
@@ -88,15 +84,10 @@ def draw_unseen(
 
 
 def _train(
-    learn: Batches,
-    check: Batches,
-    settings: SegmentationSettings,
-    seed: int,
-    folder: Path,
-    deterministic: bool,
+    learn: Batches, check: Batches, settings: SegmentationSettings, seed: int, folder: Path
 ) -> keras.Model:
     """Return a U-Net trained on these batches."""
-    training.make_reproducible(seed, deterministic)
+    keras.utils.set_random_seed(seed)
     backend.use_fastest(settings, backend.look_at_machine())
     model = models.build_unet(settings)
     training.compile_segmenter(model, settings, len(learn))

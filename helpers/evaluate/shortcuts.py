@@ -14,7 +14,9 @@ from helpers.evaluate.detection import auroc
 from helpers.evaluate.intervals import Estimate, estimate_statistic
 from helpers.storage.files import make_folder, write_whole
 from helpers.train import inference, models, training
+from helpers.train.backend import keras
 from helpers.train.batches import Batches
+from helpers.train.clock import Clock
 from helpers.train.recipes import DetectionSettings
 
 VIEWS = {
@@ -94,22 +96,22 @@ def train_view(
     settings: DetectionSettings,
     seed: int,
     folder: Path,
-    deterministic: bool = True,
+    clock: Clock | None = None,
 ) -> np.ndarray:
     """Train the detector on one view of the X-rays and return its probabilities for all of them.
 
     Every view gets the same network with the same first weights and the same order of X-rays. The
     view is uint8, (N, image_size, image_size), with the rows of the split; the labels are zeros and
-    ones, (N,). The folder keeps the trained network and its curves. `deterministic` is as for
-    `training.make_reproducible`.
+    ones, (N,). The folder keeps the trained network and its curves; the clock counts its epochs.
     """
-    training.make_reproducible(seed, deterministic)
+    keras.utils.set_random_seed(seed)
     rows = {name: np.flatnonzero(split["split"] == name) for name in ("train", "validation")}
     learn = Batches(view, labels, rows["train"], settings.batch_size, seed, settings.augmentation)
     check = Batches(view, labels, rows["validation"], settings.batch_size)
     model = models.build_detector(settings)
     training.compile_detector(model, settings, len(learn))
-    training.train(model, learn, check, settings.epochs, make_folder(folder), say=False)
+    folder = make_folder(folder)
+    training.train(model, learn, check, settings.epochs, folder, say=False, clock=clock)
     return inference.predict(model, view)
 
 

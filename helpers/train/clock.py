@@ -34,7 +34,7 @@ class Clock:
         return (
             f"{xrays / learning:,.0f} X-rays a second. At most {min(1, loading / learning):.0%} of "
             "the time the network waited for data.\n"
-            f"With the COVID-19 Radiography Database this training would take {_round(seconds)} "
+            f"With the COVID-19 Radiography Database this would take {_round(seconds)} "
             f"here ({DATABASE:,} X-rays in the training split, {epochs} epochs)."
         )
 

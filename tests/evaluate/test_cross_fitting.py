@@ -12,7 +12,6 @@ from helpers.split.index import build_index
 from helpers.train import inference
 from helpers.train.recipes import SegmentationSettings
 from tests.support.builders import Watched, refused
-from tests.support.trainings import Stopped
 
 SETTINGS = SegmentationSettings(32, (4,), epochs=4, batch_size=4, learning_rate=1e-2)
 COUNT = 60
@@ -84,16 +83,6 @@ def test_masks_come_at_the_size_asked_for(data_set, index, cache, monkeypatch, t
     assert isinstance(found, np.memmap), "it may be more than the memory holds"
     np.testing.assert_array_equal(found[:, ::3, ::3], expected[:, ::2, ::2])
     assert [path.suffix for path in (cache / "arrays").iterdir()] == [".npy"] * 2
-
-
-@pytest.mark.filterwarnings("ignore:The least populated class")
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_the_networks_learn_as_deterministically_as_asked(
-    deterministic, determinism, data_set, index, cache, tmp_path
-):
-    with pytest.raises(Stopped):
-        cross_fitting.draw_masks(data_set, index, 48, SETTINGS, 1, tmp_path, deterministic)
-    assert determinism == [deterministic]
 
 
 def test_a_cache_without_room_for_the_masks_is_named(data_set, index, cache, monkeypatch, tmp_path):

@@ -10,9 +10,6 @@ from helpers.evaluate.intervals import Estimate
 from helpers.evaluate.shortcuts import OUTSIDE, VIEWS, View
 from helpers.train.recipes import DetectionSettings
 from tests.support.builders import Watched
-from tests.support.trainings import Stopped
-
-SMALL = DetectionSettings(24, (4, 4, 4), epochs=1, batch_size=8, learning_rate=3e-3)
 
 
 def looks(generator, ill=15, others=45, split="test", **shifts) -> pd.DataFrame:
@@ -114,20 +111,12 @@ def test_a_view_is_learnt_batch_by_batch_as_its_whole_array_is(tmp_path, monkeyp
     xrays = generator.integers(0, 256, (60, 24, 24), dtype=np.uint8)
     masks = generator.integers(0, 2, xrays.shape, dtype=np.uint8)
     split = pd.DataFrame({"split": np.repeat(["train", "validation", "test"], 20)})
-    watched, given = Watched(xrays), (np.tile([0, 1], 30), split, SMALL, 1)
+    small = DetectionSettings(24, (4, 4, 4), epochs=1, batch_size=8, learning_rate=3e-3)
+    watched, given = Watched(xrays), (np.tile([0, 1], 30), split, small, 1)
     found = shortcuts.train_view(View("border", watched, masks), *given, tmp_path / "a")
     whole = View("border", xrays, masks)[:]
     np.testing.assert_array_equal(found, shortcuts.train_view(whole, *given, tmp_path / "b"))
     assert watched.most < 16
-
-
-@pytest.mark.parametrize("deterministic", [True, False])
-def test_a_view_is_learnt_as_deterministically_as_asked(deterministic, determinism, tmp_path):
-    split = pd.DataFrame({"split": ["train", "validation", "test"]})
-    view, labels = np.zeros((3, 24, 24), np.uint8), np.array([0, 1, 0])
-    with pytest.raises(Stopped):
-        shortcuts.train_view(view, labels, split, SMALL, 1, tmp_path, deterministic)
-    assert determinism == [deterministic]
 
 
 few = settings(max_examples=40, deadline=None)
