@@ -16,7 +16,7 @@ class Batches(keras.utils.PyDataset):
     """X-rays with their targets, as `Model.fit` takes them.
 
     A batch is a pair of float32 arrays: X-rays in 0..1, (batch, height, width, 1), and labels
-    (batch, 1) or masks (batch, height, width, 1). On a GPU they are tensors there.
+    (batch, 1) or masks (batch, height, width, 1). On a GPU with JAX they are tensors there.
 
     Attributes:
         seconds: that making batches has taken so far.

@@ -1,3 +1,4 @@
+import time
 from pathlib import Path
 
 import keras
@@ -123,7 +124,7 @@ def test_batches_on_a_gpu_are_those_of_a_processor(rows, size, epoch, fits, augm
         batches.start_epoch(epoch)
     for position in range(len(host)):
         for expected, tensor in zip(host[position], gpu[position], strict=True):
-            assert not isinstance(tensor, np.ndarray), "it lies on the device"
+            assert isinstance(tensor, np.ndarray) == (keras.backend.backend() == "tensorflow")
             found = keras.ops.convert_to_numpy(tensor)
             assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
             assert (np.abs(found - expected) <= 2.01 / 255).mean() >= 0.99
@@ -209,5 +210,6 @@ def test_a_gpu_is_one_batch_ahead(monkeypatch):
     model, xrays = PREPARED["segmenter"]()[0], Once(np.zeros((40, 32, 32), np.uint8))
     found = predict_each(model, xrays)
     next(found)
+    time.sleep(0.5)  # in which it could run on
+    assert xrays.reads == 2
     found.close()
-    assert xrays.reads <= 3
