@@ -112,6 +112,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict | None = None) -> None:
         """Note when the epoch's training is done and the look at the validation split begins."""
+        int(self.model.optimizer.iterations)  # waits: JAX returns before a step is done
         self.learnt, self.loading = time.perf_counter(), self.batches.seconds - self.loaded
 
     def on_epoch_end(self, epoch: int, logs: dict) -> None:

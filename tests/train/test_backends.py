@@ -62,6 +62,26 @@ with ThreadPoolExecutor(8) as pool:
 print(json.dumps([float(np.abs(one - alone).max()) for one in found]))
 """
 
+CLOCK = """
+import json, tempfile
+from pathlib import Path
+import numpy as np
+from helpers.train.batches import Batches
+from helpers.train.clock import Clock
+from helpers.train.models import build_unet
+from helpers.train.recipes import SegmentationSettings
+from helpers.train.training import compile_segmenter, train
+
+settings = SegmentationSettings(64, (8, 16), epochs=3, batch_size=8, learning_rate=1e-3)
+xrays, rows = np.zeros((96, 64, 64), "uint8"), np.arange(96)
+learn = Batches(xrays, xrays, rows[:88], 8, shuffle_seed=0)
+check = Batches(xrays, xrays, rows[88:], 8)
+model, clock = build_unet(settings), Clock()
+compile_segmenter(model, settings, len(learn))
+train(model, learn, check, settings.epochs, Path(tempfile.mkdtemp()), say=False, clock=clock)
+print(json.dumps([learning / whole for _, learning, _, whole in clock.epochs]))
+"""
+
 FIRST_IMPORT = """
 import json, os, sys
 
@@ -103,6 +123,12 @@ def test_training_loses_the_same_on_both_backends():
     with_tensorflow, with_jax = run_on("tensorflow", STEPS), run_on("jax", STEPS)
     assert with_tensorflow == pytest.approx(with_jax, abs=1e-4)
     assert with_tensorflow[-1] < with_tensorflow[0], "training does something"
+
+
+@pytest.mark.parametrize("name", ["tensorflow", "jax"])
+def test_the_clock_counts_steps_that_were_begun_but_not_done_as_learning(name):
+    shares = run_on(name, CLOCK)
+    assert min(shares[1:]) > 0.5, "eleven batches are learnt from, one is looked at"
 
 
 @pytest.mark.parametrize("name", ["tensorflow", "jax"])
