@@ -7,7 +7,11 @@ class Clock:
     """Adds up the time of a notebook's trainings, epoch by epoch."""
 
     def __init__(self):
-        self.epochs: list[tuple[int, float, float, float]] = []
+        self.trainings: list[list[tuple[int, float, float, float]]] = []
+
+    def begin(self) -> None:
+        """Begin a training, to which the epochs that follow belong."""
+        self.trainings.append([])
 
     def add(self, xrays: int, learning: float, loading: float, whole: float) -> None:
         """Count an epoch.
@@ -18,17 +22,18 @@ class Clock:
             loading: seconds of them in which a batch was made.
             whole: seconds of the epoch, with the look at the validation split.
         """
-        self.epochs.append((xrays, learning, loading, whole))
+        self.trainings[-1].append((xrays, learning, loading, whole))
 
     def describe(self, epochs: int) -> str:
         """Return for a reader how fast the trainings were, and would be on the real database.
 
-        `epochs` are those of all trainings together. The first one builds the network's program and
-        does not count if there are more.
+        `epochs` are those of all trainings together. The first one of each builds its network's
+        program and does not count if there are others.
         """
-        if not self.epochs:
+        later = [epoch for training in self.trainings for epoch in training[1:]]
+        timed = later or [epoch for training in self.trainings for epoch in training]
+        if not timed:
             return "Nothing was trained now, so there is no time to tell."
-        timed = self.epochs[1:] or self.epochs
         xrays, learning, loading, whole = map(sum, zip(*timed, strict=True))
         seconds = epochs * DATABASE * whole / xrays
         return (

@@ -101,6 +101,7 @@ class Recorder(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Begin where the training stopped; only now has Keras made all variables."""
+        self.clock.begin()
         self.progress.restore(self.model)
         if not self.progress.rows:  # stopped in its first epoch, it can begin from here again
             self.progress.write(self.folder, self.model)

@@ -79,7 +79,7 @@ check = Batches(xrays, xrays, rows[88:], 8)
 model, clock = build_unet(settings), Clock()
 compile_segmenter(model, settings, len(learn))
 train(model, learn, check, settings.epochs, Path(tempfile.mkdtemp()), say=False, clock=clock)
-print(json.dumps([learning / whole for _, learning, _, whole in clock.epochs]))
+print(json.dumps([learning / whole for _, learning, _, whole in clock.trainings[0]]))
 """
 
 FIRST_IMPORT = """
