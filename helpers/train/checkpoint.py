@@ -19,7 +19,7 @@ from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import replacing
 from helpers.storage.folders import shown
 from helpers.storage.layout import STATE
-from helpers.train.backend import keras
+from helpers.train.backend import keras, look_at_machine
 from helpers.train.batches import Batches
 
 # These modules decide a training; what the others do shows in its network and its X-rays.
@@ -33,8 +33,9 @@ CODE = (
     "training",
 )
 # The machine decides these; on another one the weights differ a little.
-MACHINE = {"precision", "backend", "compiled by XLA"}
-HOW = {"jit_compile", "run_eagerly", "steps_per_execution"}  # it too, of `Model.compile`
+MACHINE = {"device", "precision", "backend", "compiled by XLA"}
+# And these, of `Model.compile`: how the steps are run, not what they learn.
+HOW = {"jit_compile", "run_eagerly", "steps_per_execution"}
 BLOCK = 256  # X-rays hashed together: all of them may be larger than memory
 
 
@@ -169,6 +170,7 @@ def describe_training(
         **{f"training {name}": value for name, value in _describe(training).items()},
         **{f"validation {name}": value for name, value in _describe(validation).items()},
         "code": hashlib.sha256(code).hexdigest(),
+        "device": "GPU" if look_at_machine().has_gpu else "processor",
         "precision": ", ".join(sorted({layer.dtype_policy.name for layer in model.layers})),
         "backend": f"{backend} {sys.modules[backend].__version__}, keras {keras.__version__}",
         "compiled by XLA": int(bool(model.jit_compile)),

@@ -9,6 +9,6 @@ GPU = Machine(8.0, frozenset(), "pretended", 2**34)
 
 def pretend_gpu(patch: pytest.MonkeyPatch, memory: int = GPU.memory) -> None:
     """Let batches, trainings and predictions work as on a machine with a GPU."""
-    for module in ("batches", "inference", "training"):
+    for module in ("batches", "checkpoint", "inference", "training"):
         machine = GPU._replace(memory=memory)
         patch.setattr(f"helpers.train.{module}.look_at_machine", lambda machine=machine: machine)
