@@ -20,6 +20,9 @@ _TURN = nullcontext() if keras.backend.backend() == "tensorflow" else Lock()
 ROOM = 2**28  # bytes that the features of a batch may fill; on a GPU more
 GPU_SHARE = 0.25  # of its memory
 LARGEST = 256  # X-rays predicted together: more are not faster
+# Asks the GPU for everyone, so that what threads ask for need not fit into its memory together,
+# and works on the next batch while the last one's results are used.
+_GPU = ThreadPoolExecutor(1)
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -56,9 +59,8 @@ def _predict_batches(
     if not look_at_machine().has_gpu:
         yield from (_predict_batch(model, scale(images[block])) for block in blocks)
         return
-    with ThreadPoolExecutor(1) as pool:  # so that the GPU works while its results are used
-        work = lambda block: _predict_batch(model, _scale_on_gpu(images[block]))  # noqa: E731
-        yield from work_ahead(pool, work, blocks, ahead=1)
+    work = lambda block: _predict_batch(model, _scale_on_gpu(images[block]))  # noqa: E731
+    yield from work_ahead(_GPU, work, blocks, ahead=1)
 
 
 def _predict_batch(model: keras.Model, xrays) -> np.ndarray:

@@ -1,3 +1,7 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Semaphore
+
 import keras
 import numpy as np
 import pandas as pd
@@ -15,7 +19,7 @@ from helpers.train.inference import (
     write_table,
 )
 from tests.support.builders import Watched
-from tests.support.gpus import GPU
+from tests.support.gpus import GPU, pretend_gpu
 
 
 class Half(keras.layers.Layer):
@@ -60,6 +64,24 @@ def test_no_batch_is_predicted_before_it_is_needed(monkeypatch):
     for count in range(1, 10):
         next(found)
         assert sum(asked) == min(9, 2 * -(-count // 2))
+
+
+def test_threads_take_turns_on_a_gpu(monkeypatch):
+    """The batches of several would fill its memory together."""
+    pretend_gpu(monkeypatch)
+    busy, found = Semaphore(1), []
+
+    def look(model, xrays):
+        found.append(busy.acquire(blocking=False))
+        time.sleep(0.02)
+        busy.release()
+        return np.zeros((len(xrays), 4, 4), np.float32)
+
+    monkeypatch.setattr("helpers.train.inference._predict_batch", look)
+    monkeypatch.setattr("helpers.train.inference.fit_batch", lambda model: 2)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: predict(HALVES, np.zeros((6, 4, 4), np.uint8)), range(4)))
+    assert found == 12 * [True]
 
 
 FEATURES = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Conv2D(7, 3, padding="same")])
