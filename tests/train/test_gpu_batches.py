@@ -185,11 +185,23 @@ def test_a_training_on_a_gpu_stops_and_resumes_with_the_same_bytes(part, tmp_pat
 
 
 @pytest.mark.usefixtures("on_a_gpu")
-def test_several_steps_at_once_learn_the_same(tmp_path, monkeypatch):
-    assert steps_at_once(GPU) > 1
-    several = train_in(tmp_path / "several", "segmenter")
+@pytest.mark.parametrize("steps", [2, 8, 11])  # an epoch: fewer than at once, as many, and more
+def test_several_steps_at_once_learn_the_same(steps, tmp_path, monkeypatch):
+    assert steps_at_once(GPU) == 8
+
+    def train_in(name: str):
+        model, prepared, _ = PREPARED["segmenter"]()
+        given = prepared.images, prepared.targets
+        learn = Batches(*given, np.arange(steps), 1, 3, "strong")
+        folder = tmp_path / name
+        folder.mkdir()
+        # The last batch that is looked at is smaller.
+        train(model, learn, Batches(*given, np.arange(11), 4), EPOCHS, folder, say=False)
+        return outcome(folder)
+
+    several = train_in("several")
     monkeypatch.setattr("helpers.train.training.steps_at_once", lambda machine: 1)
-    assert train_in(tmp_path / "single", "segmenter") == several
+    assert train_in("single") == several
 
 
 def test_a_gpu_predicts_what_a_processor_does(monkeypatch):
