@@ -12,7 +12,7 @@ import numpy as np
 from scipy.special import ndtri
 
 COARSE = 4  # pixels that become one where a coarse X-ray will do
-BACK = cv2.WARP_INVERSE_MAP
+LINEAR, NEAREST = (kind | cv2.WARP_INVERSE_MAP for kind in (cv2.INTER_LINEAR, cv2.INTER_NEAREST))
 BLUR = (0.002, 0.012)  # standard deviation, as a share of the side
 PATCHES = 3  # bright ones, at most
 NUMBERS = 46  # drawn for an X-ray
@@ -174,11 +174,8 @@ def augment(
     as `draw_noise` returns it.
     """
     border = cv2.BORDER_REPLICATE if change.repeats else cv2.BORDER_CONSTANT
-    linear, nearest = (
-        kind | cv2.WARP_INVERSE_MAP for kind in (cv2.INTER_LINEAR, cv2.INTER_NEAREST)
-    )
-    image = cv2.warpAffine(image, change.motion, image.shape, flags=linear, borderMode=border)
-    mask = cv2.warpAffine(mask, change.motion, mask.shape, flags=nearest)
+    image = cv2.warpAffine(image, change.motion, image.shape, flags=LINEAR, borderMode=border)
+    mask = cv2.warpAffine(mask, change.motion, mask.shape, flags=NEAREST)
     if change.patches[:, 6].any():
         image = _cover(image, change.patches)
     if change.blur:

@@ -49,9 +49,9 @@ class Batches(keras.utils.PyDataset):
         self.images, self.targets = images, targets
         self.rows, self.batch_size, self.shuffle_seed = np.asarray(rows), batch_size, shuffle_seed
         self.seconds = 0.0
-        machine = look_at_machine()
-        on_gpu = machine.has_gpu and GpuBatches(images, targets, self.rows, machine.memory)
-        self.gpu: GpuBatches | None = on_gpu or None
+        machine, self.gpu = look_at_machine(), None
+        if machine.has_gpu:
+            self.gpu = GpuBatches(images, targets, self.rows, machine.memory)
         self.start_epoch(0)
 
     def __len__(self) -> int:

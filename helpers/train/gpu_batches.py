@@ -45,8 +45,9 @@ class GpuBatches:
     def _keep(self) -> list:
         """Return the X-rays and targets of all rows on the GPU, brought there at the first call."""
         if self.kept is None:
-            given = self.images[self.rows], self.targets[self.rows]
-            self.kept = [ops.convert_to_tensor(part) for part in given]
+            # One after the other: both together may be more than the processor's memory holds.
+            given = self.images, self.targets
+            self.kept = [ops.convert_to_tensor(part[self.rows]) for part in given]
         return self.kept
 
 
