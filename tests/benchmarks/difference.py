@@ -46,6 +46,7 @@ def score_plain(
     training.compile_segmenter(model, settings, len(learn))
     with tempfile.TemporaryDirectory() as folder:
         training.train(model, learn, check, settings.epochs, Path(folder))
+    model = models.look_twice(model) if settings.look_twice else model
     found = inference.predict(model, xrays[rows["test"]])
     return segmentation.score_masks(data_set, split.iloc[rows["test"]], found)
 

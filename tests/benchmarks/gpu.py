@@ -2,11 +2,11 @@
 
 `uv run --group dev python -m tests.benchmarks.gpu --recipes demo best --batches 8 64`
 
-For the U-Net of each recipe: batches alone; `fit` on them; `fit` on one batch that lies on the
-device; `predict` of an array; the network alone on X-rays that lie on the device. Then a training
-is stopped and resumed, and its weights are compared with those of one left alone. The X-rays are
-synthetic. Without a GPU all this runs on processors, and the numbers say nothing about one; with
-`--pretend` they do there what they would do on a GPU.
+For the U-Net of each recipe: batches alone; `fit` on them; `fit` on one batch, again and again,
+which with JAX lies on the device; `predict` of an array; the network alone on X-rays that lie on
+the device. Then a training is stopped and resumed, and its weights are compared with those of one
+left alone. The X-rays are synthetic. Without a GPU all this runs on processors, and the numbers say
+nothing about one; with `--pretend` they do there what they would do on a GPU.
 
 `--dice SOURCE` trains each recipe on real X-rays and scores it on the test split; `--float16`
 calculates in the 16 bits that older GPUs have, such as Colab's T4.
