@@ -40,7 +40,7 @@ class GpuBatches:
             images, targets = self.images[rows], self.targets[rows]
             batch = _make(images, targets, here, self.changes, places, self.noise)
         with_jax = keras.backend.backend() == "jax"
-        return batch if with_jax else tuple(map(ops.convert_to_numpy, batch))
+        return batch if with_jax else tuple(map(np.asarray, batch))
 
     def _keep(self) -> list:
         """Return the X-rays and targets of all rows on the GPU, brought there at the first call."""
