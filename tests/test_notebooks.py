@@ -148,6 +148,7 @@ def test_every_training_is_told_whether_to_be_reproducible(path):
     code = "\n".join(cell.source for cell in code_cells(path))
     given = code.count("training.make_reproducible(seed, deterministic=reproducible)")
     assert code.count("make_reproducible") == given
+    assert given == bool(re.search(r"\btrain(_view)?\(", code)), "06 trains by train_view"
     handed_on = given or '"reproducible": reproducible' in code  # as 00 does
     assert bool(handed_on) == ("reproducible" in read_parameters(path))
 
