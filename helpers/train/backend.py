@@ -157,8 +157,8 @@ def compiles(settings: SegmentationSettings, machine: Machine) -> bool | str:
 
 
 def steps_at_once(machine: Machine) -> int:
-    """Return how many training steps Keras takes before it looks up, as `Model.compile` takes it.
+    """Return how many training steps Keras takes before it returns to Python, for `Model.compile`.
 
-    A GPU would wait for each look. It changes nothing that is learnt.
+    A GPU would wait for Python after each. What is learnt stays the same.
     """
     return 8 if machine.has_gpu else 1
