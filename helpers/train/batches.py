@@ -19,7 +19,7 @@ class Batches(keras.utils.PyDataset):
     (batch, 1) or masks (batch, height, width, 1). On a GPU with JAX they are tensors there.
 
     Attributes:
-        seconds: that making batches has taken so far.
+        seconds: that making batches has taken so far; NaN once a GPU has made them by itself.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class Batches(keras.utils.PyDataset):
         begun = time.perf_counter()
         rows = self.order[position * self.batch_size : (position + 1) * self.batch_size]
         batch = self.gpu.make(rows) if self.gpu else self._make(rows)
-        self.seconds += time.perf_counter() - begun
+        there = not isinstance(batch[0], np.ndarray)  # on the GPU, which is not done yet
+        self.seconds += math.nan if there else time.perf_counter() - begun
         return batch
 
     def _make(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

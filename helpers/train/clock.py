@@ -1,5 +1,7 @@
 """Clock: how fast networks train here, and how much of the time they wait for data."""
 
+import math
+
 DATABASE = 16_932  # X-rays of the COVID-19 Radiography Database in a training split, 0.8 of 21,165
 
 
@@ -19,7 +21,7 @@ class Clock:
         Args:
             xrays: how many it trained on.
             learning: seconds of its training steps, with the wait for their batches.
-            loading: seconds of them in which a batch was made.
+            loading: seconds of them in which a batch was made; NaN if the GPU itself made them.
             whole: seconds of the epoch, with the look at the validation split.
         """
         self.trainings[-1].append((xrays, learning, loading, whole))
@@ -36,9 +38,13 @@ class Clock:
             return "Nothing was trained now, so there is no time to tell."
         xrays, learning, loading, whole = map(sum, zip(*timed, strict=True))
         seconds = epochs * DATABASE * whole / xrays
+        waited = (
+            f"At most {min(1, loading / learning):.0%} of the time the network waited for data."
+        )
+        if math.isnan(loading):
+            waited = "The GPU made the batches itself, so there was no data to wait for."
         return (
-            f"{xrays / learning:,.0f} X-rays a second. At most {min(1, loading / learning):.0%} of "
-            "the time the network waited for data.\n"
+            f"{xrays / learning:,.0f} X-rays a second. {waited}\n"
             f"With the COVID-19 Radiography Database this would take {_round(seconds)} "
             f"here ({DATABASE:,} X-rays in the training split, {epochs} epochs)."
         )

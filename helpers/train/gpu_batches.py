@@ -60,5 +60,12 @@ def _make(images, targets, here, changes: Changes | None, places, noise) -> tupl
         masks = targets if len(targets.shape) > 1 else ops.zeros_like(images)
         images, masks = augment_batch(images, masks, changes, noise)
         targets = masks if len(targets.shape) > 1 else targets
-    images, targets = ops.cast(images, "float32"), ops.cast(targets, "float32")
-    return images[..., None] / 255, targets[..., None]
+    return _scale(images), ops.cast(targets, "float32")[..., None]
+
+
+def _scale(images):
+    """Return what `batches.scale` returns."""
+    return ops.cast(images, "float32")[..., None] / 255
+
+
+scale_on_gpu = compiled(_scale)  # X-rays travel to the GPU in 8 bits, not in 32

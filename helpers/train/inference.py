@@ -12,14 +12,15 @@ import pandas as pd
 
 from helpers.data.threads import in_blocks, work_ahead
 from helpers.storage.files import write_whole
-from helpers.train.backend import compiled, keras, look_at_machine
+from helpers.train.backend import keras, look_at_machine
 from helpers.train.batches import scale
+from helpers.train.gpu_batches import scale_on_gpu
 
 # Keras on JAX keeps what it computes with on the model, so that threads must take turns.
 _TURN = nullcontext() if keras.backend.backend() == "tensorflow" else Lock()
 ROOM = 2**28  # bytes that the features of a batch may fill; on a GPU more
 GPU_SHARE = 0.25  # of its memory
-LARGEST = 256  # X-rays predicted together: more are not faster
+LARGEST = 256  # X-rays predicted together
 # Asks the GPU for everyone, so that what threads ask for need not fit into its memory together,
 # and works on the next batch while the last one's results are used.
 _GPU = ThreadPoolExecutor(1)
@@ -59,7 +60,7 @@ def _predict_batches(
     if not look_at_machine().has_gpu:
         yield from (_predict_batch(model, scale(images[block])) for block in blocks)
         return
-    work = lambda block: _predict_batch(model, _scale_on_gpu(images[block]))  # noqa: E731
+    work = lambda block: _predict_batch(model, scale_on_gpu(images[block]))  # noqa: E731
     yield from work_ahead(_GPU, work, blocks, ahead=1)
 
 
@@ -68,12 +69,6 @@ def _predict_batch(model: keras.Model, xrays) -> np.ndarray:
     with _TURN:
         probabilities = model.predict_on_batch(xrays)[..., 0]
     return probabilities.astype("float32", copy=False)
-
-
-@compiled
-def _scale_on_gpu(images):
-    """Return what `scale` returns; X-rays travel to the GPU in 8 bits, not in 32."""
-    return keras.ops.cast(images, "float32")[..., None] / 255
 
 
 def fit_batch(model: keras.Model) -> int:

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import center_of_mass
 
 from helpers.train.augmentation import (
+    NUMBERS,
     STRENGTHS,
     Changes,
     Strength,
@@ -104,6 +105,12 @@ def test_seed_and_row_decide_a_change_however_many_rows_there_are(seed, count, n
     for field, few, many in zip(Changes._fields, some, more, strict=True):
         np.testing.assert_array_equal(few, many[:count], err_msg=field)
     assert len(np.unique(more.motion, axis=0)) == 12
+
+
+def test_no_number_is_drawn_in_vain(monkeypatch):
+    monkeypatch.setattr("helpers.train.augmentation.NUMBERS", NUMBERS - 1)
+    with pytest.raises(StopIteration):
+        draw_changes(STRENGTHS["strong"], (0, 1), 1, SIZE)
 
 
 def test_changes_are_as_frequent_and_as_large_as_their_strength_says():

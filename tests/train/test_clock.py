@@ -1,3 +1,4 @@
+import math
 import re
 from itertools import chain
 
@@ -57,6 +58,14 @@ def test_the_first_epoch_of_each_training_counts_only_if_there_are_no_others(tra
 def test_times_are_said_in_words(seconds, words):
     clock = count([(DATABASE, seconds, 0, seconds)])
     assert f"would take about {words} here" in clock.describe(epochs=1)
+
+
+def test_batches_that_a_gpu_made_are_not_waited_for():
+    clock = Clock()
+    clock.begin()
+    clock.add(100, 1, math.nan, 2)
+    assert "100 X-rays a second. The GPU made the batches itself" in clock.describe(epochs=1)
+    assert "nan" not in clock.describe(epochs=1)
 
 
 def test_without_a_training_there_is_nothing_to_say():

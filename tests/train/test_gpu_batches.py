@@ -1,3 +1,4 @@
+import math
 import time
 from pathlib import Path
 
@@ -31,6 +32,7 @@ PAIRS = [draw_xray(CLASS_NAMES[seed % len(CLASS_NAMES)], seed) for seed in range
 XRAYS = np.stack([resize_image(xray, (SIZE, SIZE)) for xray, _ in PAIRS])
 MASKS = np.stack([resize_mask(mask // 255, (SIZE, SIZE)) for _, mask in PAIRS])
 LABELS = np.arange(COUNT) % 2
+WITH_TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 
 def by_opencv(xrays, masks, changes, noise) -> tuple[np.ndarray, np.ndarray]:
@@ -122,12 +124,14 @@ def test_batches_on_a_gpu_are_those_of_a_processor(rows, size, epoch, fits, augm
     assert gpu.gpu.fits == fits
     for batches in (host, gpu):
         batches.start_epoch(epoch)
+    assert gpu.seconds == 0
     for position in range(len(host)):
         for expected, tensor in zip(host[position], gpu[position], strict=True):
-            assert isinstance(tensor, np.ndarray) == (keras.backend.backend() == "tensorflow")
+            assert isinstance(tensor, np.ndarray) == WITH_TENSORFLOW
             found = keras.ops.convert_to_numpy(tensor)
             assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
             assert (np.abs(found - expected) <= 2.01 / 255).mean() >= 0.99
+    assert gpu.seconds > 0 if WITH_TENSORFLOW else math.isnan(gpu.seconds)
 
 
 class Once:
