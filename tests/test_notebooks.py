@@ -153,6 +153,16 @@ def test_every_training_is_told_whether_to_be_reproducible(path):
     assert bool(handed_on) == ("reproducible" in read_parameters(path))
 
 
+def test_every_training_is_timed(path):
+    code = "\n".join(cell.source for cell in code_cells(path)[1:])  # the first holds %pip
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    for call in calls:
+        if ast.unparse(call.func) in ("training.train", "shortcuts.train_view"):
+            given = [*call.args, *(keyword.value for keyword in call.keywords)]
+            assert "clock" in map(ast.unparse, given)
+            assert "print(clock.describe(" in code
+
+
 def test_the_opening_lists_the_sections_and_the_notebooks_before_and_after(path):
     texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
     sections = re.findall(r"^## (.+)$", "\n".join(texts), re.M)

@@ -38,11 +38,10 @@ class Clock:
             return "Nothing was trained now, so there is no time to tell."
         xrays, learning, loading, whole = map(sum, zip(*timed, strict=True))
         seconds = epochs * DATABASE * whole / xrays
-        waited = (
-            f"At most {min(1, loading / learning):.0%} of the time the network waited for data."
-        )
-        if math.isnan(loading):
-            waited = "The GPU made the batches itself, so there was no data to wait for."
+        waited = "The GPU made the batches itself, so there was no data to wait for."
+        if not math.isnan(loading):
+            share = min(1, loading / learning)
+            waited = f"At most {share:.0%} of the time the network waited for data."
         return (
             f"{xrays / learning:,.0f} X-rays a second. {waited}\n"
             f"With the COVID-19 Radiography Database this would take {_round(seconds)} "
