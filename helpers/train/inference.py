@@ -23,7 +23,7 @@ GPU_SHARE = 0.25  # of its memory
 LARGEST = 256  # X-rays predicted together
 # Asks the GPU for everyone, so that what threads ask for need not fit into its memory together,
 # and works on the next batch while the last one's results are used.
-_GPU = ThreadPoolExecutor(1)
+_GPU_WORKER = ThreadPoolExecutor(1)
 
 
 def predict(model: keras.Model, images: np.ndarray) -> np.ndarray:
@@ -61,7 +61,7 @@ def _predict_batches(
         yield from (_predict_batch(model, scale(images[block])) for block in blocks)
         return
     work = lambda block: _predict_batch(model, scale_on_gpu(images[block]))  # noqa: E731
-    yield from work_ahead(_GPU, work, blocks, ahead=1)
+    yield from work_ahead(_GPU_WORKER, work, blocks, ahead=1)
 
 
 def _predict_batch(model: keras.Model, xrays) -> np.ndarray:
