@@ -8,8 +8,10 @@ from scipy.stats import mannwhitneyu
 from helpers.evaluate import shortcuts
 from helpers.evaluate.intervals import Estimate
 from helpers.evaluate.shortcuts import OUTSIDE, VIEWS, View
+from helpers.train.batches import Batches
 from helpers.train.recipes import DetectionSettings
 from tests.support.builders import Watched
+from tests.support.gpus import pretend_gpu
 
 
 def looks(generator, ill=15, others=45, split="test", **shifts) -> pd.DataFrame:
@@ -117,6 +119,18 @@ def test_a_view_is_learnt_batch_by_batch_as_its_whole_array_is(tmp_path, monkeyp
     whole = View("border", xrays, masks)[:]
     np.testing.assert_array_equal(found, shortcuts.train_view(whole, *given, tmp_path / "b"))
     assert watched.most < 16
+
+
+def test_a_gpu_sees_a_view_as_a_processor_does(monkeypatch):
+    generator = np.random.default_rng(0)
+    xrays = generator.integers(0, 256, (9, 24, 24), dtype=np.uint8)
+    view = View("border", xrays, generator.integers(0, 2, xrays.shape, dtype=np.uint8))
+    arguments = view, np.arange(9) % 2, np.array([7, 2, 5, 0]), 4
+    expected, _ = Batches(*arguments)[0]
+    pretend_gpu(monkeypatch)
+    found, _ = Batches(*arguments)[0]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert expected.std() > 0
 
 
 few = settings(max_examples=40, deadline=None)
