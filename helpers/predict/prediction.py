@@ -1,10 +1,9 @@
 """Prediction: from X-ray files to masks, overlays and a table, a few batches at a time."""
 
+import hashlib
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,10 +20,13 @@ from helpers.data.threads import in_lists, work_ahead
 from helpers.evaluate.postprocessing import draw_lungs
 from helpers.predict.files import CHOICE, MASKS, OVERLAYS, TABLE, make_outputs, write_output
 from helpers.predict.novelty import FILE, Likeness, measure_distances, why_unlike
+from helpers.predict.unfinished import Unfinished, go_on
 from helpers.report.pictures import PREDICTED_COLOUR
 from helpers.storage.folders import refusing, shown
 from helpers.storage.layout import DETECTOR, SEGMENTER
+from helpers.storage.versions import code_version
 from helpers.train.backend import keras
+from helpers.train.checkpoint import hash_arrays
 from helpers.train.inference import predict
 from helpers.train.trained import load_model
 
@@ -33,7 +35,6 @@ BATCH = 16  # X-rays that a thread reads, predicts together and writes
 THREADS = min(8, 2 * (os.cpu_count() or 1))
 LONGEST_SIDE = 65500  # of a JPEG, in pixels
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]  # half as large as at OpenCV's 95
-BLOCK = 1000  # predictions judged together
 FEW = 20  # X-rays that a terminal lists one by one
 COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
 
@@ -83,16 +84,54 @@ def predict_files(
     for network in networks:
         network.make_predict_function()  # once, before several threads ask for it
     make_outputs(folder, files)
-    with ThreadPoolExecutor(THREADS) as pool:
-        work = partial(_predict_batch, networks, likeness, folder)
-        batches = work_ahead(pool, work, in_lists(files, BATCH), THREADS)
-        predicted = chain.from_iterable(batches)
-        bar = tqdm(predicted, "predicting", total=len(files), unit="file", disable=None)
-        blocks = [_judge(block) for block in in_lists(map(_warn, bar), BLOCK)]
-    table = pd.concat(blocks, ignore_index=True)
-    whole = pd.concat([_read_earlier(folder, files), table.astype(object)])
-    write_output(folder / TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
+    with go_on(folder, _describe(networks, likeness)) as unfinished:
+        rows = _predict_all(networks, files, folder, likeness, unfinished)
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        whole = pd.concat([_read_earlier(folder, files), table.astype(object)])
+        write_output(folder / TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
     return table
+
+
+def _predict_all(
+    networks: list[keras.Model],
+    files: list[Path],
+    folder: Path,
+    likeness: Likeness | None,
+    unfinished: Unfinished,
+) -> list[list]:
+    """Return the table's rows of all X-rays, those that are done as they are."""
+    rows: list[list] = []
+    bar = tqdm(desc="predicting", total=len(files), unit="file", disable=None)
+    with bar, ThreadPoolExecutor(THREADS) as pool:
+
+        def work(batch: list[Path]) -> tuple[list[Path], list | None, list[Predicted]]:
+            done = unfinished.find(batch)
+            if done and _are_there(folder, batch, done):
+                return batch, done, []
+            return batch, None, _predict_batch(networks, likeness, folder, batch)
+
+        for batch, done, predicted in work_ahead(pool, work, in_lists(files, BATCH), THREADS):
+            if done is None:
+                done = _judge([_warn(one) for one in predicted]).to_numpy().tolist()
+                with refusing(folder, CHOICE):
+                    unfinished.add(batch, done)
+            rows += done
+            bar.update(len(batch))
+    return rows
+
+
+def _are_there(folder: Path, batch: list[Path], rows: list[list]) -> bool:
+    """Return whether the masks of X-rays that are done, and could be decoded, are still there."""
+    drawn = [file for file, row in zip(batch, rows, strict=True) if not np.isnan(row[2])]
+    return all((folder / MASKS / f"{find_stem(file.name)}.png").is_file() for file in drawn)
+
+
+def _describe(networks: list[keras.Model], likeness: Likeness | None) -> str:
+    """Return what decides predictions besides the X-rays: the code, the networks, the likeness."""
+    parts = [network.to_json() + hash_arrays(network.get_weights()) for network in networks]
+    known = hash_arrays(map(np.asarray, likeness)) if likeness is not None else ""
+    decided = [code_version(__name__), *parts, known]
+    return hashlib.sha256("\n".join(decided).encode()).hexdigest()
 
 
 def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:

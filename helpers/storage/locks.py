@@ -69,7 +69,7 @@ def is_held(folder: Path) -> bool:
     if not path.is_file():
         return False
     with refusing(path), path.open("ab") as file:
-        return not _try_to_lock(file.fileno())
+        return not try_to_lock(file.fileno())
 
 
 @contextmanager
@@ -80,7 +80,7 @@ def _hold(folder: Path, patience: float) -> Iterator[int]:
         file = path.open("ab", buffering=0)
     with file:
         end = time.monotonic() + patience
-        while not _try_to_lock(file.fileno()):
+        while not try_to_lock(file.fileno()):
             if time.monotonic() > end:
                 holder = ""
                 with suppress(OSError, ValueError):  # Windows lets nobody read a locked file
@@ -98,7 +98,7 @@ def _hold(folder: Path, patience: float) -> Iterator[int]:
         yield file.fileno()  # closed at the end, which frees the lock
 
 
-def _try_to_lock(descriptor: int) -> bool:
+def try_to_lock(descriptor: int) -> bool:
     """Return whether nobody else has the lock of an open file, which is then ours."""
     try:
         # A training that ends removes its folder, with the file that another one may wait for.

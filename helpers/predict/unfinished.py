@@ -1,0 +1,91 @@
+"""Unfinished: the batches that a stopped prediction has done, so that the next one goes on."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from helpers.predict.files import CHOICE
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.folders import PARTIAL, refusing, shown
+from helpers.storage.locks import try_to_lock
+
+NAME = "unfinished.jsonl"  # in the output folder, until the prediction has ended
+
+
+class Unfinished:
+    """What is done of a prediction: a line a batch, after one that says what was asked."""
+
+    def __init__(self, file: BinaryIO, asked: str):
+        """Take a file that is open to read and append, and what decides all but the X-rays.
+
+        A line that a kill cut short is cut off, and what another prediction left is forgotten.
+        """
+        self.file, self.done = file, {}
+        begin = json.dumps(asked).encode()
+        file.seek(0)
+        lines = file.read().split(b"\n")[:-1]
+        if lines[:1] == [begin]:
+            file.truncate(sum(len(line) + 1 for line in lines))
+            self.done = dict(map(json.loads, lines[1:]))
+        else:
+            file.truncate(0)
+            file.write(begin + b"\n")
+
+    def find(self, files: list[Path]) -> list | None:
+        """Return the rows of a batch if it is done, and its X-rays are as they were."""
+        return self.done.get(_describe(files)) if self.done else None
+
+    def add(self, files: list[Path], rows: list) -> None:
+        """Keep the rows of a batch."""
+        key = _describe(files)
+        self.file.write(json.dumps([key, rows]).encode() + b"\n")
+        self.done[key] = rows
+
+
+@contextmanager
+def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
+    """Give what a folder's stopped prediction has done; it is forgotten when the block ends well.
+
+    Half-written files of the stopped one are removed.
+
+    Raises:
+        CovidLungsError: another process predicts into the folder, or it cannot be written to.
+    """
+    path = folder / NAME
+    with refusing(path, CHOICE):
+        file = path.open("a+b", buffering=0)
+    with file:
+        if not try_to_lock(file.fileno()):
+            raise CovidLungsError(
+                f"{shown(folder)}: another prediction is writing there. Let it end or stop it, or "
+                f"choose another folder with {CHOICE}."
+            )
+        with refusing(path, CHOICE):
+            for partial in folder.rglob(f"{PARTIAL}*"):
+                partial.unlink(missing_ok=True)
+            unfinished = Unfinished(file, asked)
+        if count := sum(map(len, unfinished.done.values())):
+            print(f"covid-lungs: {shown(path)}: going on after {count:,} X-rays.", file=sys.stderr)
+        try:
+            yield unfinished
+        except BaseException:
+            if not unfinished.done:
+                path.unlink(missing_ok=True)
+            raise
+        path.unlink(missing_ok=True)
+
+
+def _describe(files: list[Path]) -> str:
+    """Return what changes with the X-rays of a batch: their paths, sizes and times."""
+    digest = hashlib.sha256()
+    for file in files:
+        try:
+            found = file.stat()
+            digest.update(f"{file.as_posix()} {found.st_size} {found.st_mtime_ns}\n".encode())
+        except OSError:  # it cannot be read, which its row says
+            digest.update(f"{file.as_posix()}\n".encode())
+    return digest.hexdigest()
