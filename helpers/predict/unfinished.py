@@ -4,7 +4,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,18 +22,18 @@ class Unfinished:
     def __init__(self, file: BinaryIO, asked: str):
         """Take a file that is open to read and append, and what decides all but the X-rays.
 
-        A line that a kill cut short is cut off, and what another prediction left is forgotten.
+        A line that a kill cut short is cut off; what another prediction left, or what is damaged,
+        is forgotten.
         """
         self.file, self.done = file, {}
-        begin = json.dumps(asked).encode()
         file.seek(0)
         lines = file.read().split(b"\n")[:-1]
-        if lines[:1] == [begin]:
-            file.truncate(sum(len(line) + 1 for line in lines))
-            self.done = dict(map(json.loads, lines[1:]))
-        else:
-            file.truncate(0)
-            file.write(begin + b"\n")
+        with suppress(ValueError, TypeError):
+            if json.loads(lines[0] if lines else b"null") == asked:
+                self.done = dict(map(json.loads, lines[1:]))
+        file.truncate(sum(len(line) + 1 for line in lines) if self.done else 0)
+        if not self.done:
+            file.write(json.dumps(asked).encode() + b"\n")
 
     def find(self, files: list[Path]) -> list | None:
         """Return the rows of a batch if it is done, and its X-rays are as they were."""
@@ -55,7 +55,7 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
     Raises:
         CovidLungsError: another process predicts into the folder, or it cannot be written to.
     """
-    path = folder / NAME
+    path, ended = folder / NAME, True
     with refusing(path, CHOICE):
         file = path.open("a+b", buffering=0)
     with file:
@@ -73,10 +73,12 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
         try:
             yield unfinished
         except BaseException:
-            if not unfinished.done:
-                path.unlink(missing_ok=True)
+            ended = not unfinished.done
             raise
-        path.unlink(missing_ok=True)
+        finally:
+            file.close()  # Windows removes no open file
+            if ended:
+                path.unlink(missing_ok=True)
 
 
 def _describe(files: list[Path]) -> str:

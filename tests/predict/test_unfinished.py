@@ -143,6 +143,17 @@ def test_a_line_that_was_cut_short_is_forgotten(seer, files, asked, tmp_path, mo
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("damage", [b"no line of ours\n", b"[1]\n", b"\xff\xfe\n", b""])
+def test_a_damaged_file_is_forgotten(damage, seer, files, asked, tmp_path, monkeypatch):
+    stop_after(monkeypatch, seer, files, tmp_path / "out", batches=1)
+    kept = (tmp_path / "out" / NAME).read_bytes()
+    (tmp_path / "out" / NAME).write_bytes(kept + damage if damage else b"")
+    asked.clear()
+    predict_files([seer], files, tmp_path / "out")
+    assert sorted(asked) == files
+    assert not (tmp_path / "out" / NAME).exists()
+
+
 def test_two_predictions_into_one_folder_are_kept_apart(seer, files, tmp_path):
     (tmp_path / "out").mkdir()
     refusal = refused(
