@@ -70,7 +70,7 @@ def predict_files(
     """Write masks, overlays and the table of predictions of X-rays; return the table.
 
     A file that cannot be decoded gets a line on standard error and no mask. Rows and masks of
-    earlier predictions stay, the rows before the new ones.
+    earlier predictions stay, the rows before the new ones. A prediction that was stopped goes on.
 
     Args:
         networks: the segmenter, and the detector if there is one.
@@ -79,7 +79,8 @@ def predict_files(
         likeness: of the training X-rays; pictures unlike them are not accepted. None accepts any.
 
     Raises:
-        CovidLungsError: the folder cannot be written to, or an X-ray would be overwritten.
+        CovidLungsError: the folder cannot be written to, another prediction is writing there, or an
+            X-ray would be overwritten.
     """
     for network in networks:
         network.make_predict_function()  # once, before several threads ask for it
