@@ -26,7 +26,7 @@ from helpers.storage.folders import refusing, shown
 from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.storage.versions import code_version
 from helpers.train.backend import keras
-from helpers.train.checkpoint import hash_arrays
+from helpers.train.checkpoint import hash_arrays, hash_config
 from helpers.train.inference import predict
 from helpers.train.trained import load_model
 
@@ -129,7 +129,8 @@ def _are_there(folder: Path, batch: list[Path], rows: list[list]) -> bool:
 
 def _describe(networks: list[keras.Model], likeness: Likeness | None) -> str:
     """Return what decides predictions besides the X-rays: the code, the networks, the likeness."""
-    parts = [network.to_json() + hash_arrays(network.get_weights()) for network in networks]
+    parts = [hash_config({"config": network.get_config()}) for network in networks]
+    parts += [hash_arrays(network.get_weights()) for network in networks]
     known = hash_arrays(map(np.asarray, likeness)) if likeness is not None else ""
     decided = [code_version(__name__), *parts, known]
     return hashlib.sha256("\n".join(decided).encode()).hexdigest()

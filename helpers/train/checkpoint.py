@@ -164,9 +164,9 @@ def describe_training(
     code = b"".join(Path(__file__).with_name(f"{name}.py").read_bytes() for name in CODE)
     backend = keras.backend.backend()
     return {
-        "network": _hash_config(network),
+        "network": hash_config(network),
         "first weights": hash_arrays(first) if untrained else None,
-        "loss and optimizer": _hash_config(learning),
+        "loss and optimizer": hash_config(learning),
         **{f"training {name}": value for name, value in _describe(training).items()},
         **{f"validation {name}": value for name, value in _describe(validation).items()},
         "code": hashlib.sha256(code).hexdigest(),
@@ -203,7 +203,7 @@ def _describe(batches: Batches) -> dict[str, str | int | None]:
     }
 
 
-def _hash_config(config: dict) -> str:
+def hash_config(config: dict) -> str:
     """Return a hash of a configuration by Keras, without precision, which the machine decides.
 
     Keras numbers layers through a whole process: each name becomes the number of its first mention.
