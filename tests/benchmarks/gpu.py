@@ -35,6 +35,7 @@ from helpers.train.batches import Batches
 from helpers.train.recipes import SegmentationSettings, find_recipe
 from helpers.train.trained import load_model
 from tests.benchmarks.difference import score_plain
+from tests.benchmarks.speed import fastest
 from tests.support.gpus import pretend_gpu
 from tests.support.trainings import Stopped, stop_at
 
@@ -81,13 +82,7 @@ def draw_arrays(count: int, size: int) -> Arrays:
 
 def speed(act: Callable[[], object], count: int) -> float:
     """Return X-rays a second of the fastest of three runs, after one to warm up."""
-    act()
-    seconds = []
-    for _ in range(3):
-        begun = time.perf_counter()
-        act()
-        seconds.append(time.perf_counter() - begun)
-    return count / min(seconds)
+    return count / fastest(act, 3)
 
 
 def fit_speed(model: keras.Model, batches: keras.utils.PyDataset, count: int) -> float:

@@ -128,15 +128,16 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
 
 
 class Watched:
-    """An array that notes how many of its rows were asked for at once, at most."""
+    """An array that notes how often it was read, and how many rows at once, at most."""
 
     def __init__(self, array: np.ndarray):
-        self.array, self.shape, self.most = array, array.shape, 0
+        self.array, self.shape, self.most, self.reads = array, array.shape, 0, 0
 
     def __len__(self) -> int:
         return len(self.array)
 
     def __getitem__(self, rows):
         found = self.array[rows]
+        self.reads += 1
         self.most = max(self.most, len(found) if found.ndim == self.array.ndim else 1)
         return found

@@ -17,6 +17,7 @@ from helpers.train.checkpoint import read_progress
 from helpers.train.gpu_augmentation import augment_batch
 from helpers.train.inference import predict, predict_each
 from helpers.train.training import train
+from tests.support.builders import Watched
 from tests.support.gpus import GPU, pretend_gpu
 from tests.support.trainings import (
     EPOCHS,
@@ -134,24 +135,10 @@ def test_batches_on_a_gpu_are_those_of_a_processor(rows, size, epoch, fits, augm
     assert gpu.seconds > 0 if WITH_TENSORFLOW else math.isnan(gpu.seconds)
 
 
-class Once:
-    """An array that may be read once."""
-
-    def __init__(self, array: np.ndarray):
-        self.array, self.shape, self.reads = array, array.shape, 0
-
-    def __len__(self) -> int:
-        return len(self.array)
-
-    def __getitem__(self, rows):
-        self.reads += 1
-        return self.array[rows]
-
-
 @pytest.mark.parametrize(("memory", "reads"), [(2**34, 1), (0, 6)])
 def test_xrays_that_fit_travel_to_the_gpu_once(memory, reads, monkeypatch):
     pretend_gpu(monkeypatch, memory)
-    xrays = Once(XRAYS)
+    xrays = Watched(XRAYS)
     batches = Batches(xrays, LABELS, np.arange(COUNT), 8, shuffle_seed=1)
     for epoch in range(2):
         batches.start_epoch(epoch)
@@ -223,7 +210,7 @@ def test_a_gpu_predicts_what_a_processor_does(monkeypatch):
 def test_a_gpu_is_one_batch_ahead(monkeypatch):
     pretend_gpu(monkeypatch)
     monkeypatch.setattr("helpers.train.inference.fit_batch", lambda model: 2)
-    model, xrays = PREPARED["segmenter"]()[0], Once(np.zeros((40, 32, 32), np.uint8))
+    model, xrays = PREPARED["segmenter"]()[0], Watched(np.zeros((40, 32, 32), np.uint8))
     found = predict_each(model, xrays)
     next(found)
     time.sleep(0.5)  # in which it could run on
