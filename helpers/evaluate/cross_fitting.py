@@ -12,13 +12,13 @@ from sklearn.model_selection import StratifiedGroupKFold
 from helpers.data import arrays
 from helpers.data.images import resize_mask
 from helpers.data.sources import DataSet
-from helpers.evaluate.postprocessing import draw_lungs
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import make_folder, refusing
 from helpers.storage.folders import cache_root
 from helpers.train import backend, inference, models, training
 from helpers.train.backend import keras
 from helpers.train.batches import Batches
+from helpers.train.postprocessing import draw_lungs
 from helpers.train.recipes import SegmentationSettings
 
 FOLDS = 3  # networks; each draws the lungs of a third of the X-rays, trained on the others

@@ -18,8 +18,8 @@ from helpers.data.images import resize_image
 from helpers.data.sources import DataSet
 from helpers.data.threads import read_all
 from helpers.evaluate.intervals import Estimate, estimate_mean
-from helpers.evaluate.postprocessing import clean_mask, draw_lungs
 from helpers.train.metrics import SMOOTHING, dice, iou
+from helpers.train.postprocessing import clean_mask, draw_lungs
 from helpers.train.recipes import THRESHOLD
 
 DISTANCES = [

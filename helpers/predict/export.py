@@ -17,9 +17,8 @@ from helpers.data.arrays import prepare_images
 from helpers.data.decoding import find_depth, reduce_depth, to_grey
 from helpers.data.images import resize_image
 from helpers.data.sources import DataSet, find_data
-from helpers.evaluate import calibration, postprocessing
+from helpers.evaluate import calibration
 from helpers.evaluate.metrics_file import read_metrics
-from helpers.evaluate.postprocessing import draw_lungs
 from helpers.predict.prediction import load_networks
 from helpers.report.pages import render
 from helpers.report.provenance import describe_code, find_source
@@ -27,9 +26,10 @@ from helpers.split.splits import read_split
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import make_folder, partial_folder, refusing
 from helpers.storage.folders import shown
-from helpers.train import recipes
+from helpers.train import postprocessing, recipes
 from helpers.train.backend import keras, without_standard_error
 from helpers.train.batches import scale
+from helpers.train.postprocessing import draw_lungs
 
 FOLDER = "export"  # in the run folder
 NETWORKS = ("segmenter", "detector")  # in the order of `load_networks`

@@ -17,7 +17,6 @@ from helpers.audit.mask_shapes import SHAPE_SIZE, measure_masks, shrink_mask, wh
 from helpers.data.decoding import BadImageError
 from helpers.data.images import draw_outlines, find_stem, read_xray, resize_image
 from helpers.data.threads import in_lists, work_ahead
-from helpers.evaluate.postprocessing import draw_lungs
 from helpers.predict.files import CHOICE, MASKS, OVERLAYS, TABLE, make_outputs, write_output
 from helpers.predict.novelty import FILE, Likeness, measure_distances, why_unlike
 from helpers.predict.unfinished import Unfinished, go_on
@@ -28,6 +27,7 @@ from helpers.storage.versions import code_version
 from helpers.train.backend import keras
 from helpers.train.checkpoint import hash_arrays, hash_config
 from helpers.train.inference import predict
+from helpers.train.postprocessing import draw_lungs
 from helpers.train.trained import load_model
 
 BATCH = 16  # X-rays that a thread reads, predicts together and writes

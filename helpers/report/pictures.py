@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 
 from helpers.data.images import draw_outlines, resize_image
 from helpers.data.sources import DataSet
-from helpers.evaluate.postprocessing import draw_lungs
 from helpers.train.augmentation import Strength, augment, draw_changes, draw_noise
+from helpers.train.postprocessing import draw_lungs
 
 TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
 

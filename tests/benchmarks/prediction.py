@@ -16,13 +16,13 @@ import numpy as np
 
 from helpers.data.images import draw_outlines, read_xray, resize_image, resize_mask
 from helpers.data.synthetic import CLASS_NAMES, draw_xray
-from helpers.evaluate.postprocessing import draw_lungs
 from helpers.predict.prediction import predict_files
 from helpers.report.pictures import PREDICTED_COLOUR
 from helpers.train.backend import keras
 from helpers.train.batches import scale
 from helpers.train.inference import predict
 from helpers.train.models import build_unet
+from helpers.train.postprocessing import draw_lungs
 from helpers.train.recipes import RECIPES
 from helpers.train.training import compile_segmenter
 

@@ -12,7 +12,6 @@ from sklearn.metrics import f1_score, jaccard_score
 from helpers.data import threads
 from helpers.data.images import read_mask
 from helpers.data.sources import DataSet
-from helpers.evaluate.postprocessing import clean_mask
 from helpers.evaluate.segmentation import (
     DISTANCES,
     HEADS,
@@ -29,6 +28,7 @@ from helpers.evaluate.segmentation import (
     worst_cases,
 )
 from helpers.split.index import build_index
+from helpers.train.postprocessing import clean_mask
 from tests.support.builders import MASK_SHAPE, make_data_set, refused, write_image
 
 

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.evaluate.postprocessing import draw_lungs
 from helpers.predict.export import agreement_table, compare, refuse_disagreement
+from helpers.train.postprocessing import draw_lungs
 from tests.support.builders import refused
 
 IMAGES = np.full((3, 16, 16), 10, np.uint8)

@@ -1,0 +1,94 @@
+"""Network: the lung network of the package, built in code and filled with its trained weights."""
+
+from functools import cache
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from helpers.data.images import resize_image
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.files import replacing
+from helpers.storage.folders import shown
+from helpers.train.backend import keras, look_at_machine, use_fastest
+from helpers.train.inference import predict
+from helpers.train.models import build_unet, look_from_afar, look_twice
+from helpers.train.postprocessing import draw_lungs
+from helpers.train.recipes import find_recipe
+
+VERSION = "1"  # of the weights
+FOLDER = Path(__file__).parent
+WEIGHTS, CARD = FOLDER / "weights.npz", FOLDER / "MODEL_CARD.md"
+SETTINGS = find_recipe("best").segmentation
+MARGIN = 24  # pixels of 256 around an X-ray that is looked at from afar
+
+
+def segment(image: np.ndarray) -> np.ndarray:
+    """Return the lungs of a chest X-ray: zeros and ones, uint8, of its height and width.
+
+    Heart and mediastinum are left out. A picture of anything else gets a mask, too: `covid-lungs
+    predict` says what is no chest X-ray.
+
+    Args:
+        image: uint8, (height, width), bright where rays were stopped, as `images.read_xray` reads
+            it from a file.
+
+    Raises:
+        ValueError: it is no such array.
+        CovidLungsError: the weights cannot be read.
+    """
+    if image.dtype != np.uint8 or image.ndim != 2 or not image.size:
+        raise ValueError(
+            f"image: {image.dtype} {image.shape}, but a grey X-ray is uint8 (height, width). "
+            "helpers.data.images.read_xray returns one."
+        )
+    network = load_network()
+    resized = resize_image(image, network.input_shape[1:3])
+    return draw_lungs(predict(network, resized[None])[0], image.shape)
+
+
+@cache
+def load_network() -> keras.Model:
+    """Return the trained network: X-rays float32 (N, 256, 256, 1) in 0..1 to chances of lung.
+
+    It is loaded once, and calculates in the precision that is fastest on this machine.
+
+    Raises:
+        CovidLungsError: the weights are missing or damaged.
+    """
+    usual = keras.config.dtype_policy()
+    try:
+        use_fastest(SETTINGS, look_at_machine())
+        unet = build_unet(SETTINGS)
+        network = build_network(unet)
+    finally:
+        keras.config.set_dtype_policy(usual)
+    unet.set_weights(_read_weights([weight.shape for weight in unet.weights]))
+    return network
+
+
+def build_network(unet: keras.Model) -> keras.Model:
+    """Return the network that looks four times with a U-Net: mirrored, from afar, and both."""
+    return look_from_afar(look_twice(unet), MARGIN)
+
+
+def _read_weights(shapes: list[tuple]) -> list[np.ndarray]:
+    """Return the weights of the U-Net; no code in their file is run."""
+    try:
+        with np.load(WEIGHTS, allow_pickle=False) as file:
+            weights = [file[f"{number:03}"].astype("float32") for number in range(len(shapes))]
+    except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile):
+        weights = []
+    if [weight.shape for weight in weights] != shapes:
+        raise CovidLungsError(
+            f"{shown(WEIGHTS)}: missing or damaged. Install covid-lungs again, or restore the file."
+        )
+    return weights
+
+
+def write_weights(unet: keras.Model) -> None:
+    """Write a trained U-Net's weights in 16 bits, in place of the package's."""
+    weights = unet.get_weights()
+    arrays = {f"{number:03}": value.astype("float16") for number, value in enumerate(weights)}
+    with replacing(WEIGHTS) as partial:
+        np.savez_compressed(partial, **arrays)
