@@ -2,7 +2,7 @@
 
 A network predicts something for any picture. So each picture is described by the directions of its
 edges, cell by cell (histograms of oriented gradients, Dalal and Triggs 2005), and compared with the
-training split, which alone decides both limits.
+training split, which alone decides the limit.
 """
 
 from collections.abc import Iterable
@@ -34,7 +34,6 @@ class Likeness(NamedTuple):
 
     known: np.ndarray  # their descriptions, float16 (N, 512)
     unlike: float  # a distance that one in 200 of them exceeds
-    strange: float  # the largest distance of any of them
 
 
 def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
@@ -54,8 +53,7 @@ def learn_likeness(xrays: np.ndarray, groups: pd.Series) -> Likeness:
         likeness = known[block] @ known.T
         likeness[group[block, None] == group] = -1  # the largest distance
         distances[block] = _distances(likeness)
-    unlike, strange = float(np.quantile(distances, USUAL)), float(distances.max())
-    return Likeness(known.astype(np.float16), unlike, strange)
+    return Likeness(known.astype(np.float16), float(np.quantile(distances, USUAL)))
 
 
 def describe(xrays: Iterable[np.ndarray]) -> np.ndarray:
@@ -86,9 +84,13 @@ def measure_distances(likeness: Likeness, xrays: Iterable[np.ndarray]) -> np.nda
 
     The X-rays are uint8, (height, width) each, of the segmenter's size.
     """
-    known = likeness.known.T.astype(np.float32)
     blocks = in_lists(xrays, BLOCK)
-    return np.concatenate([_distances(describe(block) @ known) for block in blocks])
+    return np.concatenate([find_distances(describe(block), likeness.known) for block in blocks])
+
+
+def find_distances(descriptions: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return how far descriptions are from the known ones: 0 is equal, 1 unrelated, (N,)."""
+    return _distances(descriptions @ known.T.astype(np.float32))
 
 
 def _distances(likeness: np.ndarray) -> np.ndarray:
@@ -97,14 +99,12 @@ def _distances(likeness: np.ndarray) -> np.ndarray:
     return 1 - np.partition(likeness, -near, axis=1)[:, -near:].mean(axis=1)
 
 
-def why_unlike(likeness: Likeness, distances: np.ndarray) -> list[str]:
-    """Return for each distance why the X-ray is not accepted, or ""."""
-    reasons = (
-        "not a chest X-ray, or unlike the X-rays that the networks were trained on",
-        "unlike the X-rays that the networks were trained on",
-    )
-    limits = distances > likeness.strange, distances > likeness.unlike
-    return np.select(limits, reasons, default="").tolist()
+def find_unlike(likeness: Likeness, xrays: Iterable[np.ndarray]) -> np.ndarray:
+    """Return for each X-ray, as `measure_distances` takes it, whether it is unlike the known ones.
+
+    They are of one data set: a chest X-ray of another hospital may well be unlike them.
+    """
+    return measure_distances(likeness, xrays) > likeness.unlike
 
 
 def write_likeness(folder: Path, likeness: Likeness) -> None:
@@ -124,7 +124,7 @@ def read_likeness(folder: Path) -> Likeness | None:
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Likeness(file["known"], float(file["unlike"]), float(file["strange"]))
+            return Likeness(file["known"], float(file["unlike"]))
     except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile) as error:
         raise CovidLungsError(
             f"{shown(path)}: cannot be read. Run 04_segment_lungs again, which makes it."

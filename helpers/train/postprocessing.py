@@ -18,6 +18,21 @@ def draw_lungs(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return clean_mask((resize_image(probability, size) > THRESHOLD).astype(np.uint8))
 
 
+def expect_dice(probability: np.ndarray, mask: np.ndarray) -> float:
+    """Return the Dice coefficient that a network itself expects of a mask, 0 to 1.
+
+    Were its probabilities right, a true mask would hold each pixel with its probability. So a mask
+    in which it is half sure of many pixels is expected to miss many. No true mask is needed.
+
+    Args:
+        probability: of lung, float32 (height, width).
+        mask: what was made of it, zeros and ones of the same shape.
+    """
+    both = float((probability * mask).sum())
+    total = float(probability.sum()) + float(mask.sum())
+    return 2 * both / total if total else 1.0
+
+
 def clean_mask(mask: np.ndarray) -> np.ndarray:
     """Return a mask with its two largest regions only, and their holes filled.
 

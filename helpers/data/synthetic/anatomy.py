@@ -35,6 +35,22 @@ class Build:
         self.shoulder = self.apex + rng.uniform(-30, 20)  # y of the shoulders
         self.abduction = rng.uniform(0, 1)  # how far the elbows are from the trunk
         self.inclination = rng.uniform(110, 185)  # how steeply the ribs run down
+        self.drift = 0.0  # of heart and vessels to the left of the body, as when it is turned
+
+    def vary(self, rng: np.random.Generator) -> None:
+        """Take measures that the usual bodies lack: of children, large hearts, turned bodies."""
+        self.half_width = width = rng.uniform(140, 222)
+        self.apex_offset = width * rng.uniform(0.26, 0.44)
+        self.taper = rng.uniform(0.2, 0.5)
+        self.heart = width * rng.uniform(0.42, 0.93)
+        self.atrium = width * rng.uniform(0.18, 0.48)
+        self.vessel_width = width * rng.uniform(0.12, 0.34)
+        self.knob = self.vessel_width + width * rng.uniform(0, 0.09)
+        self.drift = width * rng.uniform(-0.2, 0.2)
+        right_dome = self.base - rng.uniform(30, 120)
+        self.domes = (right_dome, right_dome + rng.uniform(-15, 35))
+        self.wall = rng.uniform(8, 55)
+        self.inclination = rng.uniform(30, 185)
 
 
 def chest_half_width(build: Build, y: np.ndarray) -> np.ndarray:
@@ -68,7 +84,8 @@ def mediastinum_outline(build: Build) -> np.ndarray:
     x = [vessels + 6, vessels - 2, knob, knob - 6, knob]
     x += [0.62 * heart, 0.92 * heart, heart, 0.9 * heart]
     y = [top - 60, *(top + percent * np.array([14, 28, 37, 45, 60, 76, 88])), low + 10]
-    return np.vstack([right, canvas.smooth_path(x, y)[::-1]])
+    outline = np.vstack([right, canvas.smooth_path(x, y)[::-1]])
+    return outline + np.array([build.drift, 0])
 
 
 def trunk_outline(build: Build) -> np.ndarray:
@@ -154,7 +171,8 @@ def draw_gas(build: Build, rng: np.random.Generator) -> np.ndarray:
 def hila(build: Build) -> tuple[tuple[float, float], tuple[float, float]]:
     """Return the centres (x, y) of the right and the left lung root; the left one is higher."""
     y = build.apex + 0.47 * build.height
-    return (-build.vessel_width - 16, y + 8), (build.vessel_width + 20, y - 8)
+    right, left = build.drift - build.vessel_width - 16, build.drift + build.vessel_width + 20
+    return (right, y + 8), (left, y - 8)
 
 
 def draw_vessels(build: Build, rng: np.random.Generator) -> np.ndarray:

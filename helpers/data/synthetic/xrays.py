@@ -20,11 +20,17 @@ FULL_DENSITY = 1.35  # what comes out white
 NOTES = ("AP", "PA", "PORTABLE", "SUPINE", "SITTING", "ERECT")
 
 
-def draw_xray(class_name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def draw_xray(class_name: str, seed: int, varied: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Draw one chest X-ray and the mask of its lungs.
 
     Body, pose, exposure and grain come from the seed alone: X-rays of two classes with the same
     seed differ inside the lungs only.
+
+    Args:
+        class_name: one of CLASS_NAMES.
+        seed: decides everything but the signs of the class.
+        varied: whether most bodies are unlike those of the demo (children, large hearts), and most
+            films cropped or tilted, for a network that must know such X-rays, too.
 
     Returns:
         Image, uint8 (299, 299), and mask, uint8 (256, 256) with 255 in the lungs and 0 elsewhere,
@@ -39,6 +45,8 @@ def draw_xray(class_name: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
     finding_rng = np.random.default_rng([seed, 1 + CLASS_NAMES.index(class_name)])
     build = anatomy.Build(rng)
     pose = Pose(rng)
+    if varied:
+        vary(build, pose, np.random.default_rng([seed, 1 + len(CLASS_NAMES)]))
     healthy, fillable, lungs = draw_chest(build, rng)
     fill = draw_findings(class_name, build, lungs, finding_rng)
     # A scanner's software reduces large differences and keeps the detail.
@@ -59,6 +67,14 @@ class Pose:
         # Displacements in canvas units: no real body is built by rule.
         self.wobble = rng.normal(0, 3.2, (2, 5, 5)).astype(np.float32)
 
+    def vary(self, rng: np.random.Generator) -> None:
+        """Take a pose of a tightly cropped, tilted or distant chest."""
+        scale = rng.uniform(0.8, 1.6)
+        self.scale = (scale * rng.uniform(0.85, 1.2), scale)
+        self.shift = (rng.normal(0, 14), rng.uniform(-45, 60))
+        self.angle = radians(min(max(rng.normal(0, 4), -14), 14))
+        self.wobble = rng.normal(0, rng.uniform(2, 7), (2, 5, 5)).astype(np.float32)
+
     def apply(self, layer: np.ndarray, size: int) -> np.ndarray:
         """Return a canvas layer as the film sees it, float32 (size, size)."""
         centre = ((np.arange(size, dtype=np.float32) + 0.5) / size - 0.5) * FIELD_SIZE
@@ -75,6 +91,14 @@ class Pose:
             cv2.INTER_LINEAR,
             borderMode=cv2.BORDER_REPLICATE,
         )
+
+
+def vary(build: anatomy.Build, pose: Pose, rng: np.random.Generator) -> None:
+    """Make most bodies and most poses, each by itself, unlike those of the demo."""
+    if rng.random() < 0.65:
+        build.vary(rng)
+    if rng.random() < 0.7:
+        pose.vary(rng)
 
 
 def draw_chest(build: anatomy.Build, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

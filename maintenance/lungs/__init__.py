@@ -1,0 +1,1 @@
+"""Lungs: how the lung network inside the package is trained and measured."""
