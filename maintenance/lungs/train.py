@@ -17,11 +17,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 
 from helpers.audit.mask_shapes import HEART_IN, measure_masks, shrink_mask
 from helpers.data import arrays
 from helpers.data.images import resize_image, resize_mask
-from helpers.data.sources import find_data
+from helpers.data.sources import DataSet, find_data
 from helpers.data.synthetic import CLASS_NAMES, draw_xray, image_seed
 from helpers.data.threads import read_all
 from helpers.predict.chests import describe_frames, measure_frames, write_frames
@@ -46,10 +47,8 @@ FARTHEST = 0.999  # share of another hospital's X-rays that count as chests
 SURE = 0.9  # expected Dice from which the teacher's mask is learnt from
 
 
-def read_xrays(source: str, with_masks: bool) -> Xrays:
+def read_xrays(data_set: DataSet, index: pd.DataFrame, with_masks: bool) -> Xrays:
     """Return the X-rays of a data set, and its masks or, without them, black ones."""
-    data_set = find_data(source)
-    index, _ = build_index(data_set)
     images = np.array(arrays.prepare_images(data_set, index, SIZE))
     masks = arrays.prepare_masks(data_set, index, SIZE) if with_masks else np.zeros_like(images)
     return Xrays(images, np.array(masks))
@@ -130,19 +129,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    shenzhen = leave_heart_out(read_xrays(options.shenzhen, with_masks=True))
+    sets = [find_data(source) for source in (options.shenzhen, options.viral)]
+    indexes = [build_index(data_set)[0] for data_set in sets]
+    shenzhen = leave_heart_out(read_xrays(sets[0], indexes[0], with_masks=True))
     number = np.arange(len(shenzhen.images))
     validation = select(shenzhen, number % VALIDATION == 0)
     adults = select(shenzhen, number % VALIDATION != 0)
     drawn = cover_some(draw_all(), COVERED, options.seed)
     own = [cover_some(adults, COVERED, version) for version in range(VERSIONS)]
     teacher = train(join(drawn, *own), validation, options.out / "teacher", options.seed)
-    viral = read_xrays(options.viral, with_masks=False).images
+    viral = read_xrays(sets[1], indexes[1], with_masks=False).images
     children = cover_some(label(teacher, viral), COVERED, options.seed)
     known = join(drawn, *own, children)
     unet = train(known, validation, options.out / "network", options.seed)
     write_weights(unet)
-    write_seen([*shenzhen.images, *viral])
+    # With those left out for their mask: they decided what a chest may look like.
+    pairs = zip(sets, indexes, strict=True)
+    write_seen([one.read_xray(file) for one, index in pairs for file in index["file"]])
     know_chests(unet, shenzhen.images, viral)
 
 

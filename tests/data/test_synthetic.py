@@ -275,3 +275,26 @@ def test_a_share_that_is_none_is_refused(tmp_path: Path, name: str, share: float
     with pytest.raises(ValueError, match=f"{name} .*: give a share from 0 to 1"):
         write_data_set(tmp_path, SMALL_COUNTS, **{name: share})
     assert not any(tmp_path.iterdir())
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds, disease=st.sampled_from(DISEASES))
+def test_varied_xrays_too_differ_by_their_class_inside_the_lungs_only(seed, disease):
+    healthy, mask = draw_xray("Normal", seed, varied=True)
+    ill, same = draw_xray(disease, seed, varied=True)
+    np.testing.assert_array_equal(mask, same)
+    assert set(np.unique(mask)) == {0, 255}
+    outside = ~lungs_at_xray_size(mask, grown_by=6)
+    assert difference(healthy, ill)[outside].max(initial=0) <= 3
+
+
+def test_varied_bodies_have_larger_hearts_and_their_films_other_crops():
+    usual, varied = (
+        np.stack([draw_xray("Normal", seed, varied)[1] > 0 for seed in range(60)])
+        for varied in (False, True)
+    )
+    shares = [masks.mean(axis=(1, 2)) for masks in (usual, varied)]
+    assert np.std(shares[1]) > 1.5 * np.std(shares[0])
+    touching = [masks[:, 0].any(axis=1).mean() for masks in (usual, varied)]
+    assert touching[1] > touching[0] + 0.1
+    assert (usual != varied).any(axis=(1, 2)).mean() > 0.8

@@ -8,7 +8,7 @@ import pytest
 from keras import layers
 
 from helpers.storage.errors import CovidLungsError
-from helpers.train.models import build_detector, build_unet, look_twice
+from helpers.train.models import build_detector, build_unet, look_from_afar, look_twice
 from helpers.train.recipes import RECIPES, DetectionSettings, SegmentationSettings
 
 TINY = SegmentationSettings(
@@ -163,6 +163,31 @@ def test_two_looks_are_the_mean_of_an_xray_and_its_mirror_image():
     one, other = (keras.ops.convert_to_numpy(model(x)) for x in (XRAYS, XRAYS[:, :, ::-1]))
     found = keras.ops.convert_to_numpy(twice(XRAYS))
     np.testing.assert_allclose(found, (one + other[:, :, ::-1]) / 2, atol=1e-6)
+
+
+def predict_input(size: int) -> keras.Model:
+    """Return a network that predicts what it sees."""
+    inputs = keras.Input((size, size, 1))
+    return keras.Model(inputs, layers.Activation("linear")(inputs))
+
+
+def test_a_look_from_afar_sees_the_same_place_smaller_within_a_black_margin():
+    across, down = np.meshgrid(np.linspace(0, 1, 32), np.linspace(0, 1, 32))
+    smooth = (0.5 * across + 0.5 * down).astype("float32")[None, ..., None]
+    found = keras.ops.convert_to_numpy(look_from_afar(predict_input(32), 4)(smooth))
+    np.testing.assert_allclose(found[:, 2:-2, 2:-2], smooth[:, 2:-2, 2:-2], atol=0.02)
+    # A network that calls everything lung is right at the X-ray's edge as well.
+    inputs = keras.Input((32, 32, 1))
+    sure = keras.Model(inputs, layers.Rescaling(0.0, offset=1.0)(inputs))
+    found = keras.ops.convert_to_numpy(look_from_afar(sure, 4)(smooth))
+    np.testing.assert_allclose(found, 1, atol=1e-6)
+
+
+def test_a_look_from_afar_can_differ_from_a_near_one():
+    model = build_unet(BEST)
+    near, far = (keras.ops.convert_to_numpy(m(XRAYS)) for m in (model, look_from_afar(model, 4)))
+    assert far.shape == near.shape
+    assert np.abs(near - far).max() > 1e-4
 
 
 def test_probabilities_are_in_32_bits_in_mixed_precision():

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.ndimage import binary_fill_holes, label
 
-from helpers.train.postprocessing import clean_mask
+from helpers.train.postprocessing import clean_mask, expect_dice
 
 masks = arrays(
     np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 1)
@@ -53,3 +53,18 @@ def test_what_is_left_is_at_most_two_of_the_regions_filled(mask):
     assert not cleaned[~filled].any()
     areas = np.sort(np.bincount(label(filled, eight)[0].ravel())[1:])[::-1][:2]
     assert cleaned.sum() == sum(area for area in areas if area >= 0.1 * areas[0])
+
+
+@given(masks, st.data())
+def test_of_sure_probabilities_the_expected_dice_is_the_dice(mask, data):
+    other = data.draw(arrays(np.uint8, mask.shape, elements=st.integers(0, 1)))
+    total = int(mask.sum()) + int(other.sum())
+    expected = 2 * int((mask & other).sum()) / total if total else 1
+    assert expect_dice(other.astype("float32"), mask) == pytest.approx(expected)
+
+
+@given(masks, st.floats(0.5, 1, width=32))
+def test_the_less_sure_a_network_is_the_less_dice_it_expects(mask, chance):
+    probability = mask * np.float32(chance)
+    expected = 2 * chance / (1 + chance) if mask.any() else 1
+    assert expect_dice(probability, mask) == pytest.approx(expected, abs=1e-6)
