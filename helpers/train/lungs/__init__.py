@@ -6,6 +6,7 @@ What it was trained on, how good it is and what it must not be used for: MODEL_C
 
 from helpers.train.lungs.network import (
     CARD,
+    LICENCE,
     VERSION,
     WEIGHTS,
     build_network,
@@ -17,6 +18,7 @@ from helpers.train.lungs.seen import find_seen
 
 __all__ = [
     "CARD",
+    "LICENCE",
     "VERSION",
     "WEIGHTS",
     "build_network",

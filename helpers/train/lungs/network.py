@@ -1,5 +1,6 @@
 """Network: the lung network of the package, built in code and filled with its trained weights."""
 
+import zlib
 from functools import cache
 from pathlib import Path
 from zipfile import BadZipFile
@@ -17,9 +18,15 @@ from helpers.train.postprocessing import draw_lungs
 from helpers.train.recipes import find_recipe
 
 VERSION = "1"  # of the weights
+LICENCE = "CC BY-NC-SA 4.0"  # of the weights; that of the code is in the project's LICENSE
 FOLDER = Path(__file__).parent
 WEIGHTS, CARD = FOLDER / "weights.npz", FOLDER / "MODEL_CARD.md"
 SETTINGS = find_recipe("best").segmentation
+# What numpy raises for a damaged file.
+DAMAGE = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile, zlib.error),
+    RuntimeError,  # of a way of packing that it does not know
+)
 MARGIN = 24  # pixels of 256 around an X-ray that is looked at from afar
 
 
@@ -75,9 +82,10 @@ def build_network(unet: keras.Model) -> keras.Model:
 def _read_weights(shapes: list[tuple]) -> list[np.ndarray]:
     """Return the weights of the U-Net; no code in their file is run."""
     try:
-        with np.load(WEIGHTS, allow_pickle=False) as file:
+        # Opened here, since numpy leaves open what proves to be no archive.
+        with WEIGHTS.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             weights = [file[f"{number:03}"].astype("float32") for number in range(len(shapes))]
-    except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile):
+    except DAMAGE:
         weights = []
     if [weight.shape for weight in weights] != shapes:
         raise CovidLungsError(
