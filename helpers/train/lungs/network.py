@@ -1,5 +1,6 @@
 """Network: the lung network of the package, built in code and filled with its trained weights."""
 
+import hashlib
 import zlib
 from functools import cache
 from pathlib import Path
@@ -72,6 +73,28 @@ def load_network() -> keras.Model:
         keras.config.set_dtype_policy(usual)
     unet.set_weights(_read_weights([weight.shape for weight in unet.weights]))
     return network
+
+
+def describe_network() -> str:
+    """Return in words which network this is, in which file, under which licence, and how to use it.
+
+    Raises:
+        CovidLungsError: the weights are missing or damaged.
+    """
+    network = load_network()
+    content = WEIGHTS.read_bytes()
+    height, width = network.input_shape[1:3]
+    rows = {
+        "version": VERSION,
+        "weights": f"{shown(WEIGHTS)} ({len(content) / 1e6:.1f} MB)",
+        "SHA-256": hashlib.sha256(content).hexdigest(),
+        "input": f"{height} × {width} pixels, to which X-rays of any size are resized",
+        "licence": f"{LICENCE} (of the weights)",
+        "card": shown(CARD),
+        "use": "covid-lungs predict my-xray.png",
+    }
+    lines = [f"  {name:8} {text}" for name, text in rows.items()]
+    return "\n".join(["lungs: draws both lungs in a chest X-ray", *lines])
 
 
 def build_network(unet: keras.Model) -> keras.Model:
