@@ -8,11 +8,14 @@ import pytest
 
 from helpers.data.images import resize_image, resize_mask
 from helpers.data.synthetic import draw_xray, image_seed
+from helpers.storage.folders import project_root
 from helpers.train import lungs
 from helpers.train.inference import predict
 from helpers.train.lungs import network
 from helpers.train.metrics import dice
 from tests.support.builders import refused
+
+README = project_root() / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -162,8 +165,8 @@ def test_every_changed_byte_is_noticed(weights):
         assert all(map(np.array_equal, read, intact))
 
 
-def test_the_card_and_the_package_name_one_licence_and_version():
-    card = lungs.CARD.read_text(encoding="utf-8")
-    assert lungs.LICENCE in card
+def test_the_card_the_readme_and_the_package_name_one_licence():
+    card, readme = (path.read_text(encoding="utf-8") for path in (lungs.CARD, README))
+    assert lungs.LICENCE in card and lungs.LICENCE in " ".join(readme.split())
     assert f"version {lungs.VERSION}" in card
     assert lungs.WEIGHTS.stat().st_size <= 5e6
