@@ -1,6 +1,8 @@
-"""One X-ray: where notebook 07 gets it, what a run's networks predict for it, and how reliably."""
+"""One X-ray: where notebook 07 gets it, what networks predict for it, and how reliably."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,11 +19,10 @@ from helpers.evaluate.grad_cam import energy_in_lungs, grad_cam
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
 from helpers.predict.files import MASKS
-from helpers.predict.novelty import read_likeness
-from helpers.predict.prediction import load_networks, predict_files
+from helpers.predict.prediction import load_likeness, load_networks, predict_files
 from helpers.storage.colab import in_colab
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import require
+from helpers.storage.folders import default_run_name, find_trained, require, runs_root
 from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.train.trained import load_model
 
@@ -82,8 +83,42 @@ def _ask_colab() -> bytes | None:
         return None
 
 
+def decode_xray(content: bytes) -> np.ndarray:
+    """Return the X-ray in a file, uint8 (height, width), as `read_xray` does.
+
+    Raises:
+        CovidLungsError: it cannot be decoded.
+    """
+    with _on_disk(content) as file:
+        return read_xray(file)
+
+
+@contextmanager
+def _on_disk(content: bytes) -> Iterator[Path]:
+    """Give the path of a file of this content, alone in its folder; both are removed afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, NAME)
+        file.write_bytes(content)
+        yield file
+
+
+def find_own_run(run: str, data: str, recipe: str) -> Path | None:
+    """Return the folder of the run that is named.
+
+    If none is named, it is the one that the notebooks make from data and recipe, or None if its
+    segmenter has not been trained.
+
+    Raises:
+        CovidLungsError: the named run is not there, or has no segmenter.
+    """
+    if run:
+        return find_trained(run)
+    folder = runs_root() / default_run_name(data, recipe)
+    return folder if (folder / SEGMENTER).is_file() else None
+
+
 class Reading(NamedTuple):
-    """What a run's networks predict for an X-ray."""
+    """What networks predict for an X-ray."""
 
     image: np.ndarray  # uint8, (height, width)
     mask: np.ndarray  # the lungs, zeros and ones, of the same shape
@@ -92,20 +127,18 @@ class Reading(NamedTuple):
     reason: str  # why the X-ray is not accepted, or ""
 
 
-def read_by(run_folder: Path, content: bytes) -> Reading:
+def read_by(run_folder: Path | None, content: bytes) -> Reading:
     """Return what a run's networks predict for the X-ray in a file, as `covid-lungs predict` does.
 
-    Nothing of it stays on the disk.
+    Without a run it is the package's lung network. Nothing of the X-ray stays on the disk.
 
     Raises:
         CovidLungsError: the file cannot be decoded, or a network cannot be loaded.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        file, out = Path(folder, NAME), Path(folder, "out")
-        file.write_bytes(content)
-        image = read_xray(file)
-        likeness = read_likeness((run_folder / SEGMENTER).parent)
-        table = predict_files(load_networks(run_folder), [file], out, likeness)
+    networks, likeness = load_networks(run_folder), load_likeness(run_folder)
+    with _on_disk(content) as file:
+        image, out = read_xray(file), file.with_name("out")
+        table = predict_files(networks, [file], out, likeness)
         mask = read_mask(out / MASKS / f"{NAME}.png")
     row = table.iloc[0]
     return Reading(image, mask, row["lung_fraction"], row["covid_probability"], row["reason"])

@@ -18,7 +18,13 @@ from helpers.data.decoding import BadImageError
 from helpers.data.images import draw_outlines, find_stem, read_xray, resize_image
 from helpers.data.threads import in_lists, work_ahead
 from helpers.predict.files import CHOICE, MASKS, OVERLAYS, TABLE, make_outputs, write_output
-from helpers.predict.novelty import FILE, Likeness, measure_distances, why_unlike
+from helpers.predict.novelty import (
+    FILE,
+    Likeness,
+    measure_distances,
+    read_likeness,
+    why_unlike,
+)
 from helpers.predict.unfinished import Unfinished, go_on
 from helpers.report.pictures import PREDICTED_COLOUR
 from helpers.storage.folders import refusing, shown
@@ -27,6 +33,7 @@ from helpers.storage.versions import code_version
 from helpers.train.backend import keras
 from helpers.train.checkpoint import hash_arrays, hash_config
 from helpers.train.inference import predict
+from helpers.train.lungs import load_network
 from helpers.train.postprocessing import draw_lungs
 from helpers.train.trained import load_model
 
@@ -36,6 +43,11 @@ THREADS = min(8, 2 * (os.cpu_count() or 1))
 LONGEST_SIDE = 65500  # of a JPEG, in pixels
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]  # half as large as at OpenCV's 95
 FEW = 20  # X-rays that a terminal lists one by one
+NO_LIKENESS = f"the run has no {FILE}: run 04_segment_lungs again"
+NO_DETECTOR = (
+    "For a probability of COVID, train on X-rays with and without it "
+    "(covid-lungs run --data SOURCE), then name that run with --run."
+)
 COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
 
 
@@ -50,15 +62,28 @@ class Predicted(NamedTuple):
     remedy: str = ""  # if there is no mask
 
 
-def load_networks(run_folder: Path) -> list[keras.Model]:
-    """Return a run's segmenter and, if it has one, its detector.
+def load_networks(run_folder: Path | None) -> list[keras.Model]:
+    """Return a run's segmenter and, if it has one, its detector; without a run the package's own.
 
     Raises:
-        CovidLungsError: a file is no network.
+        CovidLungsError: a file is no network, or the package's weights are damaged.
     """
+    if run_folder is None:
+        return [load_network()]
     detector = run_folder / DETECTOR
     paths = [run_folder / SEGMENTER, *([detector] if detector.is_file() else [])]
     return [load_model(path) for path in paths]
+
+
+def load_likeness(run_folder: Path | None) -> Likeness | None:
+    """Return what the X-rays look like that the networks of `load_networks` were trained on.
+
+    None if the run does not say, and for the package's own network.
+
+    Raises:
+        CovidLungsError: a file cannot be read.
+    """
+    return None if run_folder is None else read_likeness((run_folder / SEGMENTER).parent)
 
 
 def predict_files(
@@ -230,29 +255,32 @@ def _judge(block: list[Predicted]) -> pd.DataFrame:
     return table[COLUMNS].round(6)
 
 
-def describe_predictions(table: pd.DataFrame, folder: Path, likeness: Likeness | None) -> str:
+def describe_predictions(
+    table: pd.DataFrame, folder: Path, likeness: Likeness | None, run_folder: Path | None
+) -> str:
     """Return for a terminal what was predicted, and where it is; few X-rays one by one."""
-    blind = (
-        f"images that are not chest X-rays are not recognised, since the run has no {FILE}: run "
-        "04_segment_lungs again\n"
-    )
     refused = int(table["lung_fraction"].isna().sum())
     doubtful = int((~table["accepted"]).sum()) - refused
-    lines = [_describe_xray(row) for row in table.to_dict("records")] if len(table) <= FEW else []
-    return (
-        f"{''.join(lines)}masks: {len(table) - refused:,} (not accepted: {doubtful:,})\n"
-        f"files that could not be decoded: {refused:,}\n"
-        f"{blind if likeness is None else ''}"
-        f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)\n"
-        "\nNot a medical device."
+    decoded = table[table["lung_fraction"].notna()] if len(table) <= FEW else table[:0]
+    lines = [_describe_xray(row) for row in decoded.to_dict("records")]
+    lines += [
+        f"masks: {len(table) - refused:,} (not accepted: {doubtful:,})",
+        f"files that could not be decoded: {refused:,}",
+    ]
+    if likeness is None:
+        why = ": look at each overlay" if run_folder is None else f", since {NO_LIKENESS}"
+        lines.append(f"images that are not chest X-rays are not recognised{why}")
+    lines.append(
+        f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)"
     )
+    if run_folder is None:
+        lines.append(NO_DETECTOR)
+    return "\n".join([*lines, "", "Not a medical device."])
 
 
 def _describe_xray(row: dict) -> str:
-    """Return a line about an X-ray, or "" if it could not be decoded."""
-    if np.isnan(row["lung_fraction"]):
-        return ""
+    """Return a line about an X-ray that could be decoded."""
     covid = row["covid_probability"]
     found = "" if np.isnan(covid) else f"COVID probability {covid:.3f}, "
     doubt = "" if row["accepted"] else f"; not accepted: {row['reason']}"
-    return f"{row['file']}: {found}lungs {row['lung_fraction']:.1%} of the image{doubt}\n"
+    return f"{row['file']}: {found}lungs {row['lung_fraction']:.1%} of the image{doubt}"

@@ -15,6 +15,7 @@ from helpers.train.augmentation import Strength, augment, draw_changes, draw_noi
 from helpers.train.postprocessing import draw_lungs
 
 TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
+OTHER_COLOUR = (80, 170, 255)  # of a second network's mask
 
 
 def pick_examples(
@@ -142,6 +143,17 @@ def draw_lungs_found(image: np.ndarray, mask: np.ndarray) -> Figure:
     """Draw an X-ray, uint8 (height, width), and beside it the outline of a predicted mask on it."""
     outlined = draw_outlines(image, (mask, PREDICTED_COLOUR))
     return _grid([[image, outlined]], ["X-ray", "predicted lungs"], largest=4.0)
+
+
+def draw_two_found(image: np.ndarray, mask: np.ndarray, own: np.ndarray) -> Figure:
+    """Draw the outline of the mask that a run's network predicts, and beside it both outlines.
+
+    `mask` is that of the package's network.
+    """
+    alone = draw_outlines(image, (own, OTHER_COLOUR))
+    both = draw_outlines(image, (mask, PREDICTED_COLOUR), (own, OTHER_COLOUR))
+    titles = ["your run's lungs", "yours blue, the package's orange"]
+    return _grid([[alone, both]], titles, largest=4.0)
 
 
 def draw_heat_found(image: np.ndarray, mask: np.ndarray, heat: np.ndarray) -> Figure:

@@ -1,4 +1,4 @@
-"""The command line: `covid-lungs run`, `audit`, `predict`, `export` and `cache`."""
+"""The command line: `covid-lungs run`, `audit`, `predict`, `export`, `models` and `cache`."""
 
 import argparse
 import os
@@ -11,6 +11,7 @@ from pathlib import Path
 from helpers.storage.errors import CovidLungsError
 
 SOURCE = "demo, kaggle, folder, .zip"
+RUN = "a run's name or folder"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -25,24 +26,29 @@ def build_parser() -> argparse.ArgumentParser:
     audit.add_argument("source", metavar="SOURCE", help=SOURCE)
     audit.set_defaults(act=audit_data)
     # The functions below import what they need: pandas and Keras take seconds, --help none.
-    whose = {"required": True, "metavar": "RUN", "help": "whose networks: a run's name or folder"}
-    predict = commands.add_parser("predict", help="draw the lungs of X-rays")
-    predict.add_argument("--run", **whose)
-    predict.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="where masks go (default: RUN/predictions)"
-    )
-    predict.add_argument("paths", nargs="+", metavar="PATH", help="an X-ray, or a folder of them")
-    predict.set_defaults(act=predict_xrays)
+    _add_predict(commands.add_parser("predict", help="draw the lungs of X-rays"))
     export = commands.add_parser("export", help="write a run's networks as ONNX and LiteRT")
-    export.add_argument("--run", **whose)
+    export.add_argument("--run", required=True, metavar="RUN", help=f"whose networks: {RUN}")
     export.add_argument(
         "--data", metavar="SOURCE", help="where the run's X-rays are (default: where they were)"
     )
     export.set_defaults(act=export_networks)
+    models = commands.add_parser("models", help="say what network is inside the package")
+    models.set_defaults(act=describe_models)
     cache = commands.add_parser("cache", help="say what the cache holds, or empty it")
     cache.add_argument("--clear", action="store_true", help="remove all that can be made again")
     cache.set_defaults(act=look_after_cache)
     return parser
+
+
+def _add_predict(predict: argparse.ArgumentParser) -> None:
+    """Add the options of `predict`."""
+    whose = f"whose networks, also for COVID: {RUN} (default: the package's lung network)"
+    predict.add_argument("--run", metavar="RUN", help=whose)
+    where = "where masks go (default: RUN/predictions; without --run: predictions)"
+    predict.add_argument("--out", type=Path, metavar="FOLDER", help=where)
+    predict.add_argument("paths", nargs="+", metavar="PATH", help="an X-ray, or a folder of them")
+    predict.set_defaults(act=predict_xrays)
 
 
 def _add_run(run: argparse.ArgumentParser) -> None:
@@ -93,18 +99,16 @@ def predict_xrays(options: argparse.Namespace) -> int:
     """Draw the lungs of X-rays and return 1 if one of them could not be decoded."""
     from helpers.predict.files import find_xrays
     from helpers.storage.folders import find_trained
-    from helpers.storage.layout import SEGMENTER
 
-    run = find_trained(options.run)
+    run = None if options.run is None else find_trained(options.run)
     files = find_xrays(options.paths)
-    folder = options.out or run / "predictions"
+    folder = options.out or (run or Path()) / "predictions"
     # Only now: a misspelt path should not wait for Keras.
-    from helpers.predict.novelty import read_likeness
-    from helpers.predict.prediction import describe_predictions, load_networks, predict_files
+    from helpers.predict import prediction
 
-    likeness = read_likeness((run / SEGMENTER).parent)
-    table = predict_files(load_networks(run), files, folder, likeness)
-    print(describe_predictions(table, folder, likeness))
+    networks, likeness = prediction.load_networks(run), prediction.load_likeness(run)
+    table = prediction.predict_files(networks, files, folder, likeness)
+    print(prediction.describe_predictions(table, folder, likeness, run))
     return int(table["lung_fraction"].isna().any())
 
 
@@ -116,6 +120,14 @@ def export_networks(options: argparse.Namespace) -> int:
     from helpers.predict.export import describe_export, export_run
 
     print(describe_export(export_run(run, options.data), run))
+    return 0
+
+
+def describe_models(options: argparse.Namespace) -> int:
+    """Print what network is inside the package, with its hash, licence and card."""
+    from helpers.train.lungs import describe_network
+
+    print(describe_network())
     return 0
 
 

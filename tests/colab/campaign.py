@@ -259,6 +259,18 @@ def test_without_drive_the_demo_runs_and_ends_with_the_report(lend, tmp_path):
     assert len(list((run / "notebooks").glob("*.ipynb"))) == CHAIN
 
 
+def test_with_nothing_trained_and_no_drive_the_lungs_of_an_upload_are_drawn(
+    lend, tmp_path, xrays, monkeypatch
+):
+    machine = lend("lungs", tmp_path / "drive")
+    monkeypatch.setenv("COLAB_UPLOADS", str(xrays / "COVID" / "images" / "COVID-1.png"))
+    text = printed(machine.run(NOTEBOOKS[-1], "declined"))
+    drawn = re.search(r"your X-ray: .+\nThe lungs fill (\d+)% of the image\.\naccepted\n", text)
+    assert 10 < int(drawn[1]) < 40
+    assert "Drive was not mounted (Colab was not allowed to use it)" in text
+    assert "No run of yours was found" in text
+
+
 def test_a_full_drive_stops_the_notebook_and_says_where_to_make_room(lend, tmp_path):
     command = ["unshare", "--map-root-user", "--mount", "mount", "-t", "tmpfs", "tmpfs", tmp_path]
     if not shutil.which("unshare") or subprocess.run(command, capture_output=True).returncode:

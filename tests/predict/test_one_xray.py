@@ -1,3 +1,4 @@
+import shutil
 import sys
 from datetime import UTC, datetime
 from types import ModuleType
@@ -6,6 +7,7 @@ import cv2
 import keras
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 
 from helpers.data.images import read_xray, resize_mask
@@ -18,14 +20,18 @@ from helpers.predict.novelty import learn_likeness, write_likeness
 from helpers.predict.one_xray import (
     DRAWN,
     YOURS,
+    decode_xray,
     describe_heat,
     describe_probability,
+    find_own_run,
     look_for_heat,
     offer_upload,
     read_by,
     take_xray,
 )
 from helpers.predict.prediction import predict_files
+from helpers.storage.folders import project_root
+from helpers.train import lungs
 from helpers.train.inference import write_table
 from helpers.train.models import build_detector
 from helpers.train.recipes import DetectionSettings
@@ -97,6 +103,59 @@ def test_a_reading_is_what_predict_says_and_leaves_nothing(run, tmp_path, monkey
 
 
 PARTS = ("segmentation", "detection")
+
+
+def test_without_a_run_the_package_reads_the_xray_and_leaves_nothing(tmp_path, monkeypatch):
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(work))
+    content, _ = take_xray("", None, 7)
+    image, reading = decode_xray(content), read_by(None, content)
+    np.testing.assert_array_equal(reading.image, image)
+    np.testing.assert_array_equal(reading.mask, lungs.segment(image))
+    assert reading.lung_fraction == pytest.approx(reading.mask.mean(), abs=1e-6)
+    assert np.isnan(reading.covid_probability)
+    assert reading.reason == ""
+    assert read_by(None, png(image[:, :50])).reason == "less than 64 pixels a side"
+    assert not list(work.iterdir())
+
+
+def test_the_notebook_draws_lungs_with_nothing_trained_and_says_what_a_run_adds(runs, tmp_path):
+    path = project_root() / "notebooks" / "07_read_an_xray.ipynb"
+    place = {"cwd": tmp_path, "kernel_name": "python3", "progress_bar": False}
+    notebook = papermill.execute_notebook(path, tmp_path / "out.ipynb", **place)
+    outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
+    printed = {name: "".join(o.get("text", "") for o in outputs[name]) for name in outputs}
+    assert [name for name in outputs if "image/" in str(outputs[name])] == ["07-outline"]
+    share = lungs.segment(decode_xray(take_xray("", None, 7)[0])).mean()
+    assert printed["07-share"] == f"The lungs fill {share:.0%} of the image.\n"
+    assert printed["07-verdict"] == "accepted\n"
+    assert "run notebook 00, or 01 to 05" in printed["07-networks"]
+    assert printed["07-probability"].startswith("No prediction: that takes a run of yours")
+    assert not runs.exists()
+
+
+def test_an_xray_is_decoded_as_it_is_and_what_is_none_is_refused():
+    np.testing.assert_array_equal(decode_xray(png(chest(9))), chest(9))
+    with refused("xray: ", "cannot be decoded", "Restore it"):
+        decode_xray(b"no image")
+
+
+def test_the_default_run_is_used_only_if_it_has_a_segmenter(run, runs):
+    assert find_own_run("", "demo", "demo") is None
+    (runs / "demo").mkdir(parents=True)
+    assert find_own_run("", "demo", "demo") is None
+    shutil.copytree(run, runs / "demo", dirs_exist_ok=True)
+    shutil.copytree(run, runs / "xrays-best")
+    assert find_own_run("", "demo", "demo") == runs / "demo"
+    assert find_own_run("", "somewhere/xrays.zip", "best") == runs / "xrays-best"
+    assert find_own_run("", "somewhere/xrays.zip", "demo") is None
+
+
+def test_a_run_that_is_named_must_be_there(run, runs):
+    assert find_own_run(str(run), "demo", "demo") == run
+    with refused("'demoo'", "no such run", "Begin with `covid-lungs run`"):
+        find_own_run("demoo", "demo", "demo")
 
 
 @pytest.mark.parametrize(

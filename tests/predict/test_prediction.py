@@ -337,6 +337,7 @@ def test_the_command_draws_into_the_run_s_folder(runs, detector, xrays, capsys):
     assert said.out.startswith("masks: 37 (not accepted: ")
     assert "files that could not be decoded: 0\n" in said.out
     assert f"Made in {runs}/a/predictions: masks/*.png" in said.out
+    assert "train" not in said.out, "there is a detector"
     assert said.out.endswith("Not a medical device.\n")
     assert said.err == ""
     made = {path.name for path in (runs / "a/predictions").iterdir()}

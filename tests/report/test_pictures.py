@@ -106,3 +106,14 @@ def test_a_probability_is_enlarged_to_its_xray(data_set, rows):
     xray, _, enlarged = shown(figure)[:3]
     assert enlarged.shape == xray.shape
     assert (enlarged == 0.25).all()
+
+
+def test_two_outlines_lie_on_the_xray_the_runs_own_alone_beside_them():
+    image, mask, own = np.full((40, 50), 90, np.uint8), *np.zeros((2, 40, 50), np.uint8)
+    mask[5:20, 5:20], own[22:38, 28:45] = 1, 1
+    alone, both = shown(pictures.draw_two_found(image, mask, own))
+    edge, own_edge = (5, 10), (22, 35)
+    assert (alone[own_edge] == both[own_edge]).all()
+    assert (both[own_edge] == pictures.OTHER_COLOUR).all()
+    assert (both[edge] == pictures.PREDICTED_COLOUR).all()
+    assert (alone[edge] == 90).all()

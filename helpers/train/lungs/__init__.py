@@ -7,9 +7,11 @@ What it was trained on, how good it is and what it must not be used for: MODEL_C
 from helpers.train.lungs.network import (
     CARD,
     FOLDER,
+    LICENCE,
     VERSION,
     WEIGHTS,
     build_network,
+    describe_network,
     load_network,
     segment,
     write_weights,
@@ -19,9 +21,11 @@ from helpers.train.lungs.seen import find_seen
 __all__ = [
     "CARD",
     "FOLDER",
+    "LICENCE",
     "VERSION",
     "WEIGHTS",
     "build_network",
+    "describe_network",
     "find_seen",
     "load_network",
     "segment",

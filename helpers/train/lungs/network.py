@@ -1,5 +1,7 @@
 """Network: the lung network of the package, built in code and filled with its trained weights."""
 
+import hashlib
+import zlib
 from functools import cache
 from pathlib import Path
 from zipfile import BadZipFile
@@ -17,9 +19,15 @@ from helpers.train.postprocessing import draw_lungs
 from helpers.train.recipes import find_recipe
 
 VERSION = "1"  # of the weights
+LICENCE = "CC BY-NC-SA 4.0"  # of the weights; that of the code is in the project's LICENSE
 FOLDER = Path(__file__).parent
 WEIGHTS, CARD = FOLDER / "weights.npz", FOLDER / "MODEL_CARD.md"
 SETTINGS = find_recipe("best").segmentation
+# What numpy raises for a damaged file.
+DAMAGE = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile, zlib.error),
+    RuntimeError,  # of a way of packing that it does not know
+)
 MARGIN = 24  # pixels of 256 around an X-ray that is looked at from afar
 
 
@@ -67,6 +75,28 @@ def load_network() -> keras.Model:
     return network
 
 
+def describe_network() -> str:
+    """Return in words which network this is, in which file, under which licence, and how to use it.
+
+    Raises:
+        CovidLungsError: the weights are missing or damaged.
+    """
+    network = load_network()
+    content = WEIGHTS.read_bytes()
+    height, width = network.input_shape[1:3]
+    rows = {
+        "version": VERSION,
+        "weights": f"{shown(WEIGHTS)} ({len(content) / 1e6:.1f} MB)",
+        "SHA-256": hashlib.sha256(content).hexdigest(),
+        "input": f"{height} × {width} pixels, to which X-rays of any size are resized",
+        "licence": f"{LICENCE} (of the weights)",
+        "card": shown(CARD),
+        "use": "covid-lungs predict my-xray.png",
+    }
+    lines = [f"  {name:8} {text}" for name, text in rows.items()]
+    return "\n".join(["lungs: draws both lungs in a chest X-ray", *lines])
+
+
 def build_network(unet: keras.Model) -> keras.Model:
     """Return the network that looks four times with a U-Net: mirrored, from afar, and both."""
     return look_from_afar(look_twice(unet), MARGIN)
@@ -75,9 +105,10 @@ def build_network(unet: keras.Model) -> keras.Model:
 def _read_weights(shapes: list[tuple]) -> list[np.ndarray]:
     """Return the weights of the U-Net; no code in their file is run."""
     try:
-        with np.load(WEIGHTS, allow_pickle=False) as file:
+        # Opened here, since numpy leaves open what proves to be no archive.
+        with WEIGHTS.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             weights = [file[f"{number:03}"].astype("float32") for number in range(len(shapes))]
-    except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile):
+    except DAMAGE:
         weights = []
     if [weight.shape for weight in weights] != shapes:
         raise CovidLungsError(
