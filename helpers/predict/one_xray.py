@@ -16,7 +16,7 @@ from helpers.evaluate.calibration import EDGES, apply_temperature
 from helpers.evaluate.grad_cam import energy_in_lungs, grad_cam
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
-from helpers.predict.files import MASKS
+from helpers.predict.files import MASKS, find_xrays
 from helpers.predict.novelty import read_likeness
 from helpers.predict.prediction import load_networks, predict_files
 from helpers.storage.colab import in_colab
@@ -105,7 +105,7 @@ def read_by(run_folder: Path, content: bytes) -> Reading:
         file.write_bytes(content)
         image = read_xray(file)
         likeness = read_likeness((run_folder / SEGMENTER).parent)
-        table = predict_files(load_networks(run_folder), [file], out, likeness)
+        table = predict_files(load_networks(run_folder), find_xrays([file]), out, likeness)
         mask = read_mask(out / MASKS / f"{NAME}.png")
     row = table.iloc[0]
     return Reading(image, mask, row["lung_fraction"], row["covid_probability"], row["reason"])
