@@ -4,7 +4,7 @@ import stat
 from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
-from posixpath import splitext  # pathlib takes several times as long
+from posixpath import basename, isfile  # pathlib takes several times as long
 
 import cv2
 import numpy as np
@@ -39,13 +39,12 @@ LABEL_MAP = ("label_map_mask", "the mask has several labels, and any of them may
 LEVELS, SMOOTH, APART, SHARE = 256, 8, 32, 0.01
 
 
-def is_picture(path: str | Path) -> bool:
+def is_picture(path: str) -> bool:
     """Return whether a file is a picture by its ending, or DICOM of any name, as on CDs."""
-    if f".{str(path).rpartition('.')[2].lower()}" in ENDINGS:
+    if f".{path.rpartition('.')[2].lower()}" in ENDINGS:
         return True
-    path = Path(path)
     # DICOMDIR lists a medium's files and holds no picture; opening a pipe would wait for ever.
-    if path.name == "DICOMDIR" or not path.is_file():
+    if basename(path) == "DICOMDIR" or not isfile(path):
         return False
     try:
         with FileIO(path) as opened:
@@ -56,8 +55,8 @@ def is_picture(path: str | Path) -> bool:
 
 def find_stem(name: str) -> str:
     """Return a name without a picture's ending; clinics' numbers, such as 1.2.840.7, stay."""
-    stem, ending = splitext(name)
-    return stem if ending.lower() in ENDINGS else name
+    stem, _, ending = name.rpartition(".")
+    return stem if f".{ending.lower()}" in ENDINGS and stem.strip(".") else name
 
 
 def decode(path: str | Path) -> Picture:

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from posixpath import dirname, relpath
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 
 from helpers.data.images import find_stem, is_picture
 from helpers.data.layouts import (
@@ -55,6 +55,22 @@ class Place(NamedTuple):
     whole: bool = True
 
 
+class Folder(NamedTuple):
+    """A folder, and the files directly in it.
+
+    Attributes:
+        place: its POSIX path below the folder that the visit began with, which is "" itself.
+        real: its path without links, as the system spells it.
+        names: of its files, sorted.
+        links: the names of the links directly in it, to files or folders.
+    """
+
+    place: str
+    real: str
+    names: list[str]
+    links: set[str]
+
+
 class Listing(NamedTuple):
     """What is in a folder.
 
@@ -81,34 +97,63 @@ class Listing(NamedTuple):
 
 
 def walk(root: Path) -> Iterator[tuple[str, list[str]]]:
-    """Yield a folder and every folder in it or deeper, each with the names of its files, sorted.
+    """Yield the folders that `visit` yields, each as its place and the names of its files."""
+    return ((folder.place, folder.names) for folder in visit(root))
 
-    A folder is given by its POSIX path below the first, which is "" itself. Litter is left out;
-    links to nowhere and pipes are files. Links are followed, but never in a circle.
+
+def visit(root: Path) -> Iterator[Folder]:
+    """Yield a folder and every folder in it or deeper, each before those in it, sorted.
+
+    Litter is left out; links to nowhere and pipes are files. Links are followed, but never in a
+    circle.
 
     Raises:
         CovidLungsError: a folder cannot be listed: its files would be missing without a word.
     """
-    above: dict[Path, set[str]] = {root: set()}  # the real paths of the folders around each
-    for path, folders, files in os.walk(root, onerror=_refuse_unlisted, followlinks=True):
-        folder = Path(path)
-        around, real = above.pop(folder), os.path.realpath(path)
+    nothing: frozenset[str] = frozenset()
+    waiting = [("", os.path.realpath(root), nothing)]  # the last comes next
+    while waiting:
+        place, real, around = waiting.pop()
         if real in around:
-            folders.clear()
             continue
-        folders[:] = sorted(name for name in folders if not LITTER.fullmatch(name))
-        above |= {folder / name: {*around, real} for name in folders}
-        place = folder.relative_to(root).as_posix()
-        names = sorted(name for name in files if not LITTER.fullmatch(name))
-        yield "" if place == "." else place, names
+        folder = f"{root}/{place}"
+        folders, names, links = _list_names(folder)
+        yield Folder(place, real, names, links)
+        around |= {real}
+        for name in reversed(folders):
+            # Only a link can lead elsewhere, on Windows a junction, too. Asking takes long.
+            asked = name in links or os.name == "nt"
+            inside = os.path.realpath(f"{folder}/{name}") if asked else f"{real}{os.sep}{name}"
+            waiting.append((_join(place, name), inside, around))
 
 
-def _refuse_unlisted(error: OSError) -> NoReturn:
-    """Refuse a folder that cannot be listed."""
-    raise CovidLungsError(
-        f"{error.filename}: cannot be listed ({error.strerror}). Mend its permissions, "
-        "reconnect the drive that it is on, or leave it out."
-    ) from error
+def _list_names(folder: str) -> tuple[list[str], list[str], set[str]]:
+    """Return the names of the folders and of the files in a folder, sorted, and of all links."""
+    folders: list[str] = []
+    names: list[str] = []
+    links: set[str] = set()
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if LITTER.fullmatch(entry.name):
+                    continue
+                (folders if _is_folder(entry) else names).append(entry.name)
+                if entry.is_symlink():
+                    links.add(entry.name)
+    except OSError as error:
+        raise CovidLungsError(
+            f"{folder}: cannot be listed ({error.strerror}). Mend its permissions, "
+            "reconnect the drive that it is on, or leave it out."
+        ) from error
+    return sorted(folders), sorted(names), links
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    """Return whether an entry is a folder, or a link to one."""
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
 
 
 def list_files(folder: Path, name: str) -> Listing:
@@ -232,7 +277,7 @@ def describe_files(folder: Path) -> Iterator[str]:
         inside = folder / place
         for name in names:
             try:
-                status = (inside / name).stat()
+                status = os.stat(f"{inside}/{name}")  # noqa: PTH116 (pathlib takes twice as long)
             except OSError:  # a link to nowhere, which the scan names
                 yield f"{place}/{name}|missing\n"
             else:

@@ -1,38 +1,67 @@
 """Files: the X-rays that a prediction reads, and the masks and tables that it writes."""
 
 import os
+from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
+from posixpath import basename, dirname, islink
 from threading import get_ident
+from typing import NamedTuple
 
 from helpers.data.images import FORMATS, find_stem, is_picture
-from helpers.data.listing import NO_TEXT, walk
+from helpers.data.listing import NO_TEXT, visit, walk
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import PARTIAL, refusing
 
 MASKS, OVERLAYS, TABLE = "masks", "overlays", "predictions.csv"
+UNFINISHED = "unfinished.jsonl"  # what a prediction has done, until it has ended
 CHOICE = "--out"  # chooses another folder
 
 
-def find_xrays(paths: list[str]) -> list[Path]:
+class XrayFile(NamedTuple):
+    """An X-ray to predict.
+
+    Attributes:
+        path: in POSIX form.
+        place: where its mask and its overlay go: the POSIX path below the folder of either,
+            without the ending.
+    """
+
+    path: str
+    place: str
+
+
+def find_xrays(paths: Iterable[str | Path]) -> list[XrayFile]:
     """Return the X-rays among files and folders, in the order given; those of a folder sorted.
 
     A folder's X-rays are the files in it or deeper that end as images do, or are DICOM by their
-    content; links are followed. A file that is found twice counts once.
+    content; links are followed, and what earlier predictions made is left out. Their places keep
+    the sub-folders; a file given by itself has its name as its place. A file that is found twice
+    counts once, where it was found first.
 
     Raises:
         CovidLungsError: a path is missing or cannot be listed, a folder holds no X-ray, two
-            X-rays have one stem, or a table cannot hold a name.
+            X-rays have one place, or a table cannot hold a name.
     """
-    found: dict[tuple[str, str], Path] = {}
-    for file in (file for path in paths for file in _list_xrays(Path(path))):
-        # A link of another name gets a mask of that name.
-        found.setdefault((os.path.realpath(file), find_stem(file.name)), file)
-    _refuse_unfit_names(list(found.values()))
-    return list(found.values())
+    files: list[XrayFile] = []
+    seen: set[str] = set()
+    for path in paths:
+        files += sorted(_leave_out_seen(_list_xrays(Path(path)), seen))
+    _refuse_unfit_names(files)
+    return files
 
 
-def _list_xrays(path: Path) -> list[Path]:
-    """Return a file as it is, or a folder's X-rays."""
+def _leave_out_seen(found: Iterable[tuple[str, XrayFile]], seen: set[str]) -> Iterator[XrayFile]:
+    """Yield the X-rays, each of which comes after its path without links, that are not seen yet."""
+    for real, file in found:
+        key = f"{real}//{basename(file.place)}"  # a link of another name gets a mask of that name
+        if key not in seen:
+            seen.add(key)
+            yield file
+
+
+def _list_xrays(path: Path) -> Iterator[tuple[str, XrayFile]]:
+    """Yield a file as it is, or a folder's X-rays, each after its path without links."""
     try:
         path.stat()
         is_folder = path.is_dir()
@@ -42,51 +71,107 @@ def _list_xrays(path: Path) -> list[Path]:
             f"{str(path)!r}: cannot be read ({reason}). Give X-rays, or folders of them."
         ) from error
     if not is_folder:
-        return [path]
-    found = (path / place / name for place, names in walk(path) for name in names)
-    files = sorted(filter(is_picture, found), key=Path.as_posix)
-    if not files:
+        yield os.path.realpath(path), XrayFile(path.as_posix(), find_stem(path.name))
+        return
+    found = _visit_xrays(path)
+    first = next(found, None)
+    if first is None:
         raise CovidLungsError(
             f"{path}: no X-ray is in this folder. Give one with files that end in "
             f"{', '.join(sorted(FORMATS))}."
         )
-    return files
+    yield first
+    yield from found
 
 
-def _refuse_unfit_names(files: list[Path]) -> None:
+def _visit_xrays(root: Path) -> Iterator[tuple[str, XrayFile]]:
+    """Yield the X-rays in a folder or deeper, each after its path without links."""
+    made: tuple[str, ...] = ()  # the places of what earlier predictions made
+    start = (root / "_").as_posix()[:-1]  # a Path a file would take several times as long
+    for place, real, names, links in visit(root):
+        below = f"{place}/" if place else ""
+        if below.startswith(made):
+            continue
+        if TABLE in names or UNFINISHED in names:
+            made += (f"{below}{MASKS}/", f"{below}{OVERLAYS}/")
+        for name in names:
+            if is_picture(path := f"{start}{below}{name}"):
+                whole = os.path.realpath(path) if name in links else f"{real}{os.sep}{name}"
+                yield whole, XrayFile(path, below + find_stem(name))
+
+
+def _refuse_unfit_names(files: list[XrayFile]) -> None:
     """Refuse names that a table cannot hold, and two X-rays whose masks would be one file."""
-    stems: dict[str, Path] = {}
+    places: dict[str, XrayFile] = {}
     for file in files:
-        if NO_TEXT.search(file.as_posix()):
+        if NO_TEXT.search(file.path):
             raise CovidLungsError(
-                f"{file.as_posix()!r}: a table cannot hold a character of this name. Rename it."
+                f"{file.path!r}: a table cannot hold a character of this name. Rename it."
             )
         # On many file systems a.png and A.png are one file.
-        other = stems.setdefault(find_stem(file.name).casefold(), file)
+        other = places.setdefault(file.place.casefold(), file)
         if other is not file:
             raise CovidLungsError(
-                f"{other.as_posix()} and {file.as_posix()}: the masks of both would be "
-                f"{find_stem(file.name)}.png. Rename one, or predict them into two folders with "
-                "--out."
+                f"{other.path} and {file.path}: the masks of both would be {file.place}.png. "
+                "Rename one, or predict them into two folders with --out."
             )
 
 
-def make_outputs(folder: Path, files: list[Path]) -> None:
-    """Make the folders for the masks and overlays of these files.
+def make_outputs(folder: Path, files: list[XrayFile]) -> None:
+    """Make the folders for the masks and overlays of these X-rays.
 
     Raises:
-        CovidLungsError: one cannot be made, or an X-ray would be overwritten.
+        CovidLungsError: one cannot be made, is a link, or an X-ray would be overwritten.
     """
-    for name in (MASKS, OVERLAYS):
-        written = os.path.realpath(folder / name)
-        for file in files:
-            if os.path.realpath(file.parent) == written:
+    _refuse_overwriting(folder, files)
+    for place in sorted({dirname(file.place) for file in files}):
+        for name in (MASKS, OVERLAYS):
+            path = Path(os.path.realpath(folder), name, place)
+            if Path(os.path.realpath(path)) != path:
                 raise CovidLungsError(
-                    f"{file.as_posix()}: {name} would be written into its folder. Choose another "
-                    "with --out."
+                    f"{folder / name / place}: is reached by a link, and could be anywhere. "
+                    f"Remove the link, or choose another folder with {CHOICE}."
                 )
-        with refusing(folder, CHOICE):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+            with refusing(folder, CHOICE):
+                path.mkdir(parents=True, exist_ok=True)
+
+
+def _refuse_overwriting(folder: Path, files: list[XrayFile]) -> None:
+    """Refuse X-rays that are where masks and overlays go."""
+    written = {name: str(Path(os.path.realpath(folder), name)) for name in (MASKS, OVERLAYS)}
+    find_real = cache(os.path.realpath)  # many X-rays share a folder
+    for file in files:
+        path = file.path if islink(file.path) else dirname(file.path)
+        for name, outputs in written.items():
+            if f"{find_real(path)}{os.sep}".startswith(f"{outputs}{os.sep}"):
+                raise CovidLungsError(
+                    f"{file.path}: {name} would be written into its folder. Choose another with "
+                    f"{CHOICE}."
+                )
+
+
+def find_replaced(folder: Path, earlier: Iterable[str], files: list[XrayFile]) -> list[bool]:
+    """Return for the paths of earlier X-rays whether these files were predicted in their place.
+
+    Either the X-ray is among them, or its mask was replaced. Where that mask was is not written
+    down: it is taken for the one whose place is the longest end of the X-ray's path, of those that
+    no X-ray before it has.
+    """
+    again, places = {file.path for file in files}, {file.place for file in files}
+    masks = {
+        f"{place}/{name}".removeprefix("/").removesuffix(".png")
+        for place, names in walk(folder / MASKS)
+        for name in names
+    }
+    replaced = []
+    for path in earlier:
+        *folders, name = path.split("/")
+        parts = [*folders, find_stem(name)]
+        ends = ("/".join(parts[start:]) for start in range(len(parts)))
+        place = next((end for end in ends if end in places or end in masks), "")
+        masks.discard(place)
+        replaced.append(path in again or place in places)
+    return replaced
 
 
 def write_output(path: Path, content: bytes) -> None:

@@ -18,7 +18,7 @@ from helpers.evaluate.calibration import EDGES, apply_temperature
 from helpers.evaluate.grad_cam import energy_in_lungs, grad_cam
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
-from helpers.predict.files import MASKS
+from helpers.predict.files import MASKS, find_xrays
 from helpers.predict.prediction import load_likeness, load_networks, predict_files
 from helpers.storage.colab import in_colab
 from helpers.storage.errors import CovidLungsError
@@ -138,7 +138,7 @@ def read_by(run_folder: Path | None, content: bytes) -> Reading:
     networks, likeness = load_networks(run_folder), load_likeness(run_folder)
     with _on_disk(content) as file:
         image, out = read_xray(file), file.with_name("out")
-        table = predict_files(networks, [file], out, likeness)
+        table = predict_files(networks, find_xrays([file]), out, likeness)
         mask = read_mask(out / MASKS / f"{NAME}.png")
     row = table.iloc[0]
     return Reading(image, mask, row["lung_fraction"], row["covid_probability"], row["reason"])

@@ -15,9 +15,18 @@ from tqdm import tqdm
 from helpers.audit.findings import SMALLEST_SIDE
 from helpers.audit.mask_shapes import SHAPE_SIZE, measure_masks, shrink_mask, why_implausible
 from helpers.data.decoding import BadImageError
-from helpers.data.images import draw_outlines, find_stem, read_xray, resize_image
+from helpers.data.images import draw_outlines, read_xray, resize_image
 from helpers.data.threads import in_lists, work_ahead
-from helpers.predict.files import CHOICE, MASKS, OVERLAYS, TABLE, make_outputs, write_output
+from helpers.predict.files import (
+    CHOICE,
+    MASKS,
+    OVERLAYS,
+    TABLE,
+    XrayFile,
+    find_replaced,
+    make_outputs,
+    write_output,
+)
 from helpers.predict.novelty import (
     FILE,
     Likeness,
@@ -88,7 +97,7 @@ def load_likeness(run_folder: Path | None) -> Likeness | None:
 
 def predict_files(
     networks: list[keras.Model],
-    files: list[Path],
+    files: list[XrayFile],
     folder: Path,
     likeness: Likeness | None = None,
 ) -> pd.DataFrame:
@@ -99,7 +108,7 @@ def predict_files(
 
     Args:
         networks: the segmenter, and the detector if there is one.
-        files: the X-rays, no two with one stem; each has a row, in this order.
+        files: the X-rays, as `find_xrays` gives them; each has a row, in this order.
         folder: where masks, overlays and table go.
         likeness: of the training X-rays; pictures unlike them are not accepted. None accepts any.
 
@@ -120,7 +129,7 @@ def predict_files(
 
 def _predict_all(
     networks: list[keras.Model],
-    files: list[Path],
+    files: list[XrayFile],
     folder: Path,
     likeness: Likeness | None,
     unfinished: Unfinished,
@@ -130,7 +139,7 @@ def _predict_all(
     bar = tqdm(desc="predicting", total=len(files), unit="file", disable=None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
 
-        def work(batch: list[Path]) -> tuple[list[Path], list | None, list[Predicted]]:
+        def work(batch: list[XrayFile]) -> tuple[list[XrayFile], list | None, list[Predicted]]:
             done = unfinished.find(batch)
             if done and _are_there(folder, batch, done):
                 return batch, done, []
@@ -146,10 +155,10 @@ def _predict_all(
     return rows
 
 
-def _are_there(folder: Path, batch: list[Path], rows: list[list]) -> bool:
+def _are_there(folder: Path, batch: list[XrayFile], rows: list[list]) -> bool:
     """Return whether the masks of X-rays that are done, and could be decoded, are still there."""
     drawn = [file for file, row in zip(batch, rows, strict=True) if not np.isnan(row[2])]
-    return all((folder / MASKS / f"{find_stem(file.name)}.png").is_file() for file in drawn)
+    return all((folder / MASKS / f"{file.place}.png").is_file() for file in drawn)
 
 
 def _describe(networks: list[keras.Model], likeness: Likeness | None) -> str:
@@ -161,8 +170,8 @@ def _describe(networks: list[keras.Model], likeness: Likeness | None) -> str:
     return hashlib.sha256("\n".join(decided).encode()).hexdigest()
 
 
-def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
-    """Return the rows, as text, of earlier predictions whose masks these files do not replace."""
+def _read_earlier(folder: Path, files: list[XrayFile]) -> pd.DataFrame:
+    """Return the rows, as text, of earlier predictions that these files do not replace."""
     with refusing(folder / TABLE, CHOICE):
         try:
             earlier = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
@@ -170,15 +179,14 @@ def _read_earlier(folder: Path, files: list[Path]) -> pd.DataFrame:
             earlier = pd.DataFrame()
     if list(earlier.columns) != COLUMNS:
         return pd.DataFrame(columns=COLUMNS)
-    replaced = {find_stem(file.name) for file in files}
-    return earlier[[find_stem(Path(file).name) not in replaced for file in earlier["file"]]]
+    return earlier[~np.array(find_replaced(folder, earlier["file"], files), bool)]
 
 
 def _predict_batch(
-    networks: list[keras.Model], likeness: Likeness | None, folder: Path, files: list[Path]
+    networks: list[keras.Model], likeness: Likeness | None, folder: Path, files: list[XrayFile]
 ) -> list[Predicted]:
     """Write masks and overlays of a batch of X-rays and return what was predicted."""
-    xrays = [_read(file) for file in files]
+    xrays = [_read(file.path) for file in files]
     inputs = [_resize(xrays, network.input_shape[1:3]) for network in networks]
     found = [predict(network, images) for network, images in zip(networks, inputs, strict=True)]
     covid = found[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
@@ -189,12 +197,12 @@ def _predict_batch(
     return [_write(folder, *row) for row in rows]
 
 
-def _read(file: Path) -> np.ndarray | BadImageError:
+def _read(path: str) -> np.ndarray | BadImageError:
     """Return an X-ray, uint8 (height, width), or why it cannot be decoded."""
     try:
-        return read_xray(file)
+        return read_xray(path)
     except BadImageError as error:
-        return error.of(file)  # a new one: the traceback of this one holds the file's content
+        return error.of(path)  # a new one: the traceback of this one holds the file's content
 
 
 def _resize(xrays: list[np.ndarray | BadImageError], size: tuple[int, int]) -> np.ndarray:
@@ -207,7 +215,7 @@ def _resize(xrays: list[np.ndarray | BadImageError], size: tuple[int, int]) -> n
 
 def _write(
     folder: Path,
-    file: Path,
+    file: XrayFile,
     xray: np.ndarray | BadImageError,
     lung_probability: np.ndarray,
     covid_probability: float,
@@ -217,13 +225,13 @@ def _write(
 
     `reason` is why the X-ray itself is not accepted, or "".
     """
-    stem = find_stem(file.name)
-    mask_path, overlay_path = folder / MASKS / f"{stem}.png", folder / OVERLAYS / f"{stem}.jpg"
+    mask_path = folder / MASKS / f"{file.place}.png"
+    overlay_path = folder / OVERLAYS / f"{file.place}.jpg"
     if isinstance(xray, BadImageError):
         for path in (mask_path, overlay_path):  # earlier ones, of another file
             with refusing(path, CHOICE):
                 path.unlink(missing_ok=True)
-        return Predicted(file.as_posix(), reason=xray.reason, remedy=xray.remedy)
+        return Predicted(file.path, reason=xray.reason, remedy=xray.remedy)
     mask = draw_lungs(lung_probability, xray.shape)
     write_output(mask_path, cv2.imencode(".png", mask * 255)[1])
     if max(mask.shape) <= LONGEST_SIDE:
@@ -235,7 +243,7 @@ def _write(
         reason = f"less than {SMALLEST_SIDE} pixels a side"
     elif not reason and not share:
         reason = "no lung was found"
-    return Predicted(file.as_posix(), covid_probability, share, reason, shrink_mask(mask))
+    return Predicted(file.path, covid_probability, share, reason, shrink_mask(mask))
 
 
 def _warn(predicted: Predicted) -> Predicted:

@@ -8,12 +8,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from helpers.predict.files import CHOICE
+from helpers.predict.files import CHOICE, MASKS, OVERLAYS, UNFINISHED, XrayFile
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import PARTIAL, refusing, shown
 from helpers.storage.locks import try_to_lock
-
-NAME = "unfinished.jsonl"  # in the output folder, until the prediction has ended
 
 
 class Unfinished:
@@ -35,11 +33,11 @@ class Unfinished:
         if not self.done:
             file.write(json.dumps(asked).encode() + b"\n")
 
-    def find(self, files: list[Path]) -> list | None:
+    def find(self, files: list[XrayFile]) -> list | None:
         """Return the rows of a batch if it is done, and its X-rays are as they were."""
         return self.done.get(_describe(files)) if self.done else None
 
-    def add(self, files: list[Path], rows: list) -> None:
+    def add(self, files: list[XrayFile], rows: list) -> None:
         """Keep the rows of a batch."""
         key = _describe(files)
         self.file.write(json.dumps([key, rows]).encode() + b"\n")
@@ -55,8 +53,10 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
     Raises:
         CovidLungsError: another process predicts into the folder, or it cannot be written to.
     """
-    path, ended = folder / NAME, True
+    path, ended = folder / UNFINISHED, True
     with refusing(path, CHOICE):
+        if path.is_symlink():  # what it leads to is not ours
+            path.unlink()
         file = path.open("a+b", buffering=0)
     with file:
         if not try_to_lock(file.fileno()):
@@ -65,8 +65,9 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
                 f"choose another folder with {CHOICE}."
             )
         with refusing(path, CHOICE):
-            for partial in folder.rglob(f"{PARTIAL}*"):
-                partial.unlink(missing_ok=True)
+            for part in (f"{PARTIAL}*", *(f"{name}/**/{PARTIAL}*" for name in (MASKS, OVERLAYS))):
+                for partial in folder.glob(part):
+                    partial.unlink(missing_ok=True)
             unfinished = Unfinished(file, asked)
         if count := sum(map(len, unfinished.done.values())):
             print(f"covid-lungs: {shown(path)}: going on after {count:,} X-rays.", file=sys.stderr)
@@ -81,13 +82,12 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
                 path.unlink(missing_ok=True)
 
 
-def _describe(files: list[Path]) -> str:
-    """Return what changes with the X-rays of a batch: their paths, sizes and times."""
+def _describe(files: list[XrayFile]) -> str:
+    """Return what changes with the X-rays of a batch: their paths, places, sizes and times."""
     digest = hashlib.sha256()
     for file in files:
-        try:
-            found = file.stat()
-            digest.update(f"{file.as_posix()} {found.st_size} {found.st_mtime_ns}\n".encode())
-        except OSError:  # it cannot be read, which its row says
-            digest.update(f"{file.as_posix()}\n".encode())
+        digest.update(f"{file.path}\n{file.place}\n".encode())
+        with suppress(OSError):  # it cannot be read, which its row says
+            found = Path(file.path).stat()
+            digest.update(f"{found.st_size} {found.st_mtime_ns}\n".encode())
     return digest.hexdigest()

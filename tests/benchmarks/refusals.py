@@ -16,6 +16,7 @@ import pandas as pd
 sys.path.insert(0, str(Path(__file__).parent))  # as pytest does
 from helpers.data.sources import find_data
 from helpers.evaluate.intervals import estimate_share
+from helpers.predict.files import XrayFile, find_xrays
 from helpers.predict.novelty import read_likeness
 from helpers.predict.prediction import load_networks, predict_files
 from helpers.split.splits import read_split
@@ -34,7 +35,7 @@ def write_strangers(folder: Path, seed: int) -> tuple[list[Path], list[str]]:
     return files, kinds
 
 
-def judge(run_folder: Path, files: list[Path]) -> pd.DataFrame:
+def judge(run_folder: Path, files: list[XrayFile]) -> pd.DataFrame:
     """Return what `covid-lungs predict` says of files."""
     likeness = read_likeness((run_folder / SEGMENTER).parent)
     assert likeness is not None, "run 04_segment_lungs again"
@@ -63,10 +64,10 @@ def main() -> None:
     run_folder, data_set = find_trained(options.run), find_data(options.data)
     with tempfile.TemporaryDirectory() as folder:
         files, kinds = write_strangers(Path(folder), options.seed)
-        report(judge(run_folder, files), kinds, f"no chest X-rays, seed {options.seed}")
+        report(judge(run_folder, find_xrays(files)), kinds, f"no chest X-rays, seed {options.seed}")
     split = read_split(run_folder, data_set)
-    files = [data_set.root / file for file in split["file"]]
-    report(judge(run_folder, files), list(split["split"]), "X-rays of the run's data")
+    xrays = [XrayFile((data_set.root / file).as_posix(), file) for file in split["file"]]
+    report(judge(run_folder, xrays), list(split["split"]), "X-rays of the run's data")
 
 
 if __name__ == "__main__":

@@ -224,7 +224,7 @@ def test_a_pipe_is_not_waited_for(read, pipe):
     thread.start()
     thread.join(timeout=20)
     assert caught
-    assert find_xrays([str(pipe.parent)]) == [pipe], "named, so that its refusal is told"
+    assert find_xrays([pipe.parent]) == [(str(pipe), "a")], "named, so that its refusal is told"
 
 
 def test_a_link_to_a_file_is_followed(tmp_path):

@@ -17,6 +17,7 @@ from helpers.predict.export import (
     in_float32,
     open_converted,
 )
+from helpers.predict.files import find_xrays
 from helpers.predict.prediction import load_networks, predict_files
 from helpers.run.command import main
 from helpers.train.models import _standardise, build_detector, build_unet, look_twice
@@ -184,7 +185,7 @@ def test_the_script_alone_reads_an_xray_as_predict_does(ending, exported, tmp_pa
         check=True,
         text=True,
     )
-    table = predict_files(load_networks(run), [file], tmp_path / "out")
+    table = predict_files(load_networks(run), find_xrays([file]), tmp_path / "out")
     masks = [cv2.imread(str(tmp_path / name), -1) for name in ("mask.png", "out/masks/x.png")]
     assert 0 < (masks[1] > 0).mean() < 1
     np.testing.assert_array_equal(*masks)

@@ -16,6 +16,7 @@ from helpers.evaluate.grad_cam import energy_in_lungs
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import Estimate, read_metrics, write_metrics
 from helpers.predict import one_xray
+from helpers.predict.files import find_xrays
 from helpers.predict.novelty import learn_likeness, write_likeness
 from helpers.predict.one_xray import (
     DRAWN,
@@ -98,7 +99,7 @@ def test_a_reading_is_what_predict_says_and_leaves_nothing(run, tmp_path, monkey
     file = tmp_path / "a.png"
     file.write_bytes(png(chest(9)))
     networks = [keras.models.load_model(run / part / "model.keras") for part in PARTS]
-    row = predict_files(networks, [file], tmp_path / "out").iloc[0]
+    row = predict_files(networks, find_xrays([file]), tmp_path / "out").iloc[0]
     assert row["covid_probability"] == reading.covid_probability
 
 

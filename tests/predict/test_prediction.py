@@ -60,7 +60,7 @@ def run_of(folder, *networks):
 
 
 def test_every_mask_is_that_of_its_own_xray_at_its_own_size(seer, xrays, tmp_path):
-    table = predict_files([seer], find_xrays([str(xrays)]), tmp_path / "out")
+    table = predict_files([seer], find_xrays([xrays]), tmp_path / "out")
     assert list(table["file"]) == sorted(path.as_posix() for path in xrays.iterdir())
     for number, row in enumerate(table.itertuples()):
         stored = cv2.imread(str(tmp_path / f"out/masks/x{number:02}.png"), cv2.IMREAD_UNCHANGED)
@@ -73,7 +73,7 @@ def test_every_mask_is_that_of_its_own_xray_at_its_own_size(seer, xrays, tmp_pat
 
 def test_overlays_show_the_outline_in_orange(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(20))
-    predict_files([seer], [file], tmp_path / "out")
+    predict_files([seer], find_xrays([file]), tmp_path / "out")
     blue, green, red = cv2.split(cv2.imread(str(tmp_path / "out/overlays/a.jpg")).astype(int))
     edge = (12, 8)
     assert red[edge] > green[edge] + 40 > blue[edge] + 80
@@ -82,30 +82,30 @@ def test_overlays_show_the_outline_in_orange(seer, tmp_path):
 
 
 def test_the_table_on_disk(seer, detector, xrays, tmp_path):
-    files = find_xrays([str(xrays)])
+    files = find_xrays([xrays])
     table = predict_files([seer, detector], files, tmp_path / "out")
     stored = pd.read_csv(tmp_path / "out/predictions.csv", keep_default_na=False)
     assert list(stored.columns) == COLUMNS
     pd.testing.assert_frame_equal(stored, table)
     for file, said in zip(files, table["covid_probability"], strict=True):
-        alone = predict(detector, resize_image(read_xray(file), (24, 24))[None])
+        alone = predict(detector, resize_image(read_xray(file.path), (24, 24))[None])
         assert said == pytest.approx(alone.item(), abs=2e-6)
     assert table["covid_probability"].nunique() > 5
 
 
 def test_the_table_keeps_the_rows_of_masks_that_stay(seer, xrays, tmp_path):
-    first, second = find_xrays([str(xrays)])[:2]
+    first, second = sorted(xrays.iterdir())[:2]
     out = tmp_path / "out"
-    predict_files([seer], [first], out)
+    predict_files([seer], find_xrays([first]), out)
     row = (out / "predictions.csv").read_text().splitlines()[1]
-    predict_files([seer], [second], out)
-    predict_files([seer], [second], out)
+    predict_files([seer], find_xrays([second]), out)
+    predict_files([seer], find_xrays([second]), out)
     header, *rows = (out / "predictions.csv").read_text().splitlines()
     assert header == ",".join(COLUMNS)
     assert rows[0] == row and rows[1].startswith(f"{second.as_posix()},") and len(rows) == 2
     assert sorted(path.stem for path in (out / "masks").iterdir()) == [first.stem, second.stem]
     (out / "predictions.csv").write_bytes(b"\xff\xfe of another program")
-    predict_files([seer], [first], out)
+    predict_files([seer], find_xrays([first]), out)
     assert (out / "predictions.csv").read_text().splitlines()[1:] == [row]
 
 
@@ -113,12 +113,12 @@ def test_a_table_that_cannot_be_read_is_named(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(20))
     (tmp_path / "out/predictions.csv").mkdir(parents=True)
     with refused("out/predictions.csv", "Is a directory", "--out"):
-        predict_files([seer], [file], tmp_path / "out")
+        predict_files([seer], find_xrays([file]), tmp_path / "out")
 
 
 def test_the_probability_is_empty_without_a_detector(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(20))
-    predict_files([seer], [file], tmp_path)
+    predict_files([seer], find_xrays([file]), tmp_path)
     row = (tmp_path / "predictions.csv").read_text().splitlines()[1]
     share = (read_mask(tmp_path / "masks/a.png")).mean().round(6)
     assert row == f"{file.as_posix()},,{share},True,"
@@ -137,7 +137,8 @@ def test_what_can_hardly_be_lungs_is_not_accepted_but_drawn(seer, tmp_path):
     files = [
         write_image(tmp_path / f"{n}.png", image.astype(np.uint8)) for n, image in images.items()
     ]
-    table = predict_files([seer], [*files, write_image(tmp_path / "ok.png", chest(25))], tmp_path)
+    files.append(write_image(tmp_path / "ok.png", chest(25)))
+    table = predict_files([seer], find_xrays(files), tmp_path)
     assert list(table["reason"]) == [
         "larger than 65% of the X-ray",
         "no lung was found",
@@ -156,7 +157,7 @@ def test_what_is_unlike_the_training_is_not_accepted_but_drawn(seer, tmp_path):
     )
     pictures = {"chest": chest(20), "negative": 255 - chest(20), "small": chest(20)[:60]}
     files = [write_image(tmp_path / f"{name}.png", image) for name, image in pictures.items()]
-    table = predict_files([seer], files, tmp_path, known)
+    table = predict_files([seer], find_xrays(files), tmp_path, known)
     assert list(table["reason"]) == [
         "",
         "not a chest X-ray, or unlike the X-rays that the networks were trained on",
@@ -165,16 +166,17 @@ def test_what_is_unlike_the_training_is_not_accepted_but_drawn(seer, tmp_path):
     assert list(table["accepted"]) == [True, False, False]
     assert table["lung_fraction"].notna().all()
     assert len(list((tmp_path / "masks").iterdir())) == 3
-    assert predict_files([seer], files, tmp_path)["reason"][1] == "larger than 65% of the X-ray"
+    table = predict_files([seer], find_xrays(files), tmp_path)
+    assert table["reason"][1] == "larger than 65% of the X-ray"
 
 
 def test_a_file_that_cannot_be_decoded_is_named_and_the_others_go_on(
     seer, detector, xrays, tmp_path, capsys
 ):
     bad = xrays / "x03.png"
-    predict_files([seer], [bad], tmp_path / "out")
+    predict_files([seer], find_xrays([bad]), tmp_path / "out")
     bad.write_bytes(b"")
-    table = predict_files([seer, detector], find_xrays([str(xrays)]), tmp_path / "out")
+    table = predict_files([seer, detector], find_xrays([xrays]), tmp_path / "out")
     assert capsys.readouterr().err == (
         f"covid-lungs: {bad.as_posix()}: the file is empty. Restore it from the archive, "
         "or leave it out.\n"
@@ -206,7 +208,7 @@ def test_only_a_few_batches_are_in_memory(seer, tmp_path, monkeypatch):
 
     monkeypatch.setattr(prediction, "_read", count_read)
     monkeypatch.setattr(prediction, "_write", count_write)
-    predict_files([seer], files, tmp_path / "out")
+    predict_files([seer], find_xrays(files), tmp_path / "out")
     assert BATCH < most[0] <= prediction.THREADS * BATCH
 
 
@@ -217,7 +219,7 @@ def test_files_that_cannot_be_decoded_are_not_kept_in_memory(seer, tmp_path):
     for file in files:
         file.write_bytes(content)
     tracemalloc.start()
-    predict_files([seer], files, tmp_path / "out")
+    predict_files([seer], find_xrays(files), tmp_path / "out")
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < BATCH / 2 * len(content)
@@ -225,7 +227,7 @@ def test_files_that_cannot_be_decoded_are_not_kept_in_memory(seer, tmp_path):
 
 def test_a_full_disk_leaves_whole_files_only(seer, tmp_path, monkeypatch):
     file = write_image(tmp_path / "a.png", chest(0))
-    predict_files([seer], [file], tmp_path / "out")
+    predict_files([seer], find_xrays([file]), tmp_path / "out")
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     write_image(file, chest(9))
 
@@ -236,7 +238,7 @@ def test_a_full_disk_leaves_whole_files_only(seer, tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.write_bytes", fill)
     with refused("out/masks/a.png", "cannot be written (No space left on device)", "Make room"):
-        predict_files([seer], [file], tmp_path / "out")
+        predict_files([seer], find_xrays([file]), tmp_path / "out")
     after = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert after == before
     assert not list((tmp_path / "out").glob(".*"))
@@ -245,14 +247,14 @@ def test_a_full_disk_leaves_whole_files_only(seer, tmp_path, monkeypatch):
 def test_an_output_folder_that_cannot_be_made(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(0))
     with refused("a.png", "cannot be written", "another folder with --out"):
-        predict_files([seer], [file], file)
+        predict_files([seer], find_xrays([file]), file)
 
 
 def test_xrays_are_never_overwritten(seer, tmp_path):
     file = write_image(tmp_path / "masks" / "a.png", chest(0))
     before = file.read_bytes()
     with refused("masks/a.png", "would be written into its folder", "--out"):
-        predict_files([seer], [file], tmp_path)
+        predict_files([seer], find_xrays([file]), tmp_path)
     assert file.read_bytes() == before
 
 
@@ -261,11 +263,11 @@ def test_folders_give_their_images_sorted_without_hidden_ones(tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = find_xrays([str(tmp_path / "b/2.PNG"), str(tmp_path)])
-    assert [path.relative_to(tmp_path).as_posix() for path in found] == [
-        "b/2.PNG",
-        "a.tif",
-        "b/1.jpg",
+    found = find_xrays([tmp_path / "b/2.PNG", tmp_path])
+    assert found == [
+        (f"{tmp_path}/b/2.PNG", "2"),
+        (f"{tmp_path}/a.tif", "a"),
+        (f"{tmp_path}/b/1.jpg", "b/1"),
     ]
 
 
@@ -280,18 +282,124 @@ def test_a_file_found_by_several_paths_counts_once(tmp_path, monkeypatch):
     file.parent.mkdir()
     file.touch()
     (tmp_path / "link").symlink_to(file.parent)
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "a.png").symlink_to(file)
     monkeypatch.chdir(tmp_path)
     again = [str(file), "b/../b/a.png", "link", "."]
-    assert find_xrays(["b/a.png", *again]) == [Path("b/a.png")]
+    assert find_xrays(["b/a.png", *again]) == [("b/a.png", "a")]
 
 
-@pytest.mark.parametrize("names", [("a.png", "b/a.jpg"), ("a.png", "b/A.png")])
-def test_two_xrays_of_one_stem_are_refused(names, tmp_path):
+@pytest.mark.parametrize("names", [("b/a.jpg", "b/a.png"), ("B/a.png", "b/A.png")])
+def test_two_xrays_of_one_place_are_refused(names, tmp_path):
     for name in names:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    with refused(names[1], f"{tmp_path.as_posix()}/a.png", "Rename one"):
-        find_xrays([str(tmp_path)])
+    with refused(f"{tmp_path}/{names[0]} and {tmp_path}/{names[1]}", "/", "Rename one"):
+        find_xrays([tmp_path])
+    with refused(names[0], "the masks of both would be", "into two folders with --out"):
+        find_xrays([tmp_path / name for name in names])
+
+
+def draw_export(folder: Path) -> list[Path]:
+    """Write three X-rays of one name, and one of its own, into a folder and its sub-folders."""
+    names = ["a/IM.png", "b/IM.png", "b/deep.er/IM.png", "x.png"]
+    return [write_image(folder / name, chest(number)) for number, name in enumerate(names)]
+
+
+def list_files(folder: Path) -> set[str]:
+    return {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_sub_folders_of_the_source_are_kept(seer, tmp_path):
+    out = tmp_path / "out"
+    export = draw_export(tmp_path / "export")
+    files = find_xrays([tmp_path / "export/../export"])
+    table = predict_files([seer], files, out)
+    assert table["lung_fraction"].nunique() == 4
+    places = ["a/IM", "b/IM", "b/deep.er/IM", "x"]
+    assert [file.place for file in files] == places
+    for place, share in zip(places, table["lung_fraction"], strict=True):
+        assert read_mask(out / f"masks/{place}.png").mean().round(6) == share
+    made = {f"masks/{place}.png" for place in places} | {f"overlays/{n}.jpg" for n in places}
+    assert list_files(out) == made | {"predictions.csv"}
+    predict_files([seer], find_xrays([export[2]]), tmp_path / "flat")
+    assert list_files(tmp_path / "flat" / "masks") == {"IM.png"}
+
+
+def test_rows_go_by_the_place_of_their_masks(seer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw_export(Path("export"))
+    draw_export(Path("other"))
+
+    def predict_into_out(*paths: str) -> list[str]:
+        predict_files([seer], find_xrays(paths), Path("out"))
+        return [row.partition(",")[0] for row in Path("out/predictions.csv").open()][1:]
+
+    rows = predict_into_out("export")
+    assert rows == ["export/a/IM.png", "export/b/IM.png", "export/b/deep.er/IM.png", "export/x.png"]
+    rows.append("other/a/IM.png")
+    assert predict_into_out("other/a/IM.png") == rows, "its mask is beside those in folders"
+    rows = [*rows[:-1], "other/b/IM.png"]
+    assert predict_into_out("other/b/IM.png") == rows, "the flat mask was replaced"
+    rows = [*rows[:1], *rows[2:4], "export/b/IM.png"]
+    assert predict_into_out("export/b/IM.png") == rows, "no X-ray has two rows"
+    again = ["other/a/IM.png", "other/b/IM.png", "other/b/deep.er/IM.png", "other/x.png"]
+    rows = predict_into_out("other")
+    assert rows[-4:] == again
+    assert "export/a/IM.png" not in rows, "masks in folders were replaced"
+
+
+def test_masks_of_earlier_predictions_are_no_xrays(seer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files = [path.relative_to(tmp_path).as_posix() for path in draw_export(tmp_path)]
+    for out in ("b/out", "b/out", "."):
+        found = find_xrays(["."])
+        assert [file.path for file in found] == files
+        predict_files([seer], found, Path(out))
+    kept = Path("predictions.csv").rename("kept.csv")
+    with refused("masks/a/IM.png", "would be written into its folder", "--out"):
+        predict_files([seer], find_xrays(["."]), Path())
+    kept.rename("predictions.csv")
+    assert find_xrays(["masks/b"])[0] == ("masks/b/IM.png", "IM"), "asked for by name"
+
+
+def test_a_link_to_a_mask_is_not_overwritten(seer, tmp_path):
+    mask = write_image(tmp_path / "out/masks/deep/a.png", chest(0))
+    before = mask.read_bytes()
+    (tmp_path / "in/deep").mkdir(parents=True)
+    (tmp_path / "in/deep/a.png").symlink_to(mask)
+    with refused("in/deep/a.png", "masks would be written into its folder", "--out"):
+        predict_files([seer], find_xrays([tmp_path / "in"]), tmp_path / "out")
+    assert mask.read_bytes() == before
+
+
+@pytest.mark.parametrize("link", ["masks", "masks/b", "overlays/b", "unfinished.jsonl"])
+def test_nothing_is_written_through_a_link_in_the_output_folder(link, seer, tmp_path):
+    draw_export(tmp_path / "export")
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (tmp_path / "out" / link).parent.mkdir(parents=True)
+    if link == "unfinished.jsonl":
+        precious = precious / "file"
+        precious.write_text("{}")
+    (tmp_path / "out" / link).symlink_to(precious)
+    files = find_xrays([tmp_path / "export"])
+    if precious.is_file():
+        predict_files([seer], files, tmp_path / "out")
+        assert precious.read_text() == "{}"
+    else:
+        with refused(f"out/{link}", "is reached by a link", "another folder with --out"):
+            predict_files([seer], files, tmp_path / "out")
+        assert not list(precious.iterdir())
+
+
+def test_links_in_the_source_are_folders_in_the_output(seer, tmp_path):
+    draw_export(tmp_path / "store")
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "link").symlink_to(tmp_path / "store" / "b")
+    predict_files([seer], find_xrays([tmp_path / "in"]), tmp_path / "out")
+    assert list_files(tmp_path / "out/masks") == {"link/IM.png", "link/deep.er/IM.png"}
+    assert not list((tmp_path / "store").rglob("masks"))
 
 
 def test_names_and_paths_that_are_refused(tmp_path):

@@ -1,4 +1,5 @@
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,9 +11,13 @@ import numpy as np
 import pytest
 
 from helpers.predict import prediction
+from helpers.predict.files import UNFINISHED, XrayFile, find_xrays
 from helpers.predict.novelty import learn_likeness
 from helpers.predict.prediction import BATCH, predict_files
-from helpers.predict.unfinished import NAME, go_on
+from helpers.predict.unfinished import go_on
+from helpers.run.command import main
+from helpers.train.models import build_unet
+from helpers.train.recipes import SegmentationSettings
 from tests.support.builders import refused, write_image
 from tests.support.trainings import Stopped
 
@@ -33,16 +38,16 @@ def seer():
 
 
 @pytest.fixture
-def files(tmp_path) -> list[Path]:
+def files(tmp_path) -> list[XrayFile]:
     names = [tmp_path / "in" / f"x{number:03}.png" for number in range(COUNT)]
     for number, name in enumerate(names):
         write_image(name, draw(number))
     names[BATCH + 1].write_bytes(b"no picture")
-    return names
+    return find_xrays(names)
 
 
 @pytest.fixture
-def asked(monkeypatch) -> list[Path]:
+def asked(monkeypatch) -> list[XrayFile]:
     """The X-rays that are predicted, in any order."""
     asked, predict = [], prediction._predict_batch
 
@@ -60,7 +65,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
 
 
-def stop_after(monkeypatch, seer, files: list[Path], out: Path, batches: int) -> None:
+def stop_after(monkeypatch, seer, files: list[XrayFile], out: Path, batches: int) -> None:
     """Stop a prediction when some batches are kept."""
     with monkeypatch.context() as patch:
         add, done = prediction.Unfinished.add, []
@@ -82,6 +87,9 @@ def test_a_stopped_prediction_goes_on_where_it_was(
     whole = predict_files([seer], files, tmp_path / "whole")
     stop_after(monkeypatch, seer, files, tmp_path / "out", batches=3)
     (tmp_path / "out/masks/.partial-1").write_bytes(b"half of a mask")
+    (tmp_path / "out/overlays/deep").mkdir()
+    (tmp_path / "out/overlays/deep/.partial-1").write_bytes(b"half of an overlay")
+    (tmp_path / "out/.partial-1").write_bytes(b"half of a table")
     asked.clear()
     assert "going on" not in capsys.readouterr().err
     table = predict_files([seer], files, tmp_path / "out")
@@ -100,7 +108,7 @@ def test_a_finished_prediction_is_made_anew(seer, files, asked, tmp_path):
 
 
 CHANGES = {
-    "an X-ray": lambda files, out: write_image(files[0], draw(50)),
+    "an X-ray": lambda files, out: write_image(Path(files[0].path), draw(50)),
     "a mask": lambda files, out: (out / "masks/x000.png").unlink(),
 }
 
@@ -114,6 +122,16 @@ def test_a_batch_that_changed_is_predicted_again(change, seer, files, asked, tmp
     assert sorted(asked) == files[:BATCH] + files[3 * BATCH :]
     predict_files([seer], files, tmp_path / "whole")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+def test_xrays_of_other_places_are_predicted_again(seer, files, asked, tmp_path, monkeypatch):
+    stop_after(monkeypatch, seer, files, tmp_path / "out", batches=3)
+    moved = [file._replace(place=f"deep/{file.place}") for file in files[:BATCH]]
+    for file in moved:  # of an earlier prediction
+        write_image(tmp_path / f"out/masks/{file.place}.png", draw(0))
+    asked.clear()
+    predict_files([seer], moved + files[BATCH:], tmp_path / "out")
+    assert sorted(asked) == sorted(moved + files[3 * BATCH :])
 
 
 @pytest.mark.parametrize("other", ["network", "likeness"])
@@ -134,8 +152,8 @@ def test_another_prediction_begins_anew(other, seer, files, asked, tmp_path, mon
 
 def test_a_line_that_was_cut_short_is_forgotten(seer, files, asked, tmp_path, monkeypatch):
     stop_after(monkeypatch, seer, files, tmp_path / "out", batches=3)
-    kept = (tmp_path / "out" / NAME).read_bytes()
-    (tmp_path / "out" / NAME).write_bytes(kept[:-20])
+    kept = (tmp_path / "out" / UNFINISHED).read_bytes()
+    (tmp_path / "out" / UNFINISHED).write_bytes(kept[:-20])
     asked.clear()
     predict_files([seer], files, tmp_path / "out")
     assert sorted(asked) == files[2 * BATCH :]
@@ -146,12 +164,12 @@ def test_a_line_that_was_cut_short_is_forgotten(seer, files, asked, tmp_path, mo
 @pytest.mark.parametrize("damage", [b"no line of ours\n", b"[1]\n", b"\xff\xfe\n", b""])
 def test_a_damaged_file_is_forgotten(damage, seer, files, asked, tmp_path, monkeypatch):
     stop_after(monkeypatch, seer, files, tmp_path / "out", batches=1)
-    kept = (tmp_path / "out" / NAME).read_bytes()
-    (tmp_path / "out" / NAME).write_bytes(kept + damage if damage else b"")
+    kept = (tmp_path / "out" / UNFINISHED).read_bytes()
+    (tmp_path / "out" / UNFINISHED).write_bytes(kept + damage if damage else b"")
     asked.clear()
     predict_files([seer], files, tmp_path / "out")
     assert sorted(asked) == files
-    assert not (tmp_path / "out" / NAME).exists()
+    assert not (tmp_path / "out" / UNFINISHED).exists()
 
 
 def test_two_predictions_into_one_folder_are_kept_apart(seer, files, tmp_path):
@@ -164,33 +182,50 @@ def test_two_predictions_into_one_folder_are_kept_apart(seer, files, tmp_path):
     predict_files([seer], files, tmp_path / "out")
 
 
-PREDICT = """
-import sys, time
-from pathlib import Path
-import keras
-from helpers.predict import prediction
-seer = keras.Sequential([keras.Input((32, 32, 1)), keras.layers.Activation("linear")])
-write = prediction._write
-def slowly(*given):
-    time.sleep(0.005)
-    return write(*given)
-prediction._write = slowly
-prediction.predict_files([seer], sorted(Path(sys.argv[1]).iterdir()), Path(sys.argv[2]))
-"""
+MANY = 2000
+
+
+def draw_many(folder: Path) -> None:
+    """Draw tiny X-rays of few names in many folders."""
+    for number in range(MANY):
+        write_image(folder / f"p{number // 4:03}" / f"IM{number % 4}.png", draw(number))
+
+
+def kill_midway(process: subprocess.Popen, kept: Path, lines: int) -> None:
+    """Kill a process as soon as a file has some lines."""
+    end = time.monotonic() + 120
+    while not kept.is_file() or kept.read_bytes().count(b"\n") < lines:
+        assert time.monotonic() < end and process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def identities(folder: Path) -> dict[str, tuple[int, int]]:
+    """Return what changes when a file is written anew."""
+    found = {path: path.stat() for path in folder.rglob("*.*")}
+    return {str(path): (status.st_ino, status.st_mtime_ns) for path, status in found.items()}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows has no SIGKILL")
-def test_a_killed_prediction_goes_on(seer, files, asked, tmp_path):
-    out = tmp_path / "out"
-    command = [sys.executable, "-c", PREDICT, str(files[0].parent), str(out)]
-    killed = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.DEVNULL)
-    end = time.monotonic() + 120
-    while not (out / NAME).is_file() or len((out / NAME).read_bytes().splitlines()) < 3:
-        assert time.monotonic() < end and killed.poll() is None
-        time.sleep(0.005)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    predict_files([seer], files, out)
-    assert len(asked) <= COUNT - 2 * BATCH
-    predict_files([seer], files, tmp_path / "whole")
-    assert contents(out) == contents(tmp_path / "whole")
+def test_a_killed_prediction_goes_on(runs, tmp_path):
+    draw_many(tmp_path / "in")
+    (runs / "a/segmentation").mkdir(parents=True)
+    settings = SegmentationSettings(32, filters=(2,), epochs=1, batch_size=4, learning_rate=1e-2)
+    build_unet(settings).save(runs / "a/segmentation/model.keras")
+    given = ["predict", "--run", "a", str(tmp_path / "in"), "--out"]
+    command = [sys.executable, "-m", "helpers", *given, str(tmp_path / "out")]
+    usual = {"cwd": Path(__file__).parents[2], "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, **usual) as killed:
+        kill_midway(killed, tmp_path / "out" / UNFINISHED, lines=50)
+    before = identities(tmp_path / "out/masks")
+    again = subprocess.run(command, stdout=subprocess.PIPE, check=True, **usual)
+    count = int(re.search(r"going on after ([\d,]+) X-rays", again.stderr)[1].replace(",", ""))
+    assert 49 * BATCH <= count < MANY - BATCH
+    after = identities(tmp_path / "out/masks")
+    done = [str(tmp_path / f"out/masks/{file.place}.png") for file in find_xrays([tmp_path / "in"])]
+    assert [after[mask] for mask in done[:count]] == [before[mask] for mask in done[:count]]
+    assert {after[mask] == before.get(mask) for mask in done[count:]} == {False}
+    assert main([*given, str(tmp_path / "whole")]) == 0
+    assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+    assert len(done) == MANY
