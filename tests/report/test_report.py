@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.evaluate.intervals import Estimate
+from helpers.evaluate.lung_masks import DRAWN
 from helpers.report.report import (
     CAPTIONS,
     LESSONS,
@@ -330,15 +331,20 @@ def test_an_external_test_stands_beside_the_own_scores_with_the_drop(full_run):
     [
         ("detection", "03_detect_covid, which needs X-rays of COVID and of another class."),
         ("segmentation", "05_evaluate, which needs lung masks."),
-        (
-            "shortcuts",
-            "06_audit_shortcuts, which needs X-rays of COVID and of another class and lung masks.",
-        ),
+        ("shortcuts", "06_audit_shortcuts, which needs X-rays of COVID and of another class."),
     ],
 )
 def test_a_missing_part_names_its_notebook_and_what_that_needs(run, part, said):
     shutil.rmtree(run / part)
     assert write_report(run).read_text().count(f"Not there: run notebook {said}") == 2
+
+
+def test_the_shortcuts_say_who_drew_the_lung_masks(run):
+    assert "Lung masks: " not in write_report(run).read_text()
+    path = run / "shortcuts" / "verdict.json"
+    write_json(path, json.loads(path.read_text()) | {"masks": DRAWN})
+    (said,) = [e["text"] for e in read_page(write_report(run)).all("p") if "masks:" in e["text"]]
+    assert said == "Lung masks: drawn by the lung network of the package."
 
 
 def test_a_run_that_has_only_begun_has_a_report(runs):
