@@ -55,6 +55,9 @@ def test_metrics_are_those_of_the_tables(quick_run):
     for name in ("iou", "dice", "dice_loss"):
         assert metrics[name]["value"] == pytest.approx(scores[name].mean(), abs=1e-6)
         assert metrics[name]["n"] == len(scores)
+    seen, of = metrics["package_seen"]["value"], metrics["package_seen"]["n"]
+    assert of == len(scores)
+    assert ("package_dice" in metrics) == (seen < of)
     predictions = pd.read_csv(quick_run / "detection" / "predictions.csv")
     test = predictions[predictions["split"] == "test"]
     right = (test["probability"] > 0.5) == (test["label"] == 1)
