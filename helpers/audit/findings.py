@@ -98,7 +98,7 @@ NOTES = {
     "other_files": ("files that are no images by their ending", "remove or convert them"),
     "no_lung_masks": (
         "X-rays without a lung mask, as no folder of lung masks was found",
-        "nothing: what needs lung masks is skipped",
+        "nothing: the lung network of the package draws them for 03 and 06; 04 and 05 are skipped",
     ),
     "deep_xrays": (
         "X-rays of 16 bits, scaled to 8",

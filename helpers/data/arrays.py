@@ -40,7 +40,7 @@ def prepare_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np
     if (index["mask"] == "").any():
         raise CovidLungsError(
             f"{data_set.name}: its X-rays have no lung masks, which this needs. Give X-rays with "
-            "lung masks; 03_detect_covid does without them."
+            "lung masks. 03_detect_covid and, without own_masks, 06_audit_shortcuts need none."
         )
     rows = zip(index["mask"], index["mask_pixels"], strict=True)
     return _prepare("mask_pixels", list(rows), image_size, data_set.read_mask, resize_mask)

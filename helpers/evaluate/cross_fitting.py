@@ -1,20 +1,17 @@
 """Cross-fitting: a lung mask for every X-ray, from a U-Net that has not seen it."""
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from helpers.data import arrays
-from helpers.data.images import resize_mask
 from helpers.data.sources import DataSet
+from helpers.evaluate.lung_masks import keep_masks
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import make_folder, refusing
-from helpers.storage.folders import cache_root
+from helpers.storage.files import make_folder
 from helpers.train import backend, inference, models, training
 from helpers.train.backend import keras
 from helpers.train.batches import Batches
@@ -23,6 +20,7 @@ from helpers.train.recipes import SegmentationSettings
 
 FOLDS = 3  # networks; each draws the lungs of a third of the X-rays, trained on the others
 CHECKED = 8  # one of so many parts of what a network may see chooses its best epoch
+DRAWN = "drawn by U-Nets that were trained on other X-rays of this data set"  # says whose they are
 
 
 def draw_masks(
@@ -35,22 +33,15 @@ def draw_masks(
 ) -> np.ndarray:
     """Return the masks of `draw_unseen` for a data set, resized to another size.
 
-    They are zeros and ones, uint8, (rows of the split, image_size, image_size), read-only, in a
-    file that is removed with the array. The trained networks are kept in the folder.
+    They are kept as by `lung_masks.keep_masks`, and the trained networks in the folder.
 
     Raises:
         CovidLungsError: the cache has no room for them.
     """
     xrays = arrays.prepare_images(data_set, split, settings.image_size)
     masks = arrays.prepare_masks(data_set, split, settings.image_size)
-    size, place = (image_size, image_size), cache_root() / "arrays"
-    with TemporaryFile(dir=place) as kept:
-        for row, drawn in draw_unseen(xrays, masks, split, settings, seed, folder):
-            with refusing(place, "COVID_LUNGS_CACHE"):
-                kept.seek(row * math.prod(size))
-                kept.write(resize_mask(drawn, size))
-                kept.flush()
-        return np.memmap(kept, np.uint8, "r", shape=(len(split), *size))
+    drawn = draw_unseen(xrays, masks, split, settings, seed, folder)
+    return keep_masks(drawn, len(split), image_size)
 
 
 def draw_unseen(

@@ -41,9 +41,16 @@ def grad_cam(model: keras.Model, images: np.ndarray) -> np.ndarray:
 def measure_energy(
     model: keras.Model, images: np.ndarray, masks: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """Return `energy_in_lungs` of these rows, with the heat of one batch at a time in memory."""
-    batches = _grad_cam_batches(model, images, rows)
-    return np.concatenate([energy_in_lungs(heat, masks[batch]) for batch, heat in batches])
+    """Return `energy_in_lungs` of these rows, with the heat of one batch at a time in memory.
+
+    The masks are of these rows alone, in their order.
+    """
+    shares, done = np.empty(len(rows)), 0
+    for batch, heat in _grad_cam_batches(model, images, rows):
+        measured = slice(done, done + len(batch))
+        shares[measured] = energy_in_lungs(heat, masks[measured])
+        done += len(batch)
+    return shares
 
 
 def _grad_cam_batches(

@@ -13,11 +13,12 @@ import pandas as pd
 from scipy import ndimage
 
 from helpers.audit.mask_shapes import measure_masks, shrink_mask, why_implausible
-from helpers.data.arrays import refuse_changed
+from helpers.data import arrays
 from helpers.data.images import resize_image
 from helpers.data.sources import DataSet
 from helpers.data.threads import read_all
 from helpers.evaluate.intervals import Estimate, estimate_mean
+from helpers.train import inference, lungs
 from helpers.train.metrics import SMOOTHING, dice, iou
 from helpers.train.postprocessing import clean_mask, draw_lungs
 from helpers.train.recipes import THRESHOLD
@@ -40,6 +41,7 @@ HEADS = {
     "surface_dice": "surface Dice",
 }
 DIGITS = {name: 2 if "pixels" in head else 3 for name, head in HEADS.items()}
+COMPARED = ("iou", "dice")  # with the package's lung network
 TOLERANCE = 0.005  # of the image's diagonal, 1.8 pixels at 256: outlines so close count as equal
 WORST_SHARE = 0.01
 FEWEST_WORST, MOST_WORST = 4, 12  # masks in a gallery that shows something and can be read
@@ -71,7 +73,7 @@ def score_masks(
     def score(row: tuple[str, str, np.ndarray]) -> dict[str, float]:
         mask, recorded, probability = row
         true = data_set.read_mask(mask)
-        refuse_changed(mask, true, recorded)
+        arrays.refuse_changed(mask, true, recorded)
         return _score(true, probability)
 
     given = zip(rows["mask"], rows["mask_pixels"], probabilities, strict=True)
@@ -150,6 +152,66 @@ def mean_scores(scores: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
         for suffix, part in parts.items()
         for name in [*SCORES, "cleaning_gain"]
     }
+
+
+def compare_with_package(
+    data_set: DataSet, rows: pd.DataFrame, scores: pd.DataFrame
+) -> dict[str, Estimate]:
+    """Return the means of the package's lung network and the run's on the same X-rays.
+
+    X-rays that the package's network was trained on are left out; the value of `package_seen` is
+    their number. Of the others, if there are any, each of COMPARED has three means: of the
+    package's network (`package_dice`), of the run's (`package_dice_run`), and of what the package's
+    is better by, X-ray by X-ray (`package_dice_gain`).
+
+    Args:
+        data_set: where X-rays and masks are.
+        rows: of the split, with `group`.
+        scores: of the run's network, as `score_masks` returns them for these rows.
+
+    Raises:
+        CovidLungsError: an X-ray or mask has changed, or the network cannot be read.
+    """
+    xrays = read_all(data_set.read_xray, list(rows["file"]), "comparing")
+    seen = lungs.find_seen(xrays)
+    compared = {"package_seen": Estimate(float(seen.sum()), len(seen))}
+    if seen.all():
+        return compared
+    rows, own = (table[~seen].reset_index(drop=True) for table in (rows, scores))
+    network = lungs.load_network()
+    images = arrays.prepare_images(data_set, rows, network.input_shape[1])
+    found = score_masks(data_set, rows, inference.predict_each(network, images))
+    for name in COMPARED:
+        pair = {"": found[name], "_run": own[name], "_gain": found[name] - own[name]}
+        for ending, values in pair.items():
+            compared[f"package_{name}{ending}"] = estimate_mean(values, rows["group"])
+    return compared
+
+
+def describe_package(compared: dict[str, Estimate], data_set: DataSet) -> str:
+    """Return what to know before one reads `package_table`, as a text to print."""
+    seen, count = compared["package_seen"][:2]
+    text = f"{seen:.0f} of {count} X-rays are left out: the package's network was trained on them."
+    if seen == count:
+        return f"{text} None is left to compare on."
+    if data_set.synthetic:
+        text += "\nSynthetic: others that the same program drew were among its training X-rays."
+    return text
+
+
+def package_table(compared: dict[str, Estimate]) -> pd.DataFrame:
+    """Return `compare_with_package` as a table to read; without rows if all had been seen."""
+    columns = {"this run": "_run", "package": "", "package is better by": "_gain"}
+    rows = {
+        HEADS[name]: {
+            head: compared[f"package_{name}{ending}"].text(DIGITS[name])
+            for head, ending in columns.items()
+        }
+        | {"X-rays": compared[f"package_{name}"].n}
+        for name in COMPARED
+        if f"package_{name}" in compared
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
 
 
 def score_table(means: dict[str, Estimate]) -> pd.DataFrame:

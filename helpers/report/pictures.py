@@ -1,5 +1,6 @@
 """Pictures: X-rays with their masks, side by side and as outlines."""
 
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -11,6 +12,8 @@ from matplotlib.figure import Figure
 
 from helpers.data.images import draw_outlines, resize_image
 from helpers.data.sources import DataSet
+from helpers.evaluate.lung_masks import DRAWN
+from helpers.split.index import has_masks
 from helpers.train.augmentation import Strength, augment, draw_changes, draw_noise
 from helpers.train.postprocessing import draw_lungs
 
@@ -117,18 +120,24 @@ def draw_probability(data_set: DataSet, row: pd.Series, probability: np.ndarray)
 
 
 def draw_heat(
-    data_set: DataSet, rows: pd.DataFrame, heat: np.ndarray, captions: list[str]
+    data_set: DataSet,
+    rows: pd.DataFrame,
+    heat: np.ndarray,
+    masks: np.ndarray,
+    captions: list[str],
 ) -> Figure:
-    """Draw each X-ray, and below it the same under its heat, with the lungs' outline if known.
+    """Draw each X-ray, and below it the same under its heat, with the outline of the lungs.
 
-    `heat` is float32, (rows, height, width), 0..1, as `grad_cam.grad_cam` returns it.
+    `heat` is float32, (rows, height, width), 0..1, as `grad_cam.grad_cam` returns it. The masks,
+    zeros and ones, (rows, height, width), stand for those that the data set lacks.
     """
     columns = []
-    for row, cells in zip(rows.itertuples(), heat, strict=True):
+    for row, cells, mask in zip(rows.itertuples(), heat, masks, strict=True):
         image = data_set.read_xray(row.file)
-        outlines = [(data_set.read_mask(row.mask), TRUE_COLOUR)] if row.mask else []
-        columns.append([image, draw_outlines(_lay_heat(image, cells), *outlines)])
-    names = ["X-ray", "heat, strongest\nwhere yellow;\nlungs green"]
+        lungs = data_set.read_mask(row.mask) if row.mask else mask
+        columns.append([image, draw_outlines(_lay_heat(image, cells), (lungs, TRUE_COLOUR))])
+    whose = "" if has_masks(rows) else f",\n{textwrap.fill(DRAWN, 20)}"
+    names = ["X-ray", f"heat, strongest\nwhere yellow;\nlungs green{whose}"]
     return _grid(zip(*columns, strict=True), captions, names)
 
 

@@ -68,7 +68,7 @@ STEPS = (
     ),
     Step(
         "06_audit_shortcuts",
-        needs=("COVID", "masks"),
+        needs=("COVID",),
         reads=("index.csv", "split.csv"),
         trains=("shortcuts/*", "shortcuts/lungs/*"),
         scores=("shortcuts/predictions.csv", "shortcuts/metrics.json", "shortcuts/verdict.json"),

@@ -163,3 +163,9 @@ def test_a_disk_without_room_is_refused_with_both_sizes(data_set, cache, monkeyp
     with refused("arrays", "0.00 GB free", "Make room"):
         prepare_images(data_set, index, 16)
     assert not list((cache / "arrays").iterdir())
+
+
+def test_masks_that_are_not_there_are_named_with_what_does_without(data_set):
+    index, _ = build_index(data_set)
+    with refused("tiny", "no lung masks", "without own_masks, 06_audit_shortcuts need none"):
+        prepare_masks(data_set, index.assign(mask=""), 16)

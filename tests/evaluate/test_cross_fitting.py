@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.data.arrays import prepare_masks
-from helpers.evaluate import cross_fitting
+from helpers.evaluate import cross_fitting, lung_masks
 from helpers.split.index import build_index
 from helpers.train import inference
 from helpers.train.recipes import SegmentationSettings
@@ -90,7 +90,7 @@ def test_a_cache_without_room_for_the_masks_is_named(data_set, index, cache, mon
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(cross_fitting, "draw_unseen", lambda xrays, masks, *rest: enumerate(masks))
-    monkeypatch.setattr(cross_fitting, "resize_mask", full)
+    monkeypatch.setattr(lung_masks, "resize_mask", full)
     with refused("arrays", "cannot be written (No space left", "COVID_LUNGS_CACHE"):
         cross_fitting.draw_masks(data_set, index, 48, SETTINGS, 1, tmp_path)
 

@@ -146,7 +146,7 @@ def test_energy_measured_batch_by_batch_is_that_of_all_heat_at_once(known, size,
     rows = np.array([4, 0, 3, 1])
     expected = energy_in_lungs(grad_cam(known, images[rows]), masks[rows])
     monkeypatch.setattr("helpers.evaluate.grad_cam.fit_batch", lambda model: size)
-    watched = Watched(images), Watched(masks)
+    watched = Watched(images), Watched(masks[rows])
     found = measure_energy(known, *watched, rows)
     assert np.isnan(found).tolist() == [False, False, True, False]
     np.testing.assert_allclose(found, expected, atol=1e-6)

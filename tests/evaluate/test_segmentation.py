@@ -1,5 +1,6 @@
 import math
 import weakref
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,17 +11,23 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import f1_score, jaccard_score
 
 from helpers.data import threads
+from helpers.data.arrays import prepare_images
 from helpers.data.images import read_mask
 from helpers.data.sources import DataSet
+from helpers.evaluate import segmentation
+from helpers.evaluate.intervals import Estimate, estimate_mean
 from helpers.evaluate.segmentation import (
     DISTANCES,
     HEADS,
     SCORES,
     TOLERANCE,
+    compare_with_package,
+    describe_package,
     likely_reason,
     likely_reasons,
     mean_scores,
     measure_distances,
+    package_table,
     ranked_cases,
     score_masks,
     score_sources,
@@ -129,6 +136,75 @@ def test_what_was_scored_is_forgotten(tiny, monkeypatch):
     score_masks(data_set, rows, predict())
     # Three batches ahead, the one that is filled, and what the threads have just let go.
     assert max(alive) <= 14
+
+
+@pytest.fixture
+def compared(data_set, rows, monkeypatch):
+    """Compare with a package's network that is always right and has seen the first X-rays.
+
+    The X-rays are the last six of the index, in three groups; the run's network draws only lung.
+    """
+    rows = rows.iloc[3:].assign(group=list("xxyyzz"))
+    scores = score_masks(data_set, rows, np.ones((6, 8, 8), np.float32))
+
+    def compare(seen):
+        known = [data_set.read_xray(file).tobytes() for file in rows["file"].iloc[:seen]]
+        unseen = rows.iloc[seen:]
+
+        def predict_each(network, images):
+            np.testing.assert_array_equal(images, prepare_images(data_set, unseen, 32))
+            return true_masks(data_set, unseen).astype("float32")
+
+        def find_seen(xrays):
+            return np.array([xray.tobytes() in known for xray in xrays])
+
+        monkeypatch.setattr(segmentation.lungs, "find_seen", find_seen)
+        monkeypatch.setattr(segmentation.lungs, "load_network", Network if seen < 6 else None)
+        monkeypatch.setattr(segmentation.inference, "predict_each", predict_each)
+        return scores.iloc[seen:], compare_with_package(data_set, rows, scores)
+
+    return compare
+
+
+class Network:
+    """All that is asked of a network, but what it predicts."""
+
+    input_shape = (None, 32, 32, 1)
+
+
+def test_the_package_s_network_is_scored_beside_the_run_s_on_what_it_has_not_seen(compared):
+    own, found = compared(seen=2)
+    assert found["package_seen"] == Estimate(2.0, 6)
+    assert len(found) == 7
+    groups = pd.Series(list("yyzz"), own.index)
+    for name in ("dice", "iou"):
+        assert found[f"package_{name}"].value == 1
+        assert found[f"package_{name}_run"] == estimate_mean(own[name], groups)
+        gain = found[f"package_{name}_gain"]
+        assert gain == estimate_mean(1 - own[name], groups)
+        assert 0 < gain.low < gain.value < gain.high < 1
+        assert gain.n == 4
+    table = package_table(found)
+    assert list(table.index) == ["IoU", "Dice coefficient"]
+    assert list(table["package"]) == ["1.000 [1.000, 1.000]"] * 2
+    assert list(table["this run"]) == [found[f"package_{n}_run"].text(3) for n in ("iou", "dice")]
+    assert list(table["X-rays"]) == [4, 4]
+
+
+def test_where_the_package_s_network_has_seen_everything_nothing_is_compared(compared, data_set):
+    _, found = compared(seen=6)
+    assert found == {"package_seen": Estimate(6.0, 6)}
+    assert describe_package(found, data_set).startswith("6 of 6 X-rays are left out")
+    assert describe_package(found, data_set).endswith("None is left to compare on.")
+    assert package_table(found).empty
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_a_comparison_on_synthetic_xrays_says_so(data_set, synthetic):
+    found = {"package_seen": Estimate(0.0, 6)}
+    said = describe_package(found, replace(data_set, synthetic=synthetic))
+    assert said.startswith("0 of 6 X-rays are left out")
+    assert ("Synthetic: others that the same program drew" in said) == synthetic
 
 
 GROUPS = pd.Series(list("xyyz"))

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.data.images import draw_outlines, read_mask, read_xray
+from helpers.evaluate.lung_masks import DRAWN
 from helpers.report import pictures
 from helpers.split.index import build_index
 
@@ -75,7 +76,8 @@ def test_predictions_are_thresholded_at_the_mask_s_size(data_set, rows):
 def test_heat_lies_on_its_xray_under_the_lungs_outline(data_set, rows):
     heat = np.zeros((3, 8, 8), np.float32)
     heat[1, :, 4:] = 1
-    figure = pictures.draw_heat(data_set, rows, heat, ["a", "b", "c"])
+    others = np.ones((3, 8, 8), np.uint8)
+    figure = pictures.draw_heat(data_set, rows, heat, others, ["a", "b", "c"])
     found = shown(figure)
     for column, row in enumerate(rows.itertuples()):
         xray, lungs = read_xray(data_set.root / row.file), read_mask(data_set.root / row.mask)
@@ -88,6 +90,22 @@ def test_heat_lies_on_its_xray_under_the_lungs_outline(data_set, rows):
     assert np.ptp(half[:, 24:], axis=-1).max() > 40, "yellow where the heat is"
     assert np.ptp(half[:, :12], axis=-1).max() <= 4, "and nowhere else"
     assert [axis.get_title() for axis in figure.axes] == ["a", "b", "c", "", "", ""]
+
+
+def test_lungs_that_a_network_drew_are_outlined_under_its_name(data_set, rows):
+    masks = np.zeros((3, 20, 18), np.uint8)
+    for place, mask in enumerate(masks):
+        mask[4:16, 2 : 6 + 4 * place] = 1
+    heat = np.zeros((3, 8, 8), np.float32)
+    for has_masks in (True, False):
+        given = rows if has_masks else rows.assign(mask="")
+        figure = pictures.draw_heat(data_set, given, heat, masks, ["a", "b", "c"])
+        words = " ".join(axis.get_ylabel() for axis in figure.axes).split()
+        assert (DRAWN in " ".join(words)) != has_masks
+    for row, mask, found in zip(rows.itertuples(), masks, shown(figure)[3:], strict=True):
+        xray = read_xray(data_set.root / row.file)
+        outline = draw_outlines(xray, (mask, pictures.TRUE_COLOUR)) == pictures.TRUE_COLOUR
+        np.testing.assert_array_equal((found == pictures.TRUE_COLOUR).all(-1), outline.all(-1))
 
 
 def test_each_view_has_a_column_and_each_xray_a_row():

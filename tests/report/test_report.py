@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.evaluate.intervals import Estimate
+from helpers.evaluate.lung_masks import DRAWN
 from helpers.report.report import (
     CAPTIONS,
     LESSONS,
@@ -330,15 +331,61 @@ def test_an_external_test_stands_beside_the_own_scores_with_the_drop(full_run):
     [
         ("detection", "03_detect_covid, which needs X-rays of COVID and of another class."),
         ("segmentation", "05_evaluate, which needs lung masks."),
-        (
-            "shortcuts",
-            "06_audit_shortcuts, which needs X-rays of COVID and of another class and lung masks.",
-        ),
+        ("shortcuts", "06_audit_shortcuts, which needs X-rays of COVID and of another class."),
     ],
 )
 def test_a_missing_part_names_its_notebook_and_what_that_needs(run, part, said):
     shutil.rmtree(run / part)
     assert write_report(run).read_text().count(f"Not there: run notebook {said}") == 2
+
+
+def add_package(run, seen, **metrics):
+    """Write what 05 found of the lung network of the package beside the run's metrics."""
+    path = run / "segmentation" / "metrics.json"
+    counted = {"package_seen": figure(seen, None)}
+    write_json(path, json.loads(path.read_text()) | counted | metrics)
+
+
+@pytest.mark.parametrize("synthetic", [True, False])
+def test_the_package_s_network_stands_beside_the_run_s_in_a_table_of_its_own(run, synthetic):
+    values = {"": 0.9718, "_run": 0.9672, "_gain": 0.0046}
+    found = {f"package_dice{end}": figure(value, n=36) for end, value in values.items()}
+    add_package(run, 4.0, **found)
+    audit = json.loads((run / "audit.json").read_text())
+    write_json(run / "audit.json", audit | {"data": audit["data"] | {"synthetic": synthetic}})
+    page = read_page(write_report(run))
+    own, both = (
+        next(table["text"] for table in page.all("table") if title in table["text"])
+        for title in ("averaged over the X-rays", "Both networks on the same X-rays")
+    )
+    assert "package" not in own
+    rows = [row["text"].split("0.")[0] for row in page.all("tr") if "package" in row["text"]]
+    assert rows == [
+        "Dice coefficient, lung network of the package",
+        "Dice coefficient, gain of the package's network",
+    ]
+    assert re.findall(r"0\.9\d\d(?=0\.9)|36", both) == ["0.972", "36", "0.967", "36", "36"]
+    (text,) = [found["text"] for found in page.all("p") if "left out" in found["text"]]
+    assert "4 of 40 test X-rays are left out" in " ".join(text.split())
+    assert ("the same program drew" in text) == synthetic
+    assert "None is left" not in text
+
+
+def test_a_package_s_network_that_has_seen_every_xray_is_not_scored(run):
+    assert "lung network of the package" not in write_report(run).read_text()
+    add_package(run, 40.0)
+    text = " ".join(read_page(write_report(run)).elements[0]["text"].split())
+    assert "40 of 40 test X-rays are left out" in text
+    assert "None is left to compare on." in text
+    assert "Both networks" not in text
+
+
+def test_the_shortcuts_say_who_drew_the_lung_masks(run):
+    assert "Lung masks: " not in write_report(run).read_text()
+    path = run / "shortcuts" / "verdict.json"
+    write_json(path, json.loads(path.read_text()) | {"masks": DRAWN})
+    (said,) = [e["text"] for e in read_page(write_report(run)).all("p") if "masks:" in e["text"]]
+    assert said == "Lung masks: drawn by the lung network of the package."
 
 
 def test_a_run_that_has_only_begun_has_a_report(runs):

@@ -2,12 +2,16 @@
 
 import json
 import random
+import re
+import shutil
 import time
 
 import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from helpers.data.sources import find_data
+from helpers.evaluate.lung_masks import DRAWN, OWN
 from helpers.evaluate.metrics_file import describe_run
 from helpers.evaluate.segmentation import SCORES
 from helpers.evaluate.shortcuts import VIEWS
@@ -51,6 +55,9 @@ def test_metrics_are_those_of_the_tables(quick_run):
     for name in ("iou", "dice", "dice_loss"):
         assert metrics[name]["value"] == pytest.approx(scores[name].mean(), abs=1e-6)
         assert metrics[name]["n"] == len(scores)
+    seen, of = metrics["package_seen"]["value"], metrics["package_seen"]["n"]
+    assert of == len(scores)
+    assert ("package_dice" in metrics) == (seen < of)
     predictions = pd.read_csv(quick_run / "detection" / "predictions.csv")
     test = predictions[predictions["split"] == "test"]
     right = (test["probability"] > 0.5) == (test["label"] == 1)
@@ -67,6 +74,7 @@ def test_the_verdict_is_that_of_the_views(quick_run):
         area = roc_auc_score(test["label"], test[name])
         assert metrics[f"auroc_{name}"]["value"] == pytest.approx(area, abs=1e-6)
     verdict = json.loads((quick_run / "shortcuts" / "verdict.json").read_text())
+    assert verdict["masks"] == OWN
     assert verdict["shortcut"] == bool(verdict["views"])
     assert set(verdict["views"]) <= set(verdict["p_values"]) < set(VIEWS)
     assert verdict["text"].startswith("A shortcut" if verdict["shortcut"] else "No sign")
@@ -99,6 +107,30 @@ def test_a_second_run_runs_nothing_and_ends_with_the_same_figures(quick_run, cap
         "up to date, not run again (--force runs it anyway)"
     ] * 6
     assert "\n" + figures == describe_run(quick_run) + "\n"
+
+
+def test_without_masks_the_lungs_are_those_that_the_package_draws(tmp_path, capsys):
+    for name in ("COVID", "Normal"):
+        (tmp_path / "maskless" / name).mkdir(parents=True)
+        for path in sorted(find_data("demo").root.glob(f"{name}/images/*.png"))[:30]:
+            shutil.copy(path, tmp_path / "maskless" / name)
+    given = {"epochs": "1", "image_size": "32"}
+    folder = run_chain(Request(data=str(tmp_path / "maskless"), given=given))
+    lines = capsys.readouterr().out.splitlines()
+    skipped = [line.split(":")[0] for line in lines if "skipped" in line]
+    assert skipped == ["04_segment_lungs", "05_evaluate"]
+    verdict = json.loads((folder / "shortcuts" / "verdict.json").read_text())
+    assert verdict["masks"] == DRAWN
+    for number in ("03", "06"):
+        (notebook,) = folder.glob(f"notebooks/{number}_*.ipynb")
+        assert f"Lung masks: {DRAWN}" in notebook.read_text()
+    (notebook,) = folder.glob("notebooks/03_*.ipynb")
+    share = r"(\d+)% of the heat lies in the lungs, which fill (\d+)% of the image"
+    heat, lungs = map(int, re.search(share, notebook.read_text()).groups())
+    assert 0 < heat <= 100
+    assert 15 < lungs < 35, "those of the demo fill a quarter"
+    assert "Lung masks: <span" in (folder / "report.html").read_text()
+    assert not (folder / "segmentation" / "metrics.json").exists(), "no true mask, no score"
 
 
 def test_another_seed_gives_another_split_and_other_weights(quick_run):

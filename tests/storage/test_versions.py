@@ -34,7 +34,7 @@ def test_the_packages_that_code_imports_and_those_before_them(package, code, las
     assert [*package_versions(code)] == [f"helpers.{name}" for name in expected]
 
 
-@pytest.mark.parametrize("file", ["module.py", "new.py", "page.html", "page.css"])
+@pytest.mark.parametrize("file", ["module.py", "new.py", "page.html", "page.css", "weights.npz"])
 def test_a_package_has_another_version_when_its_code_changes(package, file):
     before = package_versions("import helpers.split")
     (package / "train" / "inner" / file).write_text("LEVEL = 9")

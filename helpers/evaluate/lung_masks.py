@@ -1,0 +1,57 @@
+"""Lung masks: those of a data set, or, where it has none, what the package's network draws."""
+
+import math
+from collections.abc import Iterable
+from tempfile import TemporaryFile
+
+import numpy as np
+import pandas as pd
+
+from helpers.data import arrays
+from helpers.data.images import resize_mask
+from helpers.data.sources import DataSet
+from helpers.split.index import has_masks
+from helpers.storage.files import refusing
+from helpers.storage.folders import cache_root
+from helpers.train import inference, lungs
+from helpers.train.postprocessing import draw_lungs
+
+# Whose the masks are, in the words of notebooks and report: no reader may take one for the other.
+OWN = "the data set's own"
+DRAWN = "drawn by the lung network of the package"
+
+
+def find_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> tuple[np.ndarray, str]:
+    """Return the lung masks of the X-rays of an index, in its order, and whose they are.
+
+    They are zeros and ones, uint8, (rows of the index, image_size, image_size), read-only, and
+    OWN or DRAWN. Drawn masks tell where the lungs are. They are no truth to score a network by.
+
+    Raises:
+        CovidLungsError: an X-ray or mask has changed, or the cache has no room.
+    """
+    if has_masks(index):
+        return arrays.prepare_masks(data_set, index, image_size), OWN
+    network = lungs.load_network()
+    xrays = arrays.prepare_images(data_set, index, network.input_shape[1])
+    probabilities = inference.predict_each(network, xrays)
+    drawn = (draw_lungs(probability, xrays.shape[1:]) for probability in probabilities)
+    return keep_masks(enumerate(drawn), len(index), image_size), DRAWN
+
+
+def keep_masks(drawn: Iterable[tuple[int, np.ndarray]], count: int, image_size: int) -> np.ndarray:
+    """Return masks, each given with its row, resized, in a file that is removed with the array.
+
+    They are zeros and ones, uint8, (count, image_size, image_size), read-only.
+
+    Raises:
+        CovidLungsError: the cache has no room for them.
+    """
+    size, place = (image_size, image_size), cache_root() / "arrays"
+    with TemporaryFile(dir=place) as kept:
+        for row, mask in drawn:
+            with refusing(place, "COVID_LUNGS_CACHE"):
+                kept.seek(row * math.prod(size))
+                kept.write(resize_mask(mask, size))
+                kept.flush()
+        return np.memmap(kept, np.uint8, "r", shape=(count, *size))
