@@ -124,7 +124,15 @@ class Reading(NamedTuple):
     mask: np.ndarray  # the lungs, zeros and ones, of the same shape
     lung_fraction: float  # of the X-ray's pixels
     covid_probability: float  # NaN without a detector
-    reason: str  # why the X-ray is not accepted, or ""
+    accepted: bool
+    reason: str  # why it is not accepted, or why to be wary of the mask, or ""
+    expected_dice: float  # of the mask, by the package's network; NaN with a run's
+
+    @property
+    def verdict(self) -> str:
+        """Whether the X-ray is accepted, and why not, or what to be wary of."""
+        judged = "not accepted" if not self.accepted else "doubtful" if self.reason else "accepted"
+        return f"{judged}: {self.reason}" if self.reason else judged
 
 
 def read_by(run_folder: Path | None, content: bytes) -> Reading:
@@ -140,8 +148,8 @@ def read_by(run_folder: Path | None, content: bytes) -> Reading:
         image, out = read_xray(file), file.with_name("out")
         table = predict_files(networks, find_xrays([file]), out, likeness)
         mask = read_mask(out / MASKS / f"{NAME}.png")
-    row = table.iloc[0]
-    return Reading(image, mask, row["lung_fraction"], row["covid_probability"], row["reason"])
+    row = table.drop(columns="file").iloc[0]
+    return Reading(image, mask, **row)
 
 
 def describe_probability(run_folder: Path, probability: float) -> str:

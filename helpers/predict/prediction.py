@@ -17,6 +17,7 @@ from helpers.audit.mask_shapes import SHAPE_SIZE, measure_masks, shrink_mask, wh
 from helpers.data.decoding import BadImageError
 from helpers.data.images import draw_outlines, read_xray, resize_image
 from helpers.data.threads import in_lists, work_ahead
+from helpers.predict.doubt import Doubt, find_doubts
 from helpers.predict.files import (
     CHOICE,
     MASKS,
@@ -27,13 +28,7 @@ from helpers.predict.files import (
     make_outputs,
     write_output,
 )
-from helpers.predict.novelty import (
-    FILE,
-    Likeness,
-    measure_distances,
-    read_likeness,
-    why_unlike,
-)
+from helpers.predict.novelty import Likeness, read_likeness
 from helpers.predict.unfinished import Unfinished, go_on
 from helpers.report.pictures import PREDICTED_COLOUR
 from helpers.storage.folders import refusing, shown
@@ -52,12 +47,11 @@ THREADS = min(8, 2 * (os.cpu_count() or 1))
 LONGEST_SIDE = 65500  # of a JPEG, in pixels
 JPEG = [cv2.IMWRITE_JPEG_QUALITY, 85]  # half as large as at OpenCV's 95
 FEW = 20  # X-rays that a terminal lists one by one
-NO_LIKENESS = f"the run has no {FILE}: run 04_segment_lungs again"
 NO_DETECTOR = (
     "For a probability of COVID, train on X-rays with and without it "
     "(covid-lungs run --data SOURCE), then name that run with --run."
 )
-COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason"]
+COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason", "expected_dice"]
 
 
 class Predicted(NamedTuple):
@@ -66,7 +60,9 @@ class Predicted(NamedTuple):
     file: str  # its path, in POSIX form
     covid_probability: float = np.nan  # without a detector, too
     lung_fraction: float = np.nan  # only if it could not be decoded
-    reason: str = ""  # why there is no mask, or why it is not accepted
+    refusal: str = ""  # why there is no mask, or why it is not accepted
+    warning: str = ""  # why to be wary of it
+    expected_dice: float = np.nan  # of the mask, by the package's network
     shrunk: np.ndarray = np.zeros((SHAPE_SIZE, SHAPE_SIZE), np.uint8)  # mask as of `shrink_mask`
     remedy: str = ""  # if there is no mask
 
@@ -110,7 +106,7 @@ def predict_files(
         networks: the segmenter, and the detector if there is one.
         files: the X-rays, as `find_xrays` gives them; each has a row, in this order.
         folder: where masks, overlays and table go.
-        likeness: of the training X-rays; pictures unlike them are not accepted. None accepts any.
+        likeness: of the training X-rays; there is a warning of X-rays unlike them.
 
     Raises:
         CovidLungsError: the folder cannot be written to, another prediction is writing there, or an
@@ -190,10 +186,8 @@ def _predict_batch(
     inputs = [_resize(xrays, network.input_shape[1:3]) for network in networks]
     found = [predict(network, images) for network, images in zip(networks, inputs, strict=True)]
     covid = found[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
-    reasons = [""] * len(xrays)
-    if likeness is not None:
-        reasons = why_unlike(likeness, measure_distances(likeness, inputs[0]))
-    rows = zip(files, xrays, found[0], covid.tolist(), reasons, strict=True)
+    doubts = find_doubts(networks[0], likeness, inputs[0], found[0])
+    rows = zip(files, xrays, found[0], covid.tolist(), doubts, strict=True)
     return [_write(folder, *row) for row in rows]
 
 
@@ -219,19 +213,16 @@ def _write(
     xray: np.ndarray | BadImageError,
     lung_probability: np.ndarray,
     covid_probability: float,
-    reason: str,
+    doubt: Doubt,
 ) -> Predicted:
-    """Write mask and overlay of an X-ray and return what was predicted.
-
-    `reason` is why the X-ray itself is not accepted, or "".
-    """
+    """Write mask and overlay of an X-ray and return what was predicted."""
     mask_path = folder / MASKS / f"{file.place}.png"
     overlay_path = folder / OVERLAYS / f"{file.place}.jpg"
     if isinstance(xray, BadImageError):
         for path in (mask_path, overlay_path):  # earlier ones, of another file
             with refusing(path, CHOICE):
                 path.unlink(missing_ok=True)
-        return Predicted(file.path, reason=xray.reason, remedy=xray.remedy)
+        return Predicted(file.path, refusal=xray.reason, remedy=xray.remedy)
     mask = draw_lungs(lung_probability, xray.shape)
     write_output(mask_path, cv2.imencode(".png", mask * 255)[1])
     if max(mask.shape) <= LONGEST_SIDE:
@@ -240,44 +231,41 @@ def _write(
         write_output(overlay_path, cv2.imencode(".jpg", overlay, JPEG)[1])
     share = float(mask.mean())
     if min(mask.shape) < SMALLEST_SIDE:
-        reason = f"less than {SMALLEST_SIDE} pixels a side"
-    elif not reason and not share:
-        reason = "no lung was found"
-    return Predicted(file.path, covid_probability, share, reason, shrink_mask(mask))
+        doubt = doubt._replace(refusal=f"less than {SMALLEST_SIDE} pixels a side")
+    elif not doubt.refusal and not share:
+        doubt = doubt._replace(refusal="no lung was found")
+    return Predicted(file.path, covid_probability, share, *doubt, shrink_mask(mask))
 
 
 def _warn(predicted: Predicted) -> Predicted:
     """Print why an X-ray could not be decoded, if so."""
     if np.isnan(predicted.lung_fraction):
-        line = f"{predicted.file}: {predicted.reason}. {predicted.remedy}, or leave it out."
+        line = f"{predicted.file}: {predicted.refusal}. {predicted.remedy}, or leave it out."
         tqdm.write(f"covid-lungs: {line}", file=sys.stderr)
     return predicted
 
 
 def _judge(block: list[Predicted]) -> pd.DataFrame:
-    """Return the table of some predictions, each accepted or with the reason why not."""
+    """Return the table of some predictions, each accepted or not, and why, or what to doubt."""
     table = pd.DataFrame(block, columns=Predicted._fields)
     implausible = why_implausible(measure_masks(list(table.pop("shrunk"))))
-    table["reason"] = table["reason"].where(table["reason"] != "", implausible)
-    table["accepted"] = table["reason"] == ""
+    refusal = table["refusal"].where(table["refusal"] != "", implausible)
+    table["accepted"] = refusal == ""
+    table["reason"] = refusal.where(refusal != "", table["warning"])
     return table[COLUMNS].round(6)
 
 
-def describe_predictions(
-    table: pd.DataFrame, folder: Path, likeness: Likeness | None, run_folder: Path | None
-) -> str:
+def describe_predictions(table: pd.DataFrame, folder: Path, run_folder: Path | None) -> str:
     """Return for a terminal what was predicted, and where it is; few X-rays one by one."""
     refused = int(table["lung_fraction"].isna().sum())
-    doubtful = int((~table["accepted"]).sum()) - refused
+    rejected = int((~table["accepted"]).sum()) - refused
+    doubtful = int((table["accepted"] & (table["reason"] != "")).sum())
     decoded = table[table["lung_fraction"].notna()] if len(table) <= FEW else table[:0]
     lines = [_describe_xray(row) for row in decoded.to_dict("records")]
     lines += [
-        f"masks: {len(table) - refused:,} (not accepted: {doubtful:,})",
+        f"masks: {len(table) - refused:,} (not accepted: {rejected:,}, doubtful: {doubtful:,})",
         f"files that could not be decoded: {refused:,}",
     ]
-    if likeness is None:
-        why = ": look at each overlay" if run_folder is None else f", since {NO_LIKENESS}"
-        lines.append(f"images that are not chest X-rays are not recognised{why}")
     lines.append(
         f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)"
     )
@@ -290,5 +278,6 @@ def _describe_xray(row: dict) -> str:
     """Return a line about an X-ray that could be decoded."""
     covid = row["covid_probability"]
     found = "" if np.isnan(covid) else f"COVID probability {covid:.3f}, "
-    doubt = "" if row["accepted"] else f"; not accepted: {row['reason']}"
+    judged = "doubtful" if row["accepted"] else "not accepted"
+    doubt = f"; {judged}: {row['reason']}" if row["reason"] else ""
     return f"{row['file']}: {found}lungs {row['lung_fraction']:.1%} of the image{doubt}"

@@ -108,7 +108,7 @@ def predict_xrays(options: argparse.Namespace) -> int:
 
     networks, likeness = prediction.load_networks(run), prediction.load_likeness(run)
     table = prediction.predict_files(networks, files, folder, likeness)
-    print(prediction.describe_predictions(table, folder, likeness, run))
+    print(prediction.describe_predictions(table, folder, run))
     return int(table["lung_fraction"].isna().any())
 
 

@@ -18,6 +18,7 @@ from helpers.train.models import build_unet, look_from_afar, look_twice
 from helpers.train.postprocessing import draw_lungs
 from helpers.train.recipes import find_recipe
 
+NAME = "covid_lungs"  # of the network, which tells it from those of runs
 VERSION = "1"  # of the weights
 LICENCE = "CC BY-NC-SA 4.0"  # of the weights; that of the code is in the project's LICENSE
 FOLDER = Path(__file__).parent
@@ -99,7 +100,8 @@ def describe_network() -> str:
 
 def build_network(unet: keras.Model) -> keras.Model:
     """Return the network that looks four times with a U-Net: mirrored, from afar, and both."""
-    return look_from_afar(look_twice(unet), MARGIN)
+    network = look_from_afar(look_twice(unet), MARGIN)
+    return keras.Model(network.inputs[0], network.outputs[0], name=NAME)
 
 
 def _read_weights(shapes: list[tuple]) -> list[np.ndarray]:
