@@ -7,16 +7,13 @@ crops look alike, and other pictures do not.
 
 from collections.abc import Sequence
 from functools import cache
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 
 from helpers.predict.novelty import describe, find_distances
-from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import replacing
-from helpers.storage.folders import shown
-from helpers.train.lungs import FOLDER
+from helpers.storage.files import read_arrays, write_arrays
+from helpers.train.lungs import FOLDER, RESTORE
 
 FRAMES = FOLDER / "frames.npz"
 SIDE = 128  # pixels of a frame
@@ -72,16 +69,10 @@ def read_frames() -> tuple[np.ndarray, float]:
     Raises:
         CovidLungsError: their file is missing or damaged.
     """
-    try:
-        with np.load(FRAMES, allow_pickle=False) as file:
-            return file["known"].astype(np.float32), float(file["farthest"])
-    except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile) as error:
-        raise CovidLungsError(
-            f"{shown(FRAMES)}: missing or damaged. Install covid-lungs again, or restore the file."
-        ) from error
+    known, farthest = read_arrays(FRAMES, ("known", "farthest"), RESTORE)
+    return known.astype(np.float32), float(farthest)
 
 
 def write_frames(known: np.ndarray, farthest: float) -> None:
     """Write the known frames, in place of the package's."""
-    with replacing(FRAMES) as partial:
-        np.savez_compressed(partial, known=known.astype(np.float16), farthest=farthest)
+    write_arrays(FRAMES, known=known.astype(np.float16), farthest=np.float64(farthest))

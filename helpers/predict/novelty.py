@@ -8,7 +8,6 @@ training split, which alone decides the limit.
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
@@ -16,9 +15,7 @@ import pandas as pd
 
 from helpers.data.images import resize_image
 from helpers.data.threads import in_blocks, in_lists
-from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import replacing
-from helpers.storage.folders import shown
+from helpers.storage.files import read_arrays, write_arrays
 
 FILE = "likeness.npz"  # beside the segmenter
 SIDE, CELLS, DIRECTIONS = 64, 8, 8  # pixels and cells a side; directions a cell distinguishes
@@ -109,8 +106,7 @@ def find_unlike(likeness: Likeness, xrays: Iterable[np.ndarray]) -> np.ndarray:
 
 def write_likeness(folder: Path, likeness: Likeness) -> None:
     """Write a likeness into the segmenter's folder, for predictions."""
-    with replacing(folder / FILE) as partial:
-        np.savez(partial, **likeness._asdict())
+    write_arrays(folder / FILE, **likeness._asdict())
 
 
 def read_likeness(folder: Path) -> Likeness | None:
@@ -122,10 +118,7 @@ def read_likeness(folder: Path) -> Likeness | None:
     path = folder / FILE
     if not path.is_file():
         return None
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return Likeness(file["known"], float(file["unlike"]))
-    except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile) as error:
-        raise CovidLungsError(
-            f"{shown(path)}: cannot be read. Run 04_segment_lungs again, which makes it."
-        ) from error
+    known, unlike = read_arrays(
+        path, Likeness._fields, "Run 04_segment_lungs again, which makes it."
+    )
+    return Likeness(known, float(unlike))

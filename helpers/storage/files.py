@@ -4,12 +4,19 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from zipfile import BadZipFile
 
-from helpers.storage.folders import PARTIAL, refusing
+import numpy as np
 
+from helpers.storage.errors import CovidLungsError
+from helpers.storage.folders import PARTIAL, refusing, shown
+
+# What numpy raises for a damaged .npz file; RuntimeError of a way of packing that it does not know.
+DAMAGE = (OSError, EOFError, ValueError, LookupError, BadZipFile, zlib.error, RuntimeError)
 LEFT_BEHIND = 3600  # seconds without a change: whoever fills a hidden folder has ended
 
 
@@ -24,6 +31,30 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     with replacing(path) as partial:
         partial.write_bytes(content.encode() if isinstance(content, str) else content)
     return path
+
+
+def read_arrays(path: Path, names: Iterable[str], remedy: str) -> list[np.ndarray]:
+    """Return the arrays of these names in an .npz file; no code in it is run.
+
+    Raises:
+        CovidLungsError: the file is missing or damaged, or has no such array.
+    """
+    try:
+        # Opened here, since numpy leaves open what proves to be no archive.
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+            return [file[name] for name in names]
+    except DAMAGE as error:
+        raise CovidLungsError(f"{shown(path)}: missing or damaged. {remedy}") from error
+
+
+def write_arrays(path: Path, **arrays: np.ndarray) -> None:
+    """Write arrays of these names as an .npz file, in place of an older one.
+
+    Raises:
+        CovidLungsError: it cannot be written; an older one stays as it was.
+    """
+    with replacing(path) as partial:
+        np.savez_compressed(partial, **arrays)
 
 
 @contextmanager

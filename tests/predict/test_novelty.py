@@ -166,8 +166,8 @@ def test_a_damaged_file_is_refused(known, tmp_path):
     content = path.read_bytes()
     for damaged in (b"", b"no archive", content[: len(content) // 2]):
         path.write_bytes(damaged)
-        with refused("likeness.npz", "cannot be read", "Run 04_segment_lungs again"):
+        with refused("likeness.npz", "missing or damaged", "Run 04_segment_lungs again"):
             read_likeness(tmp_path)
     np.savez(path, known=known.known)
-    with refused("likeness.npz", "cannot be read", "Run 04_segment_lungs again"):
+    with refused("likeness.npz", "missing or damaged", "Run 04_segment_lungs again"):
         read_likeness(tmp_path)

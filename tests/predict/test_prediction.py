@@ -9,6 +9,7 @@ import pytest
 
 from helpers.data.images import read_mask, read_xray, resize_image
 from helpers.predict import prediction
+from helpers.predict.doubt import REFUSAL, UNLIKE
 from helpers.predict.files import find_xrays
 from helpers.predict.novelty import learn_likeness, write_likeness
 from helpers.predict.prediction import BATCH, COLUMNS, load_networks, predict_files
@@ -50,6 +51,12 @@ def xrays(tmp_path):
     for number in range(2 * BATCH + 5):
         write_image(tmp_path / "in" / f"x{number:02}.png", chest(number))
     return tmp_path / "in"
+
+
+@pytest.fixture(autouse=True)
+def boxes_are_chests(monkeypatch):
+    """Take the boxes that are drawn here for chests."""
+    monkeypatch.setattr("helpers.predict.doubt._is_chest", lambda xray: True)
 
 
 def run_of(folder, *networks):
@@ -150,24 +157,30 @@ def test_what_can_hardly_be_lungs_is_not_accepted_but_drawn(seer, tmp_path):
     assert len(list((tmp_path / "masks").iterdir())) == 5
 
 
-def test_what_is_unlike_the_training_is_not_accepted_but_drawn(seer, tmp_path):
+def test_there_is_a_warning_of_what_is_unlike_the_training(seer, tmp_path):
     known = learn_likeness(
         np.stack([resize_image(chest(number), (32, 32)) for number in range(40)]),
         pd.Series(range(40)),
     )
-    pictures = {"chest": chest(20), "negative": 255 - chest(20), "small": chest(20)[:60]}
+    pictures = {"chest": chest(20), "turned": np.rot90(chest(20)), "small": chest(20)[:60]}
     files = [write_image(tmp_path / f"{name}.png", image) for name, image in pictures.items()]
     table = predict_files([seer], find_xrays(files), tmp_path, known)
-    assert list(table["reason"]) == [
-        "",
-        "not a chest X-ray, or unlike the X-rays that the networks were trained on",
-        "less than 64 pixels a side",
-    ]
-    assert list(table["accepted"]) == [True, False, False]
+    assert list(table["reason"]) == ["", UNLIKE, "less than 64 pixels a side"]
+    assert list(table["accepted"]) == [True, True, False]
     assert table["lung_fraction"].notna().all()
-    assert len(list((tmp_path / "masks").iterdir())) == 3
+    assert table["expected_dice"].isna().all(), "known of the package's network only"
+
+
+def test_what_is_no_chest_is_not_accepted_but_drawn(seer, tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.predict.doubt._is_chest", lambda xray: xray[0, 0] > 100)
+    files = [write_image(tmp_path / f"{n}.png", chest(20)) for n in "ab"]
+    light = chest(20)
+    light[:2, :2] = 200
+    files[0] = write_image(tmp_path / "a.png", light)
     table = predict_files([seer], find_xrays(files), tmp_path)
-    assert table["reason"][1] == "larger than 65% of the X-ray"
+    assert list(table["reason"]) == ["", REFUSAL]
+    assert list(table["accepted"]) == [True, False]
+    assert len(list((tmp_path / "masks").iterdir())) == 2
 
 
 def test_a_file_that_cannot_be_decoded_is_named_and_the_others_go_on(
@@ -466,17 +479,16 @@ def test_few_xrays_are_told_of_one_by_one(runs, detector, xrays, capsys):
         assert line.endswith("of the image" if row["accepted"] else row["reason"])
 
 
-def test_the_command_says_whether_strangers_can_be_told(runs, seer, xrays, capsys):
+def test_the_command_counts_what_it_refuses_and_what_it_doubts(runs, seer, xrays, capsys):
     folder = run_of(runs / "a", seer)
     main(["predict", "--run", "a", str(xrays)])
-    said = capsys.readouterr().out
-    assert "images that are not chest X-rays are not recognised, since the run has no" in said
-    small = np.stack([resize_image(255 - chest(number), (32, 32)) for number in range(20)])
-    write_likeness(folder / "segmentation", learn_likeness(small, pd.Series(range(20))))
+    assert "masks: 37 (not accepted: 0, doubtful: 0)\n" in capsys.readouterr().out
+    turned = [resize_image(np.rot90(chest(number)), (32, 32)) for number in range(20)]
+    write_likeness(folder / "segmentation", learn_likeness(np.stack(turned), pd.Series(range(20))))
     main(["predict", "--run", "a", str(xrays)])
-    said = capsys.readouterr().out
-    assert "masks: 37 (not accepted: 37)\n" in said
-    assert "likeness" not in said
+    assert "masks: 37 (not accepted: 0, doubtful: 37)\n" in capsys.readouterr().out
+    main(["predict", "--run", "a", str(xrays / "x05.png")])
+    assert f"of the image; doubtful: {UNLIKE}\n" in capsys.readouterr().out
 
 
 def test_the_command_returns_1_if_a_file_was_refused(runs, seer, xrays, tmp_path, capsys):

@@ -43,7 +43,7 @@ def test_the_first_command_draws_lungs_and_says_how_to_go_on(here, runs, capsys)
     said = capsys.readouterr()
     share = lungs.segment(CHEST).mean()
     assert 0.15 < share < 0.4
-    assert said.out.startswith(f"x.png: lungs {share:.1%} of the image\nmasks: 1 (not accepted: 0)")
+    assert said.out.startswith(f"x.png: lungs {share:.1%} of the image\nmasks: 1 (not accepted: 0,")
     assert "\nMade in predictions: masks/*.png, overlays/*.jpg, predictions.csv" in said.out
     assert "(covid-lungs run --data SOURCE), then name that run with --run.\n" in said.out
     assert "04_segment_lungs" not in said.out, "there is no run to repeat it in"

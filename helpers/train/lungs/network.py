@@ -1,16 +1,14 @@
 """Network: the lung network of the package, built in code and filled with its trained weights."""
 
 import hashlib
-import zlib
 from functools import cache
 from pathlib import Path
-from zipfile import BadZipFile
 
 import numpy as np
 
 from helpers.data.images import resize_image
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import replacing
+from helpers.storage.files import read_arrays, write_arrays
 from helpers.storage.folders import shown
 from helpers.train.backend import keras, look_at_machine, use_fastest
 from helpers.train.inference import predict
@@ -24,11 +22,7 @@ LICENCE = "CC BY-NC-SA 4.0"  # of the weights; that of the code is in the projec
 FOLDER = Path(__file__).parent
 WEIGHTS, CARD = FOLDER / "weights.npz", FOLDER / "MODEL_CARD.md"
 SETTINGS = find_recipe("best").segmentation
-# What numpy raises for a damaged file.
-DAMAGE = (
-    *(OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile, zlib.error),
-    RuntimeError,  # of a way of packing that it does not know
-)
+RESTORE = "Install covid-lungs again, or restore the file."  # where one of the package is damaged
 MARGIN = 24  # pixels of 256 around an X-ray that is looked at from afar
 
 
@@ -105,23 +99,15 @@ def build_network(unet: keras.Model) -> keras.Model:
 
 
 def _read_weights(shapes: list[tuple]) -> list[np.ndarray]:
-    """Return the weights of the U-Net; no code in their file is run."""
-    try:
-        # Opened here, since numpy leaves open what proves to be no archive.
-        with WEIGHTS.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            weights = [file[f"{number:03}"].astype("float32") for number in range(len(shapes))]
-    except DAMAGE:
-        weights = []
+    """Return the weights of the U-Net."""
+    weights = read_arrays(WEIGHTS, map("{:03}".format, range(len(shapes))), RESTORE)
     if [weight.shape for weight in weights] != shapes:
-        raise CovidLungsError(
-            f"{shown(WEIGHTS)}: missing or damaged. Install covid-lungs again, or restore the file."
-        )
-    return weights
+        raise CovidLungsError(f"{shown(WEIGHTS)}: of another network. {RESTORE}")
+    return [weight.astype("float32") for weight in weights]
 
 
 def write_weights(unet: keras.Model) -> None:
     """Write a trained U-Net's weights in 16 bits, in place of the package's."""
     weights = unet.get_weights()
     arrays = {f"{number:03}": value.astype("float16") for number, value in enumerate(weights)}
-    with replacing(WEIGHTS) as partial:
-        np.savez_compressed(partial, **arrays)
+    write_arrays(WEIGHTS, **arrays)

@@ -2,16 +2,13 @@
 
 from collections.abc import Iterable, Sequence
 from functools import cache
-from zipfile import BadZipFile
 
 import cv2
 import numpy as np
 
 from helpers.data.images import fingerprint
-from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import replacing
-from helpers.storage.folders import shown
-from helpers.train.lungs.network import FOLDER
+from helpers.storage.files import read_arrays, write_arrays
+from helpers.train.lungs.network import FOLDER, RESTORE
 
 SEEN = FOLDER / "seen.npz"
 SIDE = 32  # pixels at which waves are measured
@@ -57,19 +54,13 @@ def _to_bits(strong: np.ndarray) -> np.uint64:
 
 
 @cache
-def read_seen() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def read_seen() -> list[np.ndarray]:
     """Return the training X-rays' fingerprints and hashes, uint64 each, and their median waves.
 
     Raises:
         CovidLungsError: their file is missing or damaged.
     """
-    try:
-        with np.load(SEEN, allow_pickle=False) as file:
-            return file["exact"], file["near"], file["usual"]
-    except (OSError, EOFError, ValueError, LookupError, TypeError, BadZipFile) as error:
-        raise CovidLungsError(
-            f"{shown(SEEN)}: missing or damaged. Install covid-lungs again, or restore the file."
-        ) from error
+    return read_arrays(SEEN, ("exact", "near", "usual"), RESTORE)
 
 
 def write_seen(xrays: Sequence[np.ndarray]) -> None:
@@ -78,5 +69,4 @@ def write_seen(xrays: Sequence[np.ndarray]) -> None:
     usual = np.median(waves, axis=0)
     exact = np.array([int(fingerprint(xray), 16) for xray in xrays], np.uint64)
     near = np.array([_to_bits(row) for row in waves > usual], np.uint64)
-    with replacing(SEEN) as partial:
-        np.savez_compressed(partial, exact=exact, near=near, usual=usual)
+    write_arrays(SEEN, exact=exact, near=near, usual=usual)
