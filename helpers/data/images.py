@@ -4,7 +4,7 @@ import stat
 from collections.abc import Sequence
 from io import FileIO
 from pathlib import Path
-from posixpath import basename, isfile  # pathlib takes several times as long
+from posixpath import basename  # pathlib takes several times as long
 
 import cv2
 import numpy as np
@@ -44,7 +44,7 @@ def is_picture(path: str) -> bool:
     if f".{path.rpartition('.')[2].lower()}" in ENDINGS:
         return True
     # DICOMDIR lists a medium's files and holds no picture; opening a pipe would wait for ever.
-    if basename(path) == "DICOMDIR" or not isfile(path):
+    if basename(path) == "DICOMDIR" or not Path(path).is_file():
         return False
     try:
         with FileIO(path) as opened:
