@@ -2,13 +2,10 @@
 
 `uv run --group dev python -m maintenance.lungs.train --shenzhen SOURCE --viral SOURCE --out FOLDER`
 
-Two trainings, on two cores an hour in all; a stopped one goes on after its last whole epoch:
-
-1. A teacher learns from Shenzhen's X-rays and drawn ones. It has not seen Viral Pneumonia.
-2. The network in the package learns from those and from the X-rays of Viral Pneumonia, whose lungs
-   the teacher has drawn: the masks of the COVID-19 Radiography Database are not used.
-
-MODEL_CARD.md beside the weights says why it is done so, and what the network is worth.
+It learns from Shenzhen's X-rays and from drawn ones, on two cores for half an hour; a stopped
+training goes on after its last whole epoch. Viral Pneumonia, of another hospital, decides only how
+far a chest X-ray may be from those that are known. MODEL_CARD.md beside the weights says why it is
+done so, and what the network is worth.
 """
 
 import argparse
@@ -33,7 +30,7 @@ from helpers.train.inference import predict
 from helpers.train.lungs.network import SETTINGS, build_network, write_weights
 from helpers.train.lungs.seen import write_seen
 from helpers.train.models import build_unet
-from helpers.train.postprocessing import clean_mask, draw_lungs, expect_dice
+from helpers.train.postprocessing import clean_mask, draw_lungs
 from maintenance.lungs.opacities import Xrays, cover_some
 
 SIZE = SETTINGS.image_size
@@ -44,14 +41,12 @@ VERSIONS = 5  # of each X-ray of Shenzhen, each with other lungs filled
 VALIDATION = 10  # each so manieth X-ray of Shenzhen tells how training goes
 TRAINING = replace(SETTINGS, epochs=10, batch_size=16)
 FARTHEST = 0.999  # share of another hospital's X-rays that count as chests
-SURE = 0.9  # expected Dice from which the teacher's mask is learnt from
 
 
-def read_xrays(data_set: DataSet, index: pd.DataFrame, with_masks: bool) -> Xrays:
-    """Return the X-rays of a data set, and its masks or, without them, black ones."""
-    images = np.array(arrays.prepare_images(data_set, index, SIZE))
-    masks = arrays.prepare_masks(data_set, index, SIZE) if with_masks else np.zeros_like(images)
-    return Xrays(images, np.array(masks))
+def read_xrays(data_set: DataSet, index: pd.DataFrame) -> Xrays:
+    """Return the X-rays and masks of a data set."""
+    prepare = (arrays.prepare_images, arrays.prepare_masks)
+    return Xrays(*(np.array(part(data_set, index, SIZE)) for part in prepare))
 
 
 def leave_heart_out(xrays: Xrays) -> Xrays:
@@ -100,15 +95,6 @@ def train(xrays: Xrays, validation: Xrays, folder: Path, seed: int) -> backend.k
     return unet
 
 
-def label(unet: backend.keras.Model, images: np.ndarray) -> Xrays:
-    """Return the X-rays whose lungs the teacher is sure of, with the masks that it draws."""
-    chances = predict(build_network(unet), images)
-    masks = np.stack([draw_lungs(chance, chance.shape) for chance in chances])
-    sure = np.array([expect_dice(*pair) for pair in zip(chances, masks, strict=True)]) >= SURE
-    print(f"Viral Pneumonia: the teacher is sure of {sure.sum()} of {len(sure)} X-rays")
-    return select(Xrays(images, masks), sure)
-
-
 def know_chests(unet: backend.keras.Model, known: np.ndarray, others: np.ndarray) -> None:
     """Write what lies around the lungs of known chests, and how far another hospital's are."""
     drawn = [
@@ -121,7 +107,7 @@ def know_chests(unet: backend.keras.Model, known: np.ndarray, others: np.ndarray
 
 
 def main() -> None:
-    """Train the teacher and the network of the package."""
+    """Train the network and write what belongs to it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shenzhen", required=True)
     parser.add_argument("--viral", required=True)
@@ -131,21 +117,17 @@ def main() -> None:
     cv2.setNumThreads(1)
     sets = [find_data(source) for source in (options.shenzhen, options.viral)]
     indexes = [build_index(data_set)[0] for data_set in sets]
-    shenzhen = leave_heart_out(read_xrays(sets[0], indexes[0], with_masks=True))
+    shenzhen = leave_heart_out(read_xrays(sets[0], indexes[0]))
     number = np.arange(len(shenzhen.images))
     validation = select(shenzhen, number % VALIDATION == 0)
     adults = select(shenzhen, number % VALIDATION != 0)
     drawn = cover_some(draw_all(), COVERED, options.seed)
     own = [cover_some(adults, COVERED, version) for version in range(VERSIONS)]
-    teacher = train(join(drawn, *own), validation, options.out / "teacher", options.seed)
-    viral = read_xrays(sets[1], indexes[1], with_masks=False).images
-    children = cover_some(label(teacher, viral), COVERED, options.seed)
-    known = join(drawn, *own, children)
-    unet = train(known, validation, options.out / "network", options.seed)
+    unet = train(join(drawn, *own), validation, options.out, options.seed)
     write_weights(unet)
-    # With those left out for their mask: they decided what a chest may look like.
-    pairs = zip(sets, indexes, strict=True)
-    write_seen([one.read_xray(file) for one, index in pairs for file in index["file"]])
+    # With those left out for their mask: they decide what a chest may look like.
+    write_seen([sets[0].read_xray(file) for file in indexes[0]["file"]])
+    viral = arrays.prepare_images(sets[1], indexes[1], SIZE)
     know_chests(unet, shenzhen.images, viral)
 
 

@@ -2,11 +2,10 @@
 
 `uv run --group dev python -m tests.benchmarks.lungs --data SOURCE [SOURCE …]`
 
-For each data set: how many of its X-rays are not taken for chest X-rays; where it has lung masks,
-Dice, IoU and Hausdorff distance with intervals, the worst X-ray, and whether the Dice that the
-network expects of itself tells the bad masks from the good ones. Then the pictures of
-`tests/support/strangers.py`. `--network FILE` measures another U-Net of the same size, such as the
-teacher, which has not seen Viral Pneumonia.
+For each data set: how many of its X-rays `predict` does not accept, and how many it doubts; where
+it has lung masks, Dice, IoU and Hausdorff distance with intervals, the worst X-ray, and whether the
+Dice that the network expects of itself tells the bad masks from the good ones. Then the pictures of
+`tests/support/strangers.py`. `--network FILE` measures another U-Net of the same size.
 """
 
 import argparse
@@ -18,12 +17,13 @@ import pandas as pd
 from sklearn.metrics import roc_auc_score
 
 sys.path.insert(0, str(Path(__file__).parent))  # as pytest does
+from helpers.audit.mask_shapes import measure_masks, shrink_mask, why_implausible
 from helpers.data import arrays
 from helpers.data.images import resize_image
 from helpers.data.sources import DataSet, find_data
 from helpers.evaluate.intervals import estimate_mean, estimate_share
 from helpers.evaluate.segmentation import score_masks
-from helpers.predict.chests import find_chests
+from helpers.predict.doubt import find_doubts
 from helpers.split.index import build_index
 from helpers.train import lungs
 from helpers.train.backend import keras
@@ -62,10 +62,17 @@ def expect(chances: np.ndarray) -> np.ndarray:
 
 
 def report_refusals(name: str, xrays: np.ndarray, chances: np.ndarray) -> None:
-    """Print how many pictures are not taken for chest X-rays."""
-    refused = ~find_chests(xrays, [draw_lungs(chance, SIZE) for chance in chances])
-    share = estimate_share(pd.Series(refused), pd.Series(range(len(refused))))
-    print(f"{name}: {len(refused)} pictures, not chest X-rays: {share.text(4)}", flush=True)
+    """Print how many pictures `predict` does not accept, and how many it doubts."""
+    masks = [draw_lungs(chance, SIZE) for chance in chances]
+    doubts = find_doubts(lungs.load_network(), None, xrays, chances)
+    implausible = why_implausible(measure_masks([shrink_mask(mask) for mask in masks])) != ""
+    refused = pd.Series([bool(doubt.refusal) for doubt in doubts]) | implausible
+    doubted = pd.Series([bool(doubt.warning) for doubt in doubts]) & ~refused
+    shares = [estimate_share(part, pd.Series(part.index)).text(4) for part in (refused, doubted)]
+    print(
+        f"{name}: {len(doubts)} pictures, not accepted {shares[0]}, doubtful {shares[1]}",
+        flush=True,
+    )
 
 
 def report_doubt(dice: np.ndarray, expected: np.ndarray) -> None:

@@ -2,7 +2,8 @@
 
 `uv run python -m tests.benchmarks.prediction --count 2048`
 The network is the demo recipe's U-Net at 128 pixels, trained for seconds: random weights draw
-noise, whose endless outline takes longer than any lung's.
+noise, whose endless outline takes longer than any lung's. With `--package` it is the lung network
+of the package.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from helpers.report.pictures import PREDICTED_COLOUR
 from helpers.train.backend import keras
 from helpers.train.batches import scale
 from helpers.train.inference import predict
+from helpers.train.lungs import load_network
 from helpers.train.models import build_unet
 from helpers.train.postprocessing import draw_lungs
 from helpers.train.recipes import RECIPES
@@ -79,11 +81,14 @@ def main() -> None:
     """Time files to masks, batches in memory, and one image at a time; print their ratios."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=2048)
-    count = parser.parse_args().count
-    model = train_briefly()
+    parser.add_argument("--package", action="store_true")
+    options = parser.parse_args()
+    count = options.count
+    model = load_network() if options.package else train_briefly()
     with tempfile.TemporaryDirectory() as folder:
         files, out = write_xrays(Path(folder), count), Path(folder) / "out"
-        images = np.stack([resize_image(read_xray(file), SIZE) for file in files])
+        size = model.input_shape[1:3]
+        images = np.stack([resize_image(read_xray(file), size) for file in files])
         few, xrays = files[:ONE_BY_ONE], find_xrays(files)
         ways = {
             "files to masks": lambda: speed(predict_files, [model], xrays, out, count=count),
