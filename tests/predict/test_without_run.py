@@ -33,9 +33,9 @@ def damaged(tmp_path, monkeypatch):
     path = tmp_path / "weights.npz"
     path.write_bytes(lungs.WEIGHTS.read_bytes()[:-1000])
     monkeypatch.setattr(network, "WEIGHTS", path)
-    lungs.load_network.cache_clear()
+    network._load.cache_clear()
     yield path
-    lungs.load_network.cache_clear()
+    network._load.cache_clear()
 
 
 def test_the_first_command_draws_lungs_and_says_how_to_go_on(here, runs, capsys):
@@ -153,13 +153,13 @@ def test_damaged_weights_give_one_line_and_nothing_is_written(arguments, here, d
 
 def test_a_stopped_prediction_knows_the_network_again_however_often_it_is_loaded(here):
     first = prediction._describe([lungs.load_network()], None)
-    lungs.load_network.cache_clear()
+    network._load.cache_clear()
     again = lungs.load_network()
     assert prediction._describe([again], None) == first
     trained = again.get_weights()
     again.set_weights([trained[0] + 1, *trained[1:]])
     assert prediction._describe([again], None) != first
-    lungs.load_network.cache_clear()
+    network._load.cache_clear()
 
 
 def test_models_says_what_is_inside(capsys):

@@ -1,6 +1,7 @@
 """The lung network inside the package: its form, and its file."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from helpers.data.images import resize_image, resize_mask
 from helpers.data.synthetic import draw_xray, image_seed
 from helpers.storage.folders import project_root
 from helpers.train import lungs
+from helpers.train.backend import keras
 from helpers.train.inference import predict
 from helpers.train.lungs import network
 from helpers.train.metrics import dice
@@ -31,9 +33,9 @@ def weights(tmp_path, monkeypatch):
     path = tmp_path / "weights.npz"
     path.write_bytes(lungs.WEIGHTS.read_bytes())
     monkeypatch.setattr(network, "WEIGHTS", path)
-    lungs.load_network.cache_clear()
+    network._load.cache_clear()
     yield path
-    lungs.load_network.cache_clear()
+    network._load.cache_clear()
 
 
 def agree(one: np.ndarray, other: np.ndarray) -> float:
@@ -93,7 +95,7 @@ def test_weights_in_16_bits_draw_the_same_lungs_as_in_32(weights, chest):
     np.savez(weights, **{f"{number:03}": value for number, value in enumerate(exact)})
     mask = lungs.segment(chest[0])
     unet.set_weights(exact)
-    lungs.load_network.cache_clear()
+    network._load.cache_clear()
     lungs.write_weights(unet)
     with np.load(weights) as file:
         assert {file[name].dtype for name in file} == {np.dtype("float16")}
@@ -170,3 +172,12 @@ def test_the_card_the_readme_and_the_package_name_one_licence():
     assert lungs.LICENCE in card and lungs.LICENCE in " ".join(readme.split())
     assert f"version {lungs.VERSION}" in card
     assert lungs.WEIGHTS.stat().st_size <= 5e6
+
+
+def test_it_is_loaded_once_also_if_several_threads_ask():
+    network._load.cache_clear()
+    usual = keras.config.dtype_policy().name
+    with ThreadPoolExecutor(4) as pool:
+        loaded = list(pool.map(lambda _: lungs.load_network(), range(4)))
+    assert len({id(one) for one in loaded}) == 1
+    assert keras.config.dtype_policy().name == usual

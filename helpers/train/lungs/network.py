@@ -3,6 +3,7 @@
 import hashlib
 from functools import cache
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
@@ -23,6 +24,7 @@ FOLDER = Path(__file__).parent
 WEIGHTS, CARD = FOLDER / "weights.npz", FOLDER / "MODEL_CARD.md"
 SETTINGS = find_recipe("best").segmentation
 RESTORE = "Install covid-lungs again, or restore the file."  # where one of the package is damaged
+_TURN = Lock()
 MARGIN = 24  # pixels of 256 around an X-ray that is looked at from afar
 
 
@@ -50,15 +52,22 @@ def segment(image: np.ndarray) -> np.ndarray:
     return draw_lungs(predict(network, resized[None])[0], image.shape)
 
 
-@cache
 def load_network() -> keras.Model:
     """Return the trained network: X-rays float32 (N, 256, 256, 1) in 0..1 to chances of lung.
 
-    It is loaded once, and calculates in the precision that is fastest on this machine.
+    It is loaded once, also if several threads ask, and calculates in the precision that is fastest
+    on this machine.
 
     Raises:
         CovidLungsError: the weights are missing or damaged.
     """
+    with _TURN:
+        return _load()
+
+
+@cache
+def _load() -> keras.Model:
+    """Return the network; Keras builds all networks in one precision meanwhile."""
     usual = keras.config.dtype_policy()
     try:
         use_fastest(SETTINGS, look_at_machine())
@@ -67,6 +76,7 @@ def load_network() -> keras.Model:
     finally:
         keras.config.set_dtype_policy(usual)
     unet.set_weights(_read_weights([weight.shape for weight in unet.weights]))
+    network.make_predict_function()  # before several threads ask for it
     return network
 
 
