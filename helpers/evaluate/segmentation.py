@@ -191,7 +191,9 @@ def compare_with_package(
 def describe_package(compared: dict[str, Estimate], data_set: DataSet) -> str:
     """Return what to know before one reads `package_table`, as a text to print."""
     seen, count = compared["package_seen"][:2]
-    text = f"{seen:.0f} of {count} X-rays are left out: the package's network was trained on them."
+    text = (
+        f"{seen:.0f} of {count} X-rays are left out: the package's network learnt from their set."
+    )
     if seen == count:
         return f"{text} None is left to compare on."
     if data_set.synthetic:

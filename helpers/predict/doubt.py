@@ -1,7 +1,8 @@
 """Doubt: which pictures are refused, and of which predictions to be wary.
 
-The lung network of the package says what is no chest X-ray, for every run: it knows more than one
-hospital. A run's own networks may know one only, so that an X-ray unlike theirs gets a warning.
+The lung network of the package says what is no chest X-ray, for every run: its limit was set by a
+hospital that it had not learnt from. A run's limit knows the run's own X-rays only, so that one
+unlike them gets a warning.
 """
 
 from typing import NamedTuple
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from helpers.data.images import resize_image
-from helpers.predict.chests import find_chests
+from helpers.predict.chests import find_chests, read_frames
 from helpers.predict.novelty import Likeness, find_unlike
 from helpers.train import lungs
 from helpers.train.backend import keras
@@ -27,6 +28,16 @@ class Doubt(NamedTuple):
     refusal: str = ""
     warning: str = ""
     expected_dice: float = np.nan  # of the mask; known of the package's network only
+
+
+def prepare_doubts() -> None:
+    """Read what doubts need, so that a damaged file stops a prediction before it begins.
+
+    Raises:
+        CovidLungsError: a file of the package is missing or damaged.
+    """
+    lungs.load_network()
+    read_frames()
 
 
 def find_doubts(
@@ -48,9 +59,9 @@ def find_doubts(
         return _doubt_masks(xrays, probabilities)
     unlike = find_unlike(likeness, xrays) if likeness else np.ones(len(xrays), bool)
     doubts = [Doubt()] * len(xrays)
-    for row in np.flatnonzero(unlike):
-        refusal = "" if _is_chest(xrays[row]) else REFUSAL
-        doubts[row] = Doubt(refusal, UNLIKE if likeness else "")
+    rows = np.flatnonzero(unlike)
+    for row, chest in zip(rows, _are_chests(xrays[rows]) if len(rows) else [], strict=True):
+        doubts[row] = Doubt("" if chest else REFUSAL, UNLIKE if likeness else "")
     return doubts
 
 
@@ -71,8 +82,10 @@ def _describe(expected_dice: float) -> str:
     return f"the mask may be wrong: expected Dice {expected_dice:.3f}"
 
 
-def _is_chest(xray: np.ndarray) -> bool:
-    """Return whether an X-ray of any size is one of a chest, asking the package's network."""
+def _are_chests(xrays: np.ndarray) -> np.ndarray:
+    """Return whether X-rays of any size are of chests, asking the package's network."""
     network = lungs.load_network()
-    resized = resize_image(xray, network.input_shape[1:3])[None]
-    return not _doubt_masks(resized, predict(network, resized))[0].refusal
+    size = network.input_shape[1:3]
+    resized = np.stack([resize_image(xray, size) for xray in xrays])
+    masks = [draw_lungs(probability, size) for probability in predict(network, resized)]
+    return find_chests(resized, masks)

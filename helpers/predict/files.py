@@ -103,6 +103,7 @@ def _visit_xrays(root: Path) -> Iterator[tuple[str, XrayFile]]:
 def _refuse_unfit_names(files: list[XrayFile]) -> None:
     """Refuse names that a table cannot hold, and two X-rays whose masks would be one file."""
     places: dict[str, XrayFile] = {}
+    folders = {parent for file in files for parent in _find_parents(dirname(file.place).casefold())}
     for file in files:
         if NO_TEXT.search(file.path):
             raise CovidLungsError(
@@ -115,6 +116,18 @@ def _refuse_unfit_names(files: list[XrayFile]) -> None:
                 f"{other.path} and {file.path}: the masks of both would be {file.place}.png. "
                 "Rename one, or predict them into two folders with --out."
             )
+        for made in (f"{file.place}.png", f"{file.place}.jpg"):
+            if made.casefold() in folders:
+                raise CovidLungsError(
+                    f"{file.path}: {made} would be both a folder and a mask or overlay. Rename it, "
+                    "or predict it into another folder with --out."
+                )
+
+
+@cache
+def _find_parents(folder: str) -> tuple[str, ...]:
+    """Return a folder's path and those of all folders that it is in, without the empty one."""
+    return (*_find_parents(dirname(folder)), folder) if folder else ()
 
 
 def make_outputs(folder: Path, files: list[XrayFile]) -> None:

@@ -17,7 +17,7 @@ from helpers.audit.mask_shapes import SHAPE_SIZE, measure_masks, shrink_mask, wh
 from helpers.data.decoding import BadImageError
 from helpers.data.images import draw_outlines, read_xray, resize_image
 from helpers.data.threads import in_lists, work_ahead
-from helpers.predict.doubt import Doubt, find_doubts
+from helpers.predict.doubt import Doubt, find_doubts, prepare_doubts
 from helpers.predict.files import (
     CHOICE,
     MASKS,
@@ -114,6 +114,7 @@ def predict_files(
     """
     for network in networks:
         network.make_predict_function()  # once, before several threads ask for it
+    prepare_doubts()
     make_outputs(folder, files)
     with go_on(folder, _describe(networks, likeness)) as unfinished:
         rows = _predict_all(networks, files, folder, likeness, unfinished)
@@ -173,6 +174,8 @@ def _read_earlier(folder: Path, files: list[XrayFile]) -> pd.DataFrame:
             earlier = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
         except (FileNotFoundError, ValueError):  # no file, or not a table
             earlier = pd.DataFrame()
+    if list(earlier.columns) == COLUMNS[:-1]:  # of a version that expected no Dice
+        earlier = earlier.assign(**{COLUMNS[-1]: ""})
     if list(earlier.columns) != COLUMNS:
         return pd.DataFrame(columns=COLUMNS)
     return earlier[~np.array(find_replaced(folder, earlier["file"], files), bool)]
@@ -257,14 +260,14 @@ def _judge(block: list[Predicted]) -> pd.DataFrame:
 
 def describe_predictions(table: pd.DataFrame, folder: Path, run_folder: Path | None) -> str:
     """Return for a terminal what was predicted, and where it is; few X-rays one by one."""
-    refused = int(table["lung_fraction"].isna().sum())
-    rejected = int((~table["accepted"]).sum()) - refused
+    undecodable = int(table["lung_fraction"].isna().sum())
+    refused = int((~table["accepted"]).sum()) - undecodable
     doubtful = int((table["accepted"] & (table["reason"] != "")).sum())
     decoded = table[table["lung_fraction"].notna()] if len(table) <= FEW else table[:0]
     lines = [_describe_xray(row) for row in decoded.to_dict("records")]
     lines += [
-        f"masks: {len(table) - refused:,} (not accepted: {rejected:,}, doubtful: {doubtful:,})",
-        f"files that could not be decoded: {refused:,}",
+        f"masks: {len(table) - undecodable:,} (not accepted: {refused:,}, doubtful: {doubtful:,})",
+        f"files that could not be decoded: {undecodable:,}",
     ]
     lines.append(
         f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)"

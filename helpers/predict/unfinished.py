@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from helpers.predict.files import CHOICE, MASKS, OVERLAYS, UNFINISHED, XrayFile
+from helpers.predict.files import CHOICE, MASKS, OVERLAYS, TABLE, UNFINISHED, XrayFile
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import PARTIAL, refusing, shown
 from helpers.storage.locks import try_to_lock
@@ -74,7 +74,9 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
         try:
             yield unfinished
         except BaseException:
-            ended = not unfinished.done
+            # By this file or the table the masks are known as made here, and not taken for X-rays.
+            known = (folder / TABLE).is_file() or not any((folder / MASKS).rglob("*.png"))
+            ended = not unfinished.done and known
             raise
         finally:
             file.close()  # Windows removes no open file

@@ -16,7 +16,10 @@ from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import PARTIAL, refusing, shown
 
 # What numpy raises for a damaged .npz file; RuntimeError of a way of packing that it does not know.
-DAMAGE = (OSError, EOFError, ValueError, LookupError, BadZipFile, zlib.error, RuntimeError)
+DAMAGE = (
+    *(OSError, EOFError, ValueError, LookupError, TypeError, MemoryError),
+    *(BadZipFile, zlib.error, RuntimeError),
+)
 LEFT_BEHIND = 3600  # seconds without a change: whoever fills a hidden folder has ended
 
 

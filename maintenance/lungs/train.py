@@ -9,7 +9,6 @@ done so, and what the network is worth.
 """
 
 import argparse
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -39,7 +38,6 @@ DRAWN_SEED = 777  # of a data set that no demo draws
 COVERED = 0.4  # share of the X-rays whose lungs are filled
 VERSIONS = 5  # of each X-ray of Shenzhen, each with other lungs filled
 VALIDATION = 10  # each so manieth X-ray of Shenzhen tells how training goes
-TRAINING = replace(SETTINGS, epochs=10, batch_size=16)
 FARTHEST = 0.999  # share of another hospital's X-rays that count as chests
 
 
@@ -84,21 +82,21 @@ def _draw(number: int, varied: bool) -> tuple[np.ndarray, np.ndarray]:
 def train(xrays: Xrays, validation: Xrays, folder: Path, seed: int) -> backend.keras.Model:
     """Return the U-Net that learnt from X-rays; the folder keeps it, and a stopped training."""
     training.make_reproducible(seed)
-    backend.use_fastest(TRAINING, backend.look_at_machine())
-    rows, size = np.arange(len(xrays.images)), TRAINING.batch_size
-    batches = Batches(*xrays, rows, size, seed, TRAINING.augmentation)
+    backend.use_fastest(SETTINGS, backend.look_at_machine())
+    rows, size = np.arange(len(xrays.images)), SETTINGS.batch_size
+    batches = Batches(*xrays, rows, size, seed, SETTINGS.augmentation)
     checked = Batches(*validation, np.arange(len(validation.images)), size)
-    unet = build_unet(TRAINING)
-    training.compile_segmenter(unet, TRAINING, len(batches))
+    unet = build_unet(SETTINGS)
+    training.compile_segmenter(unet, SETTINGS, len(batches))
     folder.mkdir(parents=True, exist_ok=True)
-    training.train(unet, batches, checked, TRAINING.epochs, folder)
+    training.train(unet, batches, checked, SETTINGS.epochs, folder)
     return unet
 
 
 def know_chests(unet: backend.keras.Model, known: np.ndarray, others: np.ndarray) -> None:
     """Write what lies around the lungs of known chests, and how far another hospital's are."""
     drawn = [
-        [draw_lungs(chance, chance.shape) for chance in predict(build_network(unet), images)]
+        [draw_lungs(one, one.shape) for one in predict(build_network(unet), images)]
         for images in (known, others)
     ]
     frames = describe_frames(known, drawn[0])
@@ -125,7 +123,7 @@ def main() -> None:
     own = [cover_some(adults, COVERED, version) for version in range(VERSIONS)]
     unet = train(join(drawn, *own), validation, options.out, options.seed)
     write_weights(unet)
-    # With those left out for their mask: they decide what a chest may look like.
+    # With those left out for their mask: a set is seen as a whole.
     write_seen([sets[0].read_xray(file) for file in indexes[0]["file"]])
     viral = arrays.prepare_images(sets[1], indexes[1], SIZE)
     know_chests(unet, shenzhen.images, viral)

@@ -42,29 +42,31 @@ def measure(network: keras.Model, data_set: DataSet) -> None:
     """Print what is known of a data set."""
     index, _ = build_index(data_set)
     xrays = arrays.prepare_images(data_set, index, SIZE[0])
-    chances = predict(network, xrays)
-    report_refusals(data_set.name, xrays, chances)
+    probabilities = predict(network, xrays)
+    report_refusals(data_set.name, xrays, probabilities)
     if (index["mask"] == "").any():
         return
     seen = lungs.find_seen(xrays)
-    scores = score_masks(data_set, index, chances)
+    scores = score_masks(data_set, index, probabilities)
     for name, digits in DIGITS.items():
         estimate = estimate_mean(scores[name], pd.Series(scores.index))
         print(f"  {name}: {estimate.text(digits)}")
     worst = scores.loc[scores["dice"].idxmin()]
     print(f"  worst: {worst['dice']:.3f}, {worst['file']}; seen in training: {seen.sum()}")
-    report_doubt(scores["dice"].to_numpy(), expect(chances))
+    report_doubt(scores["dice"].to_numpy(), expect(probabilities))
 
 
-def expect(chances: np.ndarray) -> np.ndarray:
+def expect(probabilities: np.ndarray) -> np.ndarray:
     """Return the Dice that the network expects of each of its masks, at its own size."""
-    return np.array([expect_dice(chance, draw_lungs(chance, SIZE)) for chance in chances])
+    return np.array(
+        [expect_dice(probability, draw_lungs(probability, SIZE)) for probability in probabilities]
+    )
 
 
-def report_refusals(name: str, xrays: np.ndarray, chances: np.ndarray) -> None:
+def report_refusals(name: str, xrays: np.ndarray, probabilities: np.ndarray) -> None:
     """Print how many pictures `predict` does not accept, and how many it doubts."""
-    masks = [draw_lungs(chance, SIZE) for chance in chances]
-    doubts = find_doubts(lungs.load_network(), None, xrays, chances)
+    masks = [draw_lungs(one, SIZE) for one in probabilities]
+    doubts = find_doubts(lungs.load_network(), None, xrays, probabilities)
     implausible = why_implausible(measure_masks([shrink_mask(mask) for mask in masks])) != ""
     refused = pd.Series([bool(doubt.refusal) for doubt in doubts]) | implausible
     doubted = pd.Series([bool(doubt.warning) for doubt in doubts]) & ~refused

@@ -16,7 +16,7 @@ SIZE = (256, 256)
 
 
 def draw_masks(xrays: np.ndarray) -> list[np.ndarray]:
-    return [draw_lungs(chance, SIZE) for chance in predict(lungs.load_network(), xrays)]
+    return [draw_lungs(one, SIZE) for one in predict(lungs.load_network(), xrays)]
 
 
 @pytest.fixture(scope="module")

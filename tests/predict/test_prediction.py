@@ -56,7 +56,7 @@ def xrays(tmp_path):
 @pytest.fixture(autouse=True)
 def boxes_are_chests(monkeypatch):
     """Take the boxes that are drawn here for chests."""
-    monkeypatch.setattr("helpers.predict.doubt._is_chest", lambda xray: True)
+    monkeypatch.setattr("helpers.predict.doubt._are_chests", lambda xrays: [True] * len(xrays))
 
 
 def run_of(folder, *networks):
@@ -173,7 +173,9 @@ def test_there_is_a_warning_of_what_is_unlike_the_training(seer, tmp_path):
 
 
 def test_what_is_no_chest_is_not_accepted_but_drawn(seer, tmp_path, monkeypatch):
-    monkeypatch.setattr("helpers.predict.doubt._is_chest", lambda xray: xray[0, 0] > 100)
+    monkeypatch.setattr(
+        "helpers.predict.doubt._are_chests", lambda xrays: [xray[0, 0] > 100 for xray in xrays]
+    )
     files = [write_image(tmp_path / f"{n}.png", chest(20)) for n in "ab"]
     light = chest(20)
     light[:2, :2] = 200
@@ -520,3 +522,22 @@ def test_bad_arguments_give_one_line_and_nothing_is_written(
     assert said.err.startswith(f"covid-lungs: {fault}")
     assert len(said.err.splitlines()) == 1
     assert not (runs / "a/predictions").exists()
+
+
+def test_a_folder_where_a_mask_would_be_is_refused(tmp_path):
+    (tmp_path / "in/a.png").mkdir(parents=True)
+    for name in ("in/a.jpg", "in/a.png/x.png"):
+        write_image(tmp_path / name, chest(20))
+    with refused("in/a.jpg", "a.png would be both a folder and a mask", "--out"):
+        find_xrays([tmp_path / "in"])
+
+
+def test_rows_of_a_version_without_expected_dice_are_kept(seer, tmp_path):
+    out = tmp_path / "out"
+    predict_files([seer], find_xrays([write_image(tmp_path / "a.png", chest(20))]), out)
+    table = pd.read_csv(out / "predictions.csv", dtype=str, keep_default_na=False)
+    table[COLUMNS[:-1]].to_csv(out / "predictions.csv", index=False)
+    predict_files([seer], find_xrays([write_image(tmp_path / "b.png", chest(21))]), out)
+    again = pd.read_csv(out / "predictions.csv", dtype=str, keep_default_na=False)
+    assert list(again.columns) == COLUMNS
+    assert [row.rsplit("/", 1)[1] for row in again["file"]] == ["a.png", "b.png"]

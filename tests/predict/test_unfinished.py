@@ -229,3 +229,19 @@ def test_a_killed_prediction_goes_on(runs, tmp_path):
     assert main([*given, str(tmp_path / "whole")]) == 0
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert len(done) == MANY
+
+
+def test_masks_of_a_prediction_that_stopped_at_once_are_not_taken_for_xrays(
+    seer, tmp_path, monkeypatch
+):
+    file = write_image(tmp_path / "a.png", draw(20))
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("helpers.predict.unfinished.Unfinished.add", stop)
+        with pytest.raises(KeyboardInterrupt):
+            predict_files([seer], find_xrays([tmp_path]), tmp_path / "predictions")
+    assert (tmp_path / "predictions/masks/a.png").is_file()
+    assert [found.path for found in find_xrays([tmp_path])] == [file.as_posix()]

@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,13 @@ def pack_otherwise(content: bytes) -> bytes:
     return content[:place] + b"c" + content[place + 1 :]
 
 
+def pack_one_array() -> bytes:
+    """Return a file of one array, which is no archive of several."""
+    with BytesIO() as file:
+        np.save(file, np.zeros(3))
+        return file.getvalue()
+
+
 DAMAGES = {
     "missing": lambda path: path.unlink(),
     "empty": lambda path: path.write_bytes(b""),
@@ -126,6 +134,7 @@ DAMAGES = {
     "its end changed": lambda path: path.write_bytes(flip(path.read_bytes(), 0.8)),
     "packed otherwise": lambda path: path.write_bytes(pack_otherwise(path.read_bytes())),
     "another network's": lambda path: np.savez(path, **{"000": np.zeros((3, 3, 1, 8), np.float16)}),
+    "one array": lambda path: path.write_bytes(pack_one_array()),
     "words": lambda path: np.savez(path, **{"000": np.array(["no", "number"])}),
 }
 

@@ -58,13 +58,10 @@ def test_a_damaged_file_is_refused(known):
 
 
 def test_of_real_xrays_those_of_other_sets_were_not_seen(real_sets, real_indexes):
-    """The package's own file: the sample's Viral Pneumonia is in the database, its others not."""
     seen.read_seen.cache_clear()
     name = "COVID-19_Radiography_Dataset"
     index = real_indexes[name][0].iloc[::4]
     found = find_seen(real_sets[name].read_xray(file) for file in index["file"])
-    viral = (index["class"] == "Viral Pneumonia").to_numpy()
-    assert found[viral].all()
-    assert found[~viral].mean() <= 0.01
+    assert not found.any()
     index = real_indexes["shenzhen"][0].iloc[::20]
-    assert find_seen(real_sets["shenzhen"].read_xray(file) for file in index["file"]).mean() > 0.8
+    assert find_seen(real_sets["shenzhen"].read_xray(file) for file in index["file"]).all()

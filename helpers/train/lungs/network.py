@@ -15,14 +15,28 @@ from helpers.train.backend import keras, look_at_machine, use_fastest
 from helpers.train.inference import predict
 from helpers.train.models import build_unet, look_from_afar, look_twice
 from helpers.train.postprocessing import draw_lungs
-from helpers.train.recipes import find_recipe
+from helpers.train.recipes import SegmentationSettings
 
 NAME = "covid_lungs"  # of the network, which tells it from those of runs
 VERSION = "1"  # of the weights
 LICENCE = "CC BY-NC-SA 4.0"  # of the weights; that of the code is in the project's LICENSE
 FOLDER = Path(__file__).parent
 WEIGHTS, CARD = FOLDER / "weights.npz", FOLDER / "MODEL_CARD.md"
-SETTINGS = find_recipe("best").segmentation
+# Those of the recipe `best` when it was trained; the recipe may change, these weights do not.
+SETTINGS = SegmentationSettings(
+    image_size=256,
+    filters=(24, 48, 96, 128),
+    epochs=10,
+    batch_size=16,
+    learning_rate=3e-3,
+    patch=4,
+    standardised=True,
+    augmentation="strong",
+    cross_entropy=True,
+    schedule="cosine",
+    mixed_precision=True,
+    compiled=True,
+)
 RESTORE = "Install covid-lungs again, or restore the file."  # where one of the package is damaged
 _TURN = Lock()
 MARGIN = 24  # pixels of 256 around an X-ray that is looked at from afar
@@ -53,7 +67,7 @@ def segment(image: np.ndarray) -> np.ndarray:
 
 
 def load_network() -> keras.Model:
-    """Return the trained network: X-rays float32 (N, 256, 256, 1) in 0..1 to chances of lung.
+    """Return the trained network: X-rays float32 (N, 256, 256, 1) in 0..1 to probabilities of lung.
 
     It is loaded once, also if several threads ask, and calculates in the precision that is fastest
     on this machine.
