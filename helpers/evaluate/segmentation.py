@@ -159,10 +159,10 @@ def compare_with_package(
 ) -> dict[str, Estimate]:
     """Return the means of the package's lung network and the run's on the same X-rays.
 
-    X-rays that the package's network was trained on are left out; the value of `package_seen` is
-    their number. Of the others, if there are any, each of COMPARED has three means: of the
-    package's network (`package_dice`), of the run's (`package_dice_run`), and of what the package's
-    is better by, X-ray by X-ray (`package_dice_gain`).
+    X-rays of the set that the package's network learnt from are left out; the value of
+    `package_seen` is their number. Of the others, if there are any, each of COMPARED has three
+    means: of the package's network (`package_dice`), of the run's (`package_dice_run`), and of what
+    the package's is better by, X-ray by X-ray (`package_dice_gain`).
 
     Args:
         data_set: where X-rays and masks are.

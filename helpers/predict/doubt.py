@@ -70,12 +70,12 @@ def _doubt_masks(xrays: np.ndarray, probabilities: np.ndarray) -> list[Doubt]:
     masks = [draw_lungs(probability, probability.shape) for probability in probabilities]
     expected = [expect_dice(*pair) for pair in zip(probabilities, masks, strict=True)]
     return [
-        Doubt("" if chest else REFUSAL, _describe(dice), dice)
+        Doubt("" if chest else REFUSAL, _warn_of(dice), dice)
         for chest, dice in zip(find_chests(xrays, masks), expected, strict=True)
     ]
 
 
-def _describe(expected_dice: float) -> str:
+def _warn_of(expected_dice: float) -> str:
     """Return a warning of a mask that is probably wrong, or ""."""
     if expected_dice >= LEAST:
         return ""

@@ -369,6 +369,7 @@ def test_the_package_s_network_stands_beside_the_run_s_in_a_table_of_its_own(run
     assert "4 of 40 test X-rays are left out" in " ".join(text.split())
     assert ("the same program drew" in text) == synthetic
     assert "None is left" not in text
+    assert not re.search(r"\.\S", text), "sentences run into one another"
 
 
 def test_a_package_s_network_that_has_seen_every_xray_is_not_scored(run):

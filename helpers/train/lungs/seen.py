@@ -1,4 +1,4 @@
-"""Seen: which X-rays the lung network of the package was trained on, by their fingerprints."""
+"""Seen: which X-rays are of the set that the lung network learnt from, by their fingerprints."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -21,7 +21,7 @@ NEAR = 6
 
 
 def find_seen(xrays: Iterable[np.ndarray]) -> np.ndarray:
-    """Return for each X-ray, uint8 (height, width), whether the network was trained on it: (N,).
+    """Return for each X-ray, uint8 (height, width), whether it is of the set learnt from: (N,).
 
     Either its pixels are the same, or its perceptual hash is nearly that of a training X-ray, as
     after resizing or compression. A copy that was cropped may not be found.
