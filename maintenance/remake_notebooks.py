@@ -16,7 +16,7 @@ import papermill
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZE_LIMIT = 500_000  # bytes of a notebook: what readers on GitHub can load without waiting
+SIZE_LIMIT = 600_000  # bytes of a notebook: what readers on GitHub can load without waiting
 WIDGET = "application/vnd.jupyter.widget-view+json"  # dead where its kernel has ended
 README_FIGURES = {
     "04_predictions.png": "lungs.png",
@@ -31,6 +31,7 @@ def clean(notebook: NotebookNode) -> NotebookNode:
     notebook.metadata = {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
+        "colab": {"toc_visible": True},  # its list of sections: links inside a page fail there
     }
     count = 0
     for cell in notebook.cells:
@@ -67,7 +68,8 @@ def faults(text: str, forbidden: list[str]) -> list[str]:
 
 def execute(path: Path, runs: Path) -> str:
     """Return the text of a notebook executed with its runs in a temporary folder."""
-    executed = runs / path.name
+    executed = runs / path.parent.name / path.name
+    executed.parent.mkdir(exist_ok=True)
     papermill.execute_notebook(path, executed, cwd=path.parent, kernel_name="python3")
     text = nbformat.writes(clean(nbformat.read(executed, as_version=4)), indent=1) + "\n"
     return text.replace(str(runs), "runs")
@@ -80,6 +82,7 @@ def remake(root: Path) -> list[str]:
         os.environ["COVID_LUNGS_RUNS"] = folder
         paths = sorted((root / "notebooks").glob("0[1-7]_*.ipynb"))
         paths += (root / "notebooks").glob("00_*.ipynb")  # last: it keeps what they trained
+        paths += sorted((root / "notebooks" / "solutions").glob("*.ipynb"))
         texts = {path: execute(path, runs) for path in paths}
         forbidden = [str(root), str(Path.home())]
         found = [

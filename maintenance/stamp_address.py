@@ -66,7 +66,7 @@ def read_text(path: Path) -> str:
 
 def stamped_files(root: Path) -> list[Path]:
     """List the files that repeat the address."""
-    notebooks = sorted((root / "notebooks").glob("*.ipynb"))
+    notebooks = sorted((root / "notebooks").rglob("*.ipynb"))
     return [root / "README.md", root / "CITATION.cff", *notebooks]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from maintenance.stamp_address import ROOT, main, read_address, stamp, stamped_files
 
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
 BADGE_PICTURE = "https://colab.research.google.com/assets/colab-badge.svg"
 COLAB_LINK = re.compile(r"https://colab\.research\.google\.com/github/[^\s)\"'>]+")
 OTHERS = (
@@ -26,7 +26,8 @@ def badge_targets(path: Path) -> list[str]:
 def own_link(path: Path) -> str:
     """Return the address that opens this notebook in Colab."""
     repository = read_address(ROOT).repository
-    return f"https://colab.research.google.com/github/{repository}/blob/main/notebooks/{path.name}"
+    folder = "notebooks/solutions" if path.parent.name == "solutions" else "notebooks"
+    return f"https://colab.research.google.com/github/{repository}/blob/main/{folder}/{path.name}"
 
 
 def write_notebook(path: Path, text: str) -> Path:
@@ -42,7 +43,7 @@ def project(tmp_path: Path) -> Path:
     """Copy the stamped files, and a notebook that has everything, to a folder of their own."""
     for path in [ROOT / "pyproject.toml", *stamped_files(ROOT)]:
         copy = tmp_path / path.relative_to(ROOT)
-        copy.parent.mkdir(exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, copy)
     address = read_address(ROOT)
     install = f'%pip install "git+https://github.com/{address.repository}@v{address.version}"'

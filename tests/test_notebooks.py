@@ -20,6 +20,7 @@ CHECKED = "nbval-check-output"
 FIELD = re.compile(r'@param (?:\{type:"(\w+)"\}|(\[.+\])(?: \{allow-input: true\})?)  # .+')
 # The fields that fit a type; a number that may be None is typed in as it is.
 FIELDS = {"str": "string", "bool": "boolean", "int": "integer", "int or None": "raw"}
+EXERCISE = r"^\*\*(\d\. [^*]+)\*\* \(about \d+ minutes\)\. .+ \*Expect:\* .+$"
 CHOICES = {"recipe": RECIPES, "split": WAYS}
 
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -122,13 +123,13 @@ def test_stored_notebook_is_clean(path):
 def test_text_and_code_take_turns_and_cells_are_short(path):
     skip_that_which_runs_the_others(path)
     cells = read(path).cells
-    assert 20 <= len(cells) <= 45
+    assert 20 <= len(cells) <= 75
     assert max(len(cell.source.splitlines()) for cell in code_cells(path)) <= 30
     longest_run_of_code = max(
         len(run)
         for run in re.findall("c+", "".join("c" if c.cell_type == "code" else "t" for c in cells))
     )
-    assert longest_run_of_code <= 4
+    assert longest_run_of_code <= 5
 
 
 def test_every_figure_is_kept_under_the_notebooks_number(path):
@@ -164,10 +165,14 @@ def test_every_training_is_timed(path):
             assert "print(clock.describe(" in code
 
 
-def test_the_opening_lists_the_sections_and_the_notebooks_before_and_after(path):
-    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
-    sections = re.findall(r"^## (.+)$", "\n".join(texts), re.M)
-    links = " · ".join(f"[{name}](#{name.replace(' ', '-')})" for name in sections)
+def test_the_opening_has_goals_prerequisites_minutes_and_the_notebooks_beside(path):
+    skip_that_which_runs_the_others(path)
+    opening = read(path).cells[0].source
+    goals = opening.partition("**You will learn**")[2].partition("**Prerequisites:**")[0]
+    assert 3 <= len(re.findall(r"^- ", goals, re.M)) <= 5
+    assert re.search(r"^\*\*Prerequisites:\*\* .+$", opening, re.M)
+    assert re.search(r"^\*\*Time:\*\* .*\d+ minutes", opening, re.M)
+    assert "](#" not in opening, "Colab's links inside a notebook do not work"
     place = NOTEBOOKS.index(path)
     beside = [("Before", place - 1), ("Next", place + 1)]
     lines = [
@@ -176,8 +181,20 @@ def test_the_opening_lists_the_sections_and_the_notebooks_before_and_after(path)
         for word, at in beside
         if 1 <= at < len(NOTEBOOKS)  # 00 runs all others, and so comes before none
     ]
-    expected = f"**In this notebook:** {links}\n\n{' · '.join(lines)}"
-    assert texts[0].endswith(expected)
+    assert opening.endswith(" · ".join(lines))
+
+
+def test_the_end_recalls_asks_and_gives_exercises(path):
+    if path.name[:2] in ("00", "07"):
+        pytest.skip("it stands outside the chain")
+    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    sections = re.findall(r"^## (.+)$", "\n".join(texts), re.M)
+    assert sections[-3:] == ["What you learned", "Questions", "Exercises"]
+    parts = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n?)*)", "\n".join(texts), re.M))
+    assert len(re.findall(r"^- ", parts["What you learned"], re.M)) >= 3
+    assert len(re.findall(r"^\d\. .+\?$", parts["Questions"], re.M)) == 3
+    assert 3 <= len(re.findall(EXERCISE, parts["Exercises"], re.M)) <= 5
+    assert f"](solutions/{path.name})" in parts["Exercises"]
 
 
 def test_links_to_other_notebooks_lead_somewhere(path):

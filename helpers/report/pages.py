@@ -13,6 +13,7 @@ from helpers.storage.folders import shown
 FOREIGN_PICTURE = re.compile(r"!\[([^\]]*)\]\(\s*(?:https?:)?//[^)]*\)")  # in Markdown
 STYLE_OF_A_TABLE = re.compile(r"<style\b.*?</style>", re.S | re.I)  # pandas puts it before one
 NOTEBOOK_LINK = re.compile(r'(href="[\w.-]+)\.ipynb((?:#[^"]*)?")')
+SOLUTION_LINK = re.compile(r"\[([^\]]+)\]\(solutions/[^)]*\)")  # no run folder holds a solution
 HEADING = re.compile(r"^#+ +(.+?)\s*$", re.M)
 FORMULA = re.compile(r"\$([^$\n]{1,40})\$")  # within a line of text
 # Markdown and tables consist of these; pictures are not among them, as they would be fetched.
@@ -90,6 +91,7 @@ def _prepare(cells: list[nbformat.NotebookNode]) -> None:
         if cell.cell_type == "markdown":
             heading = (HEADING.findall(cell.source) or [heading])[-1]
             cell.source = FOREIGN_PICTURE.sub(r"\1", cell.source)
+            cell.source = SOLUTION_LINK.sub(r"\1", cell.source)
             cell.source = FORMULA.sub(_plain_formula, cell.source)
         for output in cell.get("outputs", []):
             if "metadata" in output:
