@@ -533,7 +533,7 @@ def test_a_page_of_a_notebook_holds_its_texts_outputs_and_links(run):
     make_notebook(
         run / "notebooks" / "01_a.ipynb",
         text_cell("# 01 · A\n\n[![Open in Colab](https://x.org/badge.svg)](https://x.org/a)"),
-        text_cell("## Copies\n\nas $-\\log p$, in [02](02_b.ipynb#end), [solved](solutions/01_a.ipynb)"),
+        text_cell("## Copies\n\nas $-\\log p$, in [02](02_b.ipynb#end), [a](solutions/01_a.ipynb)"),
         code_cell(picture, shown_html(table), nbformat.v4.new_output("stream", text="said <b>")),
     )
     page = read_page_of(run, "01_a")
@@ -548,7 +548,7 @@ def test_a_page_of_a_notebook_holds_its_texts_outputs_and_links(run):
     assert "Copies" in image["attributes"]["alt"]
     text = page.all("main")[0]["text"]
     assert "said <b>" in text
-    assert "as −log p, in 02, solved" in text
+    assert "as −log p, in 02, a" in text
     assert "solutions" not in "".join(link["attributes"]["href"] for link in page.all("a"))
     assert ".a {}" not in text
     assert page.all("td")[0]["text"] == "1"
