@@ -167,6 +167,7 @@ def describe_training(
         "network": hash_config(network),
         "first weights": hash_arrays(first) if untrained else None,
         "loss and optimizer": hash_config(learning),
+        "loss of an example": _try_loss(model),
         **{f"training {name}": value for name, value in _describe(training).items()},
         **{f"validation {name}": value for name, value in _describe(validation).items()},
         "code": hashlib.sha256(code).hexdigest(),
@@ -175,6 +176,15 @@ def describe_training(
         "backend": f"{backend} {sys.modules[backend].__version__}, keras {keras.__version__}",
         "compiled by XLA": int(bool(model.jit_compile)),
     }
+
+
+def _try_loss(model: keras.Model) -> str:
+    """Return the loss of a fixed example: a cell may change a function and keep its name."""
+    generator = np.random.default_rng(0)
+    shape = (2, *model.output_shape[1:])
+    true = generator.integers(0, 2, shape).astype("float32")
+    loss = keras.losses.get(model.loss)(true, generator.random(shape, "float32"))
+    return f"{float(keras.ops.mean(loss)):.4f}"
 
 
 def find_differences(asked: dict, kept: dict) -> list[str]:

@@ -27,7 +27,12 @@ from helpers.train.inference import write_table
 KINDS = {"weights": str, "history": list, "fingerprint": dict}  # in the record
 CONFIG = "config.json"  # the network's description, in a .keras file
 MARKS = {"class_name", "module", "registered_name"}  # any of them marks an object in it
-# The networks of `models` consist of these objects, by Keras' modules.
+# The networks of `models` consist of these objects, by Keras' modules. The layers of TRIED are for
+# readers who change a network in a notebook; none of them runs code from a file.
+TRIED = {
+    *("Add", "AveragePooling2D", "DepthwiseConv2D", "Dropout", "GlobalMaxPooling2D", "LeakyReLU"),
+    *("Multiply", "SeparableConv2D", "SpatialDropout2D", "ZeroPadding2D"),
+}
 PARTS = {
     None: {"__keras_tensor__"},
     "keras": {"DTypePolicy", "Sequential"},
@@ -36,6 +41,7 @@ PARTS = {
         *("Activation", "Average", "BatchNormalization", "Concatenate", "Conv2D"),
         *("Conv2DTranspose", "Dense", "Flatten", "GlobalAveragePooling2D", "InputLayer"),
         *("LayerNormalization", "MaxPooling2D", "ReLU", "UpSampling2D"),
+        *TRIED,
     },
     "keras.src.models.functional": {"Functional"},
     "keras.src.ops.numpy": {"Flip"},

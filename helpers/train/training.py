@@ -1,6 +1,8 @@
 """Training: reproducible and resumable, with the best epoch's weights kept."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
@@ -43,7 +45,7 @@ def compile_detector(model: keras.Model, settings: DetectionSettings, steps: int
     """Compile a CNN for binary cross-entropy with Adam; `steps` are those of one epoch."""
     at_once = steps_at_once(look_at_machine())
     model.compile(
-        _adam(settings, steps),
+        keras.optimizers.Adam(learning_rate(settings, steps)),
         "binary_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=at_once,
@@ -59,7 +61,7 @@ def compile_segmenter(model: keras.Model, settings: SegmentationSettings, steps:
     loss = dice_and_cross_entropy if settings.cross_entropy else dice_loss
     machine = look_at_machine()
     model.compile(
-        _adam(settings, steps),
+        keras.optimizers.Adam(learning_rate(settings, steps)),
         loss,
         metrics=watched,
         jit_compile=compiles(settings, machine),
@@ -67,19 +69,20 @@ def compile_segmenter(model: keras.Model, settings: SegmentationSettings, steps:
     )
 
 
-def _adam(settings: Settings, steps: int) -> keras.optimizers.Optimizer:
-    """Return Adam with the settings' learning rate, or its schedule over all epochs."""
+def learning_rate(
+    settings: Settings, steps: int
+) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    """Return the settings' learning rate, or its schedule over all epochs of so many `steps`."""
     if settings.schedule == "constant":
-        return keras.optimizers.Adam(settings.learning_rate)
+        return settings.learning_rate
     steps *= settings.epochs
     rising = max(1, round(WARM_UP * steps))
-    rate = keras.optimizers.schedules.CosineDecay(
+    return keras.optimizers.schedules.CosineDecay(
         0.05 * settings.learning_rate,
         decay_steps=max(1, steps - rising),
         warmup_target=settings.learning_rate,
         warmup_steps=rising,
     )
-    return keras.optimizers.Adam(rate)
 
 
 class Recorder(keras.callbacks.Callback):
@@ -94,10 +97,20 @@ class Recorder(keras.callbacks.Callback):
         say: bool,
         clock: Clock,
     ):
-        """Take the batches to train on and what `train` has."""
+        """Take the batches to train on, where the training stands, and what `resumable` has."""
         super().__init__()
         self.batches, self.epochs, self.progress = batches, epochs, progress
         self.folder, self.say, self.clock = folder, say, clock
+
+    @property
+    def epochs_done(self) -> int:
+        """How many epochs the training has had; `fit` takes it as `initial_epoch`."""
+        return len(self.progress.rows)
+
+    @property
+    def history(self) -> pd.DataFrame:
+        """A row an epoch: `epoch` from 1, then the loss and metrics on training and validation."""
+        return pd.DataFrame(self.progress.rows)
 
     def on_train_begin(self, logs: dict | None = None) -> None:
         """Begin where the training stopped; only now has Keras made all variables."""
@@ -132,6 +145,64 @@ class Recorder(keras.callbacks.Callback):
             print(describe_epoch(row, self.epochs), flush=True)
 
 
+@contextmanager
+def resumable(
+    model: keras.Model,
+    training: Batches,
+    validation: Batches,
+    epochs: int,
+    folder: Path,
+    say: bool = True,
+    clock: Clock | None = None,
+) -> Iterator[Recorder]:
+    """Give the callback with which `fit` can be stopped and continued, and keep what it trained.
+
+    Inside, call `fit` on these batches with `callbacks=[recorder]`, `epochs=epochs`,
+    `initial_epoch=recorder.epochs_done`, and `shuffle=False`, since the batches have their order.
+    Afterwards the compiled model has the weights of its best epoch, the one with the lowest loss on
+    the validation split. `model.keras`, `history.csv` and `training.json` (what was trained)
+    replace those of an earlier training, and the scores of its network are removed. Each epoch is a
+    printed line, unless `say` is False, and is counted by the clock.
+
+    A stopped training continues after its last whole epoch, with the same result as if it had not
+    been stopped. A finished one has no epochs left. Another training, by `describe_training`,
+    begins anew; an unfinished one at a constant learning rate may get more epochs.
+
+    Raises:
+        CovidLungsError: no epoch was trained, the loss was never a number, the folder cannot be
+            read or written to, a finished network was replaced, a trained model would have to begin
+            anew, or another process works on the same training.
+    """
+    asked = describe_training(model, training, validation)
+    history, found = recall_trained(model, asked, epochs, folder)
+    clock = clock or Clock()
+    if history is not None:
+        rows = history.to_dict("records")
+        _report([found], rows, epochs, say)
+        yield Recorder(training, epochs, Progress(asked, rows), folder, say, clock)
+        return
+    with hold_training((folder / STATE).parent):
+        progress, left = resume(folder, asked, epochs)
+        _report([found, left], progress.rows, epochs, say)
+        yield Recorder(training, epochs, progress, folder, say, clock)
+        _check_trained(progress, folder)
+        model.set_weights(progress.best_weights)
+        keep_trained(model, progress, folder)
+
+
+def _check_trained(progress: Progress, folder: Path) -> None:
+    """Raise CovidLungsError if a training has nothing to keep."""
+    if progress.best_weights:
+        return
+    reason = (
+        "the validation loss was not a number in any epoch. Try another `seed`, or a larger "
+        "`batch_size`."
+    )
+    if not progress.rows:
+        reason = "no epoch was recorded. Give `fit` the callback of `resumable`."
+    raise CovidLungsError(f"{shown(folder / NETWORK)} was not made: {reason}")
+
+
 def train(
     model: keras.Model,
     training: Batches,
@@ -141,52 +212,18 @@ def train(
     say: bool = True,
     clock: Clock | None = None,
 ) -> pd.DataFrame:
-    """Fit a compiled model and leave the weights of its best epoch in it.
-
-    The best epoch has the lowest loss on the validation split. At the end `model.keras`,
-    `history.csv` and `training.json` (what was trained) replace those of an earlier training, and
-    the scores of its network are removed. Each epoch is a printed line, unless `say` is False, and
-    is counted by the clock.
-
-    A stopped training continues after its last whole epoch, with the same result as if it had not
-    been stopped. A finished one is skipped. Another training, by `describe_training`, begins anew;
-    an unfinished one at a constant learning rate may get more epochs.
-
-    Returns:
-        one row an epoch: `epoch` from 1, then the loss and metrics on training and validation.
-
-    Raises:
-        CovidLungsError: the loss was never a number, the folder cannot be read or written to, a
-            finished network was replaced, a trained model would have to begin anew, or another
-            process works on the same training.
-    """
-    asked = describe_training(model, training, validation)
-    history, found = recall_trained(model, asked, epochs, folder)
-    if history is not None:
-        _report([found], history.to_dict("records"), epochs, say)
-        return history
-    with hold_training((folder / STATE).parent):
-        progress, left = resume(folder, asked, epochs)
-        _report([found, left], progress.rows, epochs, say)
-        begun = len(progress.rows)
-        if begun < epochs:
-            model.fit(
-                training,
-                validation_data=validation,
-                initial_epoch=begun,
-                epochs=epochs,
-                callbacks=[Recorder(training, epochs, progress, folder, say, clock or Clock())],
-                shuffle=False,  # the batches have their order; Keras would shuffle them again
-                verbose=0,
-            )
-        if not progress.best_weights:
-            raise CovidLungsError(
-                f"{shown(folder / NETWORK)} was not made: the validation loss was not a number in "
-                "any epoch. Try another `seed`, or a larger `batch_size`."
-            )
-        model.set_weights(progress.best_weights)
-        keep_trained(model, progress, folder)
-    return pd.DataFrame(progress.rows)
+    """Fit a compiled model as `resumable` says and return its history, one row an epoch."""
+    with resumable(model, training, validation, epochs, folder, say, clock) as recorder:
+        model.fit(
+            training,
+            validation_data=validation,
+            epochs=epochs,
+            initial_epoch=recorder.epochs_done,
+            callbacks=[recorder],
+            shuffle=False,  # the batches have their order; Keras would shuffle them again
+            verbose=0,
+        )
+    return recorder.history
 
 
 def _report(notes: list[str], rows: list[dict], epochs: int, say: bool) -> None:

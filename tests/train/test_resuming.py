@@ -16,7 +16,13 @@ from helpers.storage.files import LEFT_BEHIND
 from helpers.storage.layout import SCORES
 from helpers.storage.locks import hold_training
 from helpers.train import training
-from helpers.train.checkpoint import STATE, describe_training, read_progress, resume
+from helpers.train.checkpoint import (
+    STATE,
+    describe_training,
+    find_differences,
+    read_progress,
+    resume,
+)
 from helpers.train.models import look_twice
 from helpers.train.trained import load_model, recall_trained, replace_model
 from helpers.train.training import describe_epoch, train
@@ -141,7 +147,7 @@ def test_a_training_stopped_while_it_is_kept_is_kept_by_the_next(
                 moments += 1
             else:
                 break
-        monkeypatch.setattr(keras.Model, "fit", None)  # no epoch is repeated
+        monkeypatch.setattr(training.Recorder, "on_epoch_begin", None)  # no epoch is repeated
         train(*prepare_classifier(), EPOCHS, folder, say=False)
         assert outcome(folder) == outcome(whole["classifier"])
         left = {path.name for path in folder.iterdir()}
@@ -168,7 +174,7 @@ def test_a_finished_training_is_skipped(whole, tmp_path, monkeypatch, capsys):
     (finished / "metrics.json").write_text("of this network")
     model, learn, check = prepare_segmenter()
     replace_model(look_twice(load_model(finished / "model.keras")), finished)
-    monkeypatch.setattr(keras.Model, "fit", None)
+    monkeypatch.setattr(training.Recorder, "on_epoch_begin", None)
     history = train(model, learn, check, EPOCHS, finished)
     assert [weight.tobytes() for weight in model.get_weights()] == outcome(whole["segmenter"])[0]
     said = capsys.readouterr().out.splitlines()
@@ -263,6 +269,27 @@ def test_more_epochs_continue_and_fewer_begin_anew(all_but_finished, finished):
     assert progress.rows == []
     assert "(fewer epochs)" in note
     assert recall_trained(model, asked, EPOCHS + 1, finished)[0] is None
+
+
+def test_a_loss_that_was_changed_under_its_name_is_another_training():
+    asked = []
+    for power in (1, 2):
+        model, learn, check = prepare_classifier()
+
+        def loss(true, probabilities, power=power):
+            return keras.ops.mean(keras.ops.abs(true - probabilities) ** power, axis=-1)
+
+        model.compile("adam", loss)
+        asked.append(describe_training(model, learn, check))
+    assert find_differences(*asked) == ["loss of an example"]
+
+
+def test_a_fit_without_the_callback_is_refused(tmp_path):
+    model, learn, check = prepare_classifier()
+    untold = training.resumable(model, learn, check, 1, tmp_path)
+    with refused("model.keras", "no epoch was recorded", "Give `fit` the callback"), untold:
+        model.fit(learn, verbose=0)
+    assert not (tmp_path / "model.keras").exists()
 
 
 def test_a_trained_network_cannot_begin_anew(tmp_path):

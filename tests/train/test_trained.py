@@ -11,7 +11,7 @@ import pytest
 from helpers.storage.errors import CovidLungsError
 from helpers.train.models import build_detector, build_unet, look_twice
 from helpers.train.recipes import RECIPES
-from helpers.train.trained import PARTS, load_model, replace_model
+from helpers.train.trained import PARTS, TRIED, load_model, replace_model
 from tests.support.builders import refused
 
 
@@ -157,7 +157,25 @@ def test_the_networks_of_every_recipe_are_read_and_have_all_the_parts(policy, tm
     finally:
         keras.config.set_dtype_policy(usual)
     seen.add(("keras", "Sequential"))  # as the original detector is until it is kept
+    seen |= {("keras.layers", name) for name in TRIED}
     assert seen == {(module, name) for module, names in PARTS.items() for name in names}
+
+
+@pytest.mark.parametrize("name", sorted(TRIED))
+def test_a_layer_that_a_reader_may_try_is_read_back(name, tmp_path):
+    given = {
+        "AveragePooling2D": {"pool_size": 2},
+        "DepthwiseConv2D": {"kernel_size": 3},
+        "Dropout": {"rate": 0.5},
+        "SeparableConv2D": {"filters": 2, "kernel_size": 3},
+        "SpatialDropout2D": {"rate": 0.5},
+    }
+    xrays = keras.Input((8, 8, 1))
+    layer = getattr(keras.layers, name)(**given.get(name, {}))
+    model = keras.Model(xrays, layer([xrays, xrays] if name in ("Add", "Multiply") else xrays))
+    replace_model(model, tmp_path)
+    found, tried = load_model(tmp_path / "model.keras"), np.ones((1, 8, 8, 1), "float32")
+    np.testing.assert_array_equal(model(tried), found(tried))
 
 
 def objects(part):
