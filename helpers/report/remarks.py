@@ -3,7 +3,43 @@
 import numpy as np
 import pandas as pd
 
+from helpers.evaluate.intervals import Estimate
+
 CLOSE = 0.005  # two shares that print alike to two digits
+
+
+def remark_on_accuracy(metrics: dict[str, Estimate]) -> str:
+    """Return whether a detector is better than to always predict the larger class.
+
+    `metrics` are those of `detection.detection_metrics`.
+    """
+    accuracy, majority = metrics["accuracy"], metrics["majority_accuracy"].value
+    more = "more than" if accuracy.value > majority else "no more than"
+    line = (
+        f"The accuracy is {accuracy.value:.3f}, {more} the {majority:.3f} that needs no network. "
+    )
+    if accuracy.low > majority:
+        return line + "Its whole interval lies above: the network has learnt something."
+    return line + "Its interval reaches down to that: so few X-rays cannot show a difference."
+
+
+def remark_on_curves(history: pd.DataFrame) -> str:
+    """Return which epoch was kept, and whether the epochs after it look like overfitting.
+
+    `history` has a row an epoch, with `epoch`, `loss` and `val_loss`.
+    """
+    best = history.loc[history["val_loss"].idxmin()]
+    epoch, last = int(best["epoch"]), history.iloc[-1]
+    line = f"Kept: epoch {epoch}, where the validation loss was lowest ({best['val_loss']:.3f}). "
+    if epoch == last["epoch"]:
+        return line + "It was the last: with more epochs the network might still improve."
+    if last["loss"] < best["loss"] and last["val_loss"] > best["val_loss"]:
+        return line + (
+            f"Until epoch {int(last['epoch'])} the training loss fell on, from {best['loss']:.3f} "
+            f"to {last['loss']:.3f}, and the validation loss rose to {last['val_loss']:.3f}: "
+            "overfitting has begun."
+        )
+    return line + "The epochs after it brought nothing better."
 
 
 def remark_on_majority(history: pd.DataFrame, labels: np.ndarray) -> str:
