@@ -21,6 +21,8 @@ FIELD = re.compile(r'@param (?:\{type:"(\w+)"\}|(\[.+\])(?: \{allow-input: true\
 # The fields that fit a type; a number that may be None is typed in as it is.
 FIELDS = {"str": "string", "bool": "boolean", "int": "integer", "int or None": "raw"}
 EXERCISE = r"^\*\*(\d\. [^*]+)\*\* \(about \d+ minutes\)\. .+ \*Expect:\* .+$"
+# As the notebooks cite: (Guo et al. 2017), Maguolo and Nanni 2021, Dice 1945.
+CITED = re.compile(r"\b[A-Z][\w-]+(?: et al\.| and [A-Z][\w-]+)? (?:19|20)\d\d\b")
 CHOICES = {"recipe": RECIPES, "split": WAYS}
 
 pytestmark = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -202,3 +204,14 @@ def test_links_to_other_notebooks_lead_somewhere(path):
     targets = re.findall(r"\]\((\d\d_\w+\.ipynb)\)", text)
     assert targets
     assert all((path.parent / target).is_file() for target in targets)
+
+
+def test_every_work_that_is_cited_is_in_the_references(path):
+    solutions = path.parent / "solutions" / path.name
+    pages = [read(page) for page in (path, solutions) if page.is_file()]
+    text = "\n".join(
+        cell.source for page in pages for cell in page.cells if cell.cell_type == "markdown"
+    )
+    references = (path.parent / "references.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^- \*\*(.+)\.\*\* ", references, re.M)
+    assert set(CITED.findall(text)) <= set(listed)

@@ -51,10 +51,13 @@ def draw_xrays(data_set: DataSet, rows: pd.DataFrame, captions: list[str], colum
 
 
 def draw_pairs(data_set: DataSet, pairs: list[tuple[str, str]], names: list[str]) -> Figure:
-    """Draw two X-rays one above the other, a column per pair, with the names of the two rows."""
+    """Draw two X-rays one above the other, a column per pair, with the names of the two rows.
+
+    They are large enough to compare ribs and vessels if there are at most three pairs.
+    """
     rows = list(zip(*pairs, strict=True))
     stems = [PurePosixPath(file).stem for row in rows for file in row]
-    return _grid(([data_set.read_xray(file) for file in row] for row in rows), stems, names)
+    return _grid(([data_set.read_xray(file) for file in row] for row in rows), stems, names, 2.9)
 
 
 def draw_predictions(

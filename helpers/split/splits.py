@@ -88,11 +88,6 @@ def keep_published(index: pd.DataFrame, seed: int, groups: pd.Series | None = No
     return table.assign(hash=_hashes(table, index))
 
 
-def careless_split(index: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """Return the split that `assign_splits` makes if every X-ray is a group of its own."""
-    return assign_splits(index.assign(copy_of=index["file"], patient=""), seed)
-
-
 def share_table(split: pd.DataFrame) -> pd.DataFrame:
     """Return the share of each class in each split, and of X-rays with relatives, as text."""
     parts = split["split"]
@@ -116,16 +111,17 @@ def find_leaks(split: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
 
 def leak_table(splits: dict[str, pd.DataFrame], groups: pd.Series) -> pd.DataFrame:
     """Return for each split, by its name, how many test X-rays leak, by class and in all."""
+    classes = sorted(set().union(*(split["class"] for split in splits.values())))
     columns = {}
     for name, split in splits.items():
-        tested = split.loc[split["split"] == "test", "class"].value_counts().sort_index()
-        leaked = find_leaks(split, groups)["class"].value_counts().reindex(tested.index).fillna(0)
+        tests = split.loc[split["split"] == "test", "class"], find_leaks(split, groups)["class"]
+        tested, leaked = (test.value_counts().reindex(classes, fill_value=0) for test in tests)
         # The sums are no rows of a class: a class may be called "all" too.
         columns[name] = [
-            f"{count:,.0f} of {total:,} ({count / total:.1%})"
+            f"{count:,} of {total:,}" + (f" ({count / total:.1%})" if total else "")
             for count, total in zip([*leaked, leaked.sum()], [*tested, tested.sum()], strict=True)
         ]
-    return pd.DataFrame(columns, index=[*tested.index, "all"])
+    return pd.DataFrame(columns, index=[*classes, "all"])
 
 
 def divided_groups(split: pd.DataFrame) -> pd.Series:

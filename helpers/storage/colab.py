@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,15 +27,27 @@ def on_drive(path: Path) -> bool:
     return path.is_relative_to(MOUNT_POINT)
 
 
-def mount_drive() -> str:
-    """Mount Google Drive in Colab, once; elsewhere do nothing. Return a line that says which."""
+def call_colab(place: str) -> None:
+    """Mount Drive at a folder by Colab's own function, which asks for permission in a window."""
+    from google.colab import drive  # only there in Colab
+
+    # Forced: else Colab may take a mount that was left half-made for a sound one.
+    drive.mount(place, force_remount=True)
+
+
+def mount_drive(mount: Callable[[str], None] = call_colab) -> str:
+    """Mount Google Drive in Colab, once; elsewhere do nothing. Return a line that says which.
+
+    `mount` mounts it at the folder that it is given. It is called up to three times, as Drive is
+    late now and then, and only where somebody can be asked and Drive is not there yet.
+    """
     if not in_colab():
         return "Not in Colab: Drive is not needed, files stay in this project."
     if UNATTENDED in os.environ:
         return "Drive is not asked for here: the run is where the chain was told to keep it."
     try:
         if not is_mounted():
-            _mount()
+            _try_to(mount)
     except Exception as error:  # Colab raises several kinds, none of them documented
         reason = f"{type(error).__name__}: {error}".splitlines()[0]  # some are pages long
         if DECLINED in reason:
@@ -56,14 +68,11 @@ def is_mounted() -> bool:
     return True
 
 
-def _mount() -> None:
+def _try_to(mount: Callable[[str], None]) -> None:
     """Mount Drive; when it fails, as happens now and then, try again."""
-    from google.colab import drive  # only there in Colab
-
     for attempt in (1, 2, 3):
         try:
-            # Forced: else Colab may take a mount that was left half-made for a sound one.
-            drive.mount(str(MOUNT_POINT), force_remount=True)
+            mount(str(MOUNT_POINT))
             (MOUNT_POINT / "MyDrive").stat()
             return
         except Exception as error:

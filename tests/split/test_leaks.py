@@ -4,7 +4,6 @@ from hypothesis import strategies as st
 
 from helpers.split.splits import (
     assign_splits,
-    careless_split,
     describe_divided,
     divided_groups,
     find_leaks,
@@ -67,10 +66,15 @@ def test_the_table_counts_leaks_by_class_and_in_all():
     ]
 
 
-def test_a_careless_split_knows_neither_copies_nor_patients():
-    split = careless_split(table_of([5] * 20).assign(patient="p"), seed=7)
-    assert split["split"].value_counts().to_dict() == {"train": 80, "validation": 10, "test": 10}
-    assert list(split["group"]) == list(split["file"])
+def test_a_class_that_a_test_split_lacks_leaks_none_of_none():
+    lacking = SPLIT.assign(split=SPLIT["split"].where(SPLIT["class"] != "A", "train"))
+    table = leak_table({"careless": lacking, "ours": SPLIT}, SPLIT["group"])
+    assert list(table["careless"]) == [
+        "0 of 0",
+        "1 of 2 (50.0%)",
+        "0 of 1 (0.0%)",
+        "1 of 3 (33.3%)",
+    ]
 
 
 def test_divided_groups_are_counted_and_three_are_named():
@@ -96,7 +100,7 @@ def test_what_stays_together_does_not_leak(copies, seed):
     split = assign_splits(index, seed)
     assert find_leaks(split, split["group"]).empty
     assert divided_groups(split).empty
-    careless = careless_split(index, seed)
+    careless = assign_splits(index.assign(copy_of=index["file"]), seed)
     leaks = find_leaks(careless, index["copy_of"])
     divided = divided_groups(careless.assign(group=index["copy_of"]))
     assert leaks["leaked_from"].nunique() <= len(divided), "who leaks has a relative elsewhere"

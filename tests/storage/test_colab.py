@@ -4,11 +4,13 @@ import sys
 import types
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from helpers.storage import colab
 from tests.support.builders import refused
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TIMEOUT = ValueError("mount failed: timeout during initial read of root folder; for more info: …")
 PEXPECT_TIMEOUT = type("TIMEOUT", (Exception,), {})("<pexpect.popen_spawn.PopenSpawn object>")
 
@@ -49,6 +51,17 @@ def test_in_colab_drive_is_mounted(drive, tmp_path):
         assert "MyDrive/covid-lungs" in colab.mount_drive()
         assert colab.is_mounted()
     assert drive.mounted == [(str(tmp_path / "drive"), True)], "once"
+
+
+def test_the_notebook_s_own_call_is_what_mounts_drive(drive, tmp_path, capsys):
+    """The cell of 01 that shows the call: it passes on what it is told, and is tried again."""
+    notebook = nbformat.read(NOTEBOOKS / "01_get_data.ipynb", as_version=4)
+    codes = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    (cell,) = [code for code in codes if "drive.mount(" in code]
+    drive.errors = [TIMEOUT]
+    exec(cell, {"mount_drive": lambda mount: colab.mount_drive(mount)})
+    assert drive.mounted == [(str(tmp_path / "drive"), True)] * 2
+    assert "Google Drive is mounted" in capsys.readouterr().out
 
 
 def test_where_nobody_can_answer_nobody_is_asked(drive, monkeypatch):
