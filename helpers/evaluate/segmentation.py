@@ -6,7 +6,7 @@ defined as in Metrics Reloaded (Maier-Hein et al., Nature Methods 21, 2024).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from helpers.train.metrics import SMOOTHING, dice, iou
 from helpers.train.postprocessing import clean_mask, draw_lungs
 from helpers.train.recipes import THRESHOLD
 
+OVERLAP = ["iou", "dice", "dice_loss"]
 DISTANCES = [
     "hausdorff_95",
     "average_surface_distance",
@@ -31,7 +32,7 @@ DISTANCES = [
     "average_surface_distance_of_diagonal",
 ]
 UNCLEANED = "dice_uncleaned"
-SCORES = ["iou", "dice", "dice_loss", *DISTANCES, UNCLEANED]
+SCORES = [*OVERLAP, *DISTANCES, UNCLEANED]
 HEADS = {
     "iou": "IoU",
     "dice": "Dice coefficient",
@@ -216,11 +217,14 @@ def package_table(compared: dict[str, Estimate]) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def score_table(means: dict[str, Estimate]) -> pd.DataFrame:
-    """Return `mean_scores` as a table to read: a row a class, each mean with its interval."""
+def score_table(means: dict[str, Estimate], names: Sequence[str]) -> pd.DataFrame:
+    """Return the named scores of `mean_scores` as a table to read, each mean with its interval.
+
+    There is a row for each class. A page has room for three scores.
+    """
     classes = [name.removeprefix("dice/") for name in means if name.startswith("dice/")]
     rows = [
-        {head: means[name + suffix].text(DIGITS[name]) for name, head in HEADS.items()}
+        {HEADS[name]: means[name + suffix].text(DIGITS[name]) for name in names}
         | {"X-rays": means["dice" + suffix].n}
         for suffix in ("", *(f"/{name}" for name in classes))
     ]
@@ -228,12 +232,13 @@ def score_table(means: dict[str, Estimate]) -> pd.DataFrame:
 
 
 def score_sources(scores: pd.DataFrame, split: pd.DataFrame) -> pd.DataFrame:
-    """Return `score_table` with a row for each source ("unknown" for none).
+    """Return a `score_table` of OVERLAP with a row for each source ("unknown" for none).
 
     The split has the same rows as the scores, with `source` and `group`.
     """
     sources = split["source"].replace("", "unknown")
-    table = score_table(mean_scores(scores.assign(**{"class": sources}), split["group"]))
+    means = mean_scores(scores.assign(**{"class": sources}), split["group"])
+    table = score_table(means, OVERLAP)
     return table.iloc[1:]  # without the first row, which is of all
 
 

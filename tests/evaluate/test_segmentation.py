@@ -19,6 +19,7 @@ from helpers.evaluate.intervals import Estimate, estimate_mean
 from helpers.evaluate.segmentation import (
     DISTANCES,
     HEADS,
+    OVERLAP,
     SCORES,
     TOLERANCE,
     compare_with_package,
@@ -243,15 +244,19 @@ def test_means_over_all_and_class_by_class():
 
 
 def test_the_table_of_scores():
-    table = score_table(mean_scores(TABLE, GROUPS))
-    assert list(table.columns) == [*HEADS.values(), "X-rays"]
-    assert table.loc["Normal"].to_list() == ["0.500", "0.700", "0.200", "4.00", "1.00", "0.300", 2]
-    assert table.loc["COVID", "IoU"] == "0.300 [0.200, 0.400]"
-    assert table.loc["COVID", "95 % Hausdorff (pixels)"] == "8.50 [5.00, 12.00]"
+    means = mean_scores(TABLE, GROUPS)
+    overlap, distances = score_table(means, OVERLAP), score_table(means, DISTANCES[:3])
+    assert [*overlap.columns[:-1], *distances.columns[:-1]] == list(HEADS.values())
+    assert overlap.loc["Normal"].to_list() == ["0.500", "0.700", "0.200", 2]
+    assert distances.loc["Normal"].to_list() == ["4.00", "1.00", "0.300", 2]
+    assert overlap.loc["COVID", "IoU"] == "0.300 [0.200, 0.400]"
+    assert distances.loc["COVID", "95 % Hausdorff (pixels)"] == "8.50 [5.00, 12.00]"
 
 
 def test_a_class_called_all_has_a_row_beside_that_of_all_xrays():
-    table = score_table(mean_scores(TABLE.assign(**{"class": ["all", "b", "b", "b"]}), GROUPS))
+    table = score_table(
+        mean_scores(TABLE.assign(**{"class": ["all", "b", "b", "b"]}), GROUPS), ["iou"]
+    )
     assert list(table.index) == ["all", "all", "b"]
     assert list(table["X-rays"]) == [4, 1, 3]
 

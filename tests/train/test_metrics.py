@@ -1,5 +1,7 @@
 import math
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -66,6 +68,28 @@ def test_scores_agree_with_sets_of_pixels(true, predicted):
     expected = [reference(*pair) for pair in zip(true, predicted, strict=True)]
     found = np.stack([values(metrics.iou(true, predicted)), values(metrics.dice(true, predicted))])
     np.testing.assert_allclose(found.T, expected, atol=1e-6)
+
+
+def execute_cell(name: str) -> dict:
+    """Return what a code cell of notebook 05 defines."""
+    path = Path(__file__).parents[2] / "notebooks" / "05_evaluate.ipynb"
+    (source,) = (cell.source for cell in nbformat.read(path, 4).cells if cell.id == name)
+    defined = {"np": np}
+    exec(source, defined)
+    return defined
+
+
+@few
+@given(true=masks, predicted=masks)
+def test_the_scores_in_the_notebook_are_these(true, predicted):
+    true[0] = 0
+    predicted[:2] = 0  # two empty masks, and one beside one that may hold something
+    cell = execute_cell("05-functions")
+    for name in ("iou", "dice"):
+        found = [cell[name](*pair) for pair in zip(true, predicted, strict=True)]
+        expected = values(getattr(metrics, name)(true, predicted))
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+        assert found[0] == 1
 
 
 @few
