@@ -1,10 +1,13 @@
 """Remarks: what a result shows, in a sentence made from the data, for a notebook to print."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
 from helpers.data.layouts import POSITIVE_CLASS
 from helpers.evaluate.intervals import Estimate
+from helpers.evaluate.shortcuts import OUTSIDE
 from helpers.train.recipes import THRESHOLD
 
 CLOSE = 0.005  # two shares that print alike to two digits
@@ -249,3 +252,30 @@ def remark_on_thresholds(thresholds: list[float], scores: list[float]) -> str:
         f"From threshold {min(thresholds):.2f} to {max(thresholds):.2f} the Dice lies between "
         f"{min(scores):.3f} and {max(scores):.3f}; it is highest at {thresholds[best]:.2f}."
     )
+
+
+def remark_on_views(figures: dict[str, Estimate], names: Iterable[str]) -> str:
+    """Return in which views of the X-rays a network can tell COVID from the rest.
+
+    Args:
+        figures: AUROC `auroc_<view>` of each view, with its interval.
+        names: of the views.
+    """
+    found = {name: figures[f"auroc_{name}"] for name in names}
+    seen = [name for name, auroc in found.items() if auroc.low is not None and auroc.low > 0.5]
+    without = [name for name in seen if name in OUTSIDE]
+
+    def tell(chosen: Iterable[str]) -> str:
+        """Return views with their AUROCs."""
+        return ", ".join(f"{name.replace('_', ' ')} {found[name].value:.3f}" for name in chosen)
+
+    lines = [
+        f"The whole interval lies above 0.5: {tell(seen) or 'in no view'}.",
+        f"It does not: {tell(name for name in found if name not in seen) or 'in no view'}.",
+        "No view without the lungs is among the first: the networks needed the lungs.",
+    ]
+    if without:
+        lines[-1] = f"Of the first, without the lungs: {tell(without)}. That hints at a shortcut."
+    elif not seen:
+        lines[-1] = "The networks only guessed, even with the lungs in view."
+    return "\n".join(lines)

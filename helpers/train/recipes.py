@@ -7,19 +7,31 @@ import pandas as pd
 from helpers.storage.errors import CovidLungsError
 
 THRESHOLD = 0.5  # a probability above it counts as COVID, or as lung
+# What each setting means, in as many words as a line has room for.
+MEANINGS = {
+    "image_size": "pixels on each side of the X-rays that the network sees",
+    "filters": "filters of each block of convolutions, in order",
+    "epochs": "how often the network sees every training X-ray",
+    "batch_size": "X-rays that it sees before it changes its weights once",
+    "learning_rate": "how far one step may change the weights",
+    "standardised": "is each X-ray scaled to mean 0 and variance 1?",
+    "augmentation": "random changes of training X-rays: none, light or strong",
+    "schedule": "learning rate: constant, or up and down again (cosine)",
+    "pooled": "is each filter's mean judged, without a weight for each place?",
+    "patch": "how many times the first convolution shrinks the X-ray",
+    "cross_entropy": "is binary cross-entropy added to the Dice loss?",
+    "look_twice": "is the mirror image predicted too, and the mean taken?",
+    "mixed_precision": "are 16-bit numbers used where they are faster?",
+    "compiled": "may XLA compile the steps, so that they take less time?",
+}
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The numbers of one training.
+    """The numbers of one training; MEANINGS says what each of them is.
 
-    Attributes:
-        image_size: height and width of the network's input, in pixels.
-        filters: of each convolution block, in order.
-        learning_rate: of Adam.
-        standardised: whether each X-ray is scaled to mean 0 and variance 1.
-        augmentation: a name in `augmentation.STRENGTHS`, or `none`.
-        schedule: `constant`, or `cosine`: rises for a tenth of the steps, then falls to 0.
+    The augmentation is a name in `augmentation.STRENGTHS`, or `none`. The learning rate of Adam is
+    constant, or by the schedule `cosine` rises for a tenth of the steps and then falls to 0.
     """
 
     image_size: int
@@ -55,34 +67,30 @@ class Settings:
         return settings
 
     def table(self) -> pd.DataFrame:
-        """Return the settings as a table to print, a row a number."""
-        rows = {name.replace("_", " "): str(value) for name, value in asdict(self).items()}
-        return pd.DataFrame({"value": rows})
+        """Return the settings as a table to print: a row a number, with its value and meaning."""
+        yes_or_no = {True: "yes", False: "no"}
+        values = {
+            name: yes_or_no[value] if isinstance(value, bool) else str(value)
+            for name, value in asdict(self).items()
+        }
+        meanings = [MEANINGS[name] for name in values]
+        width = max(map(len, meanings))  # pandas prints to the right; filled up, they begin alike
+        return pd.DataFrame(
+            {"value": list(values.values()), "meaning": [text.ljust(width) for text in meanings]},
+            index=[name.replace("_", " ") for name in values],
+        )
 
 
 @dataclass(frozen=True)
 class DetectionSettings(Settings):
-    """The numbers of a detector's training.
-
-    Attributes:
-        pooled: whether the network judges the mean of each feature over the X-ray, without a
-            weight for every place.
-    """
+    """The numbers of a detector's training."""
 
     pooled: bool = False
 
 
 @dataclass(frozen=True)
 class SegmentationSettings(Settings):
-    """The numbers of the U-Net's training.
-
-    Attributes:
-        patch: factor by which the first convolution shrinks the X-ray.
-        cross_entropy: whether binary cross-entropy is added to the Dice loss.
-        look_twice: whether the trained network also sees each X-ray's mirror image.
-        mixed_precision: whether to calculate in 16 bits where the machine is faster with them.
-        compiled: whether XLA may compile the steps; short trainings do not gain from it.
-    """
+    """The numbers of the U-Net's training; a short one does not gain from being compiled."""
 
     patch: int = 1
     cross_entropy: bool = False

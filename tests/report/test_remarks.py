@@ -136,9 +136,7 @@ def test_the_class_that_a_split_holds_least_fairly_is_named():
         (None, 0.90, "One has no interval"),
     ],
 )
-def test_masks_by_class_differ_by_more_than_chance_if_their_intervals_are_apart(
-    low, high, expected
-):
+def test_masks_by_class_differ_if_their_intervals_are_apart(low, high, expected):
     means = {
         "dice": Estimate(0.9, 9, 0.8, 0.95),
         "dice_loss/COVID": Estimate(0.1, 4),
@@ -188,3 +186,29 @@ def test_a_mean_is_said_to_hide_what_is_far_below_it(dices, expected):
 def test_the_best_threshold_is_named_with_the_range():
     said = remarks.remark_on_thresholds([0.1, 0.5, 0.9], [0.8, 0.95, 0.7])
     assert "between 0.700 and 0.950; it is highest at 0.50" in said
+
+
+def aurocs(**lows: float | None) -> dict[str, Estimate]:
+    """An AUROC of 0.7 for each view, with this lower limit."""
+    return {f"auroc_{name}": Estimate(0.7, 40, low, 0.9) for name, low in lows.items()}
+
+
+@pytest.mark.parametrize(
+    ("lows", "expected"),
+    [
+        (
+            {"whole": 0.6, "border": 0.5},
+            ["above 0.5: whole 0.700.", "border 0.700.", "needed"],
+        ),
+        ({"whole": 0.6, "mask_shape": 0.51}, ["0.5: whole 0.700, mask shape 0.700."]),
+        (
+            {"whole": 0.6, "mask_shape": 0.51},
+            ["the lungs: mask shape 0.700.", "a shortcut"],
+        ),
+        ({"whole": 0.4, "border": None}, ["above 0.5: in no view.", "only guessed"]),
+    ],
+)
+def test_views_are_told_apart_by_the_lower_limit_of_their_aurocs(lows, expected):
+    said = remarks.remark_on_views(aurocs(**lows), lows)
+    assert [words for words in expected if words not in said] == []
+    assert said.count("\n") == 2

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from helpers.storage.errors import CovidLungsError
 from helpers.train.recipes import (
+    MEANINGS,
     RECIPES,
     DetectionSettings,
     SegmentationSettings,
@@ -71,10 +72,22 @@ def test_the_table_shows_every_number():
         "epochs": "3",
         "batch size": "2",
         "learning rate": "0.001",
-        "standardised": "False",
+        "standardised": "no",
         "augmentation": "none",
         "schedule": "constant",
     }
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_setting_is_printed_with_its_meaning_on_a_line_of_the_page(name):
+    for settings in (RECIPES[name].detection, RECIPES[name].segmentation, RECIPES[name].shortcuts):
+        header, *lines = settings.table().to_string().splitlines()
+        assert max(map(len, (header, *lines))) <= 100
+        places = {
+            line.index(MEANINGS[field.name])
+            for line, field in zip(lines, fields(settings), strict=True)
+        }
+        assert len(places) == 1, "the meanings begin below one another"
 
 
 @pytest.mark.parametrize("name", RECIPES)
