@@ -42,11 +42,13 @@ class Stage:
 def find_stages(model: keras.Model) -> list[Stage]:
     """Return the stages of a network, as long as its features have places, in their order.
 
-    The first is the input. A convolution of 1x1 at the very end is a stage of its own.
+    The first is the input. The last convolution of a network whose output has places is a stage
+    of its own, unless it is the only one there.
     """
     model = unwrap(model)
     connections = list(_walk(model))
-    last = [operation for operation, _ in connections if is_convolution(operation)][-1:]
+    convolutions = [operation for operation, _ in connections if is_convolution(operation)]
+    last = convolutions[-1:] if len(model.output_shape) == 4 else []
     stages, stage_of = [Stage(0, tuple(model.input_shape[1:]))], {}
     for operation, makers in connections:
         if len(operation.output.shape) != 4:
@@ -54,8 +56,9 @@ def find_stages(model: keras.Model) -> list[Stage]:
         sources = {stage_of.get(id(maker), 0) for maker in makers}
         number = max(sources, default=0)
         level = _find_level(operation, stages[number].level, first=number == 0)
-        begins = number == 0 or (operation in last and operation.kernel_size[0] == 1)
-        if level != stages[number].level or (begins and is_convolution(operation)):
+        first = number == 0 and is_convolution(operation)
+        ends = operation in last and stages[number].convolutions
+        if level != stages[number].level or first or ends:
             stages.append(Stage(level, ()))
             number = len(stages) - 1
         else:
@@ -83,6 +86,13 @@ def find_window(operation: keras.Operation) -> tuple[int, int]:
     if not is_convolution(operation):
         return 1, 1
     return (operation.kernel_size[0] - 1) * operation.dilation_rate[0] + 1, operation.strides[0]
+
+
+def find_enlarging(operation: keras.Operation) -> int:
+    """Return how many times as high and wide an operation makes the features, 1 for most."""
+    if not isinstance(operation, ENLARGING):
+        return 1
+    return operation.strides[0] if hasattr(operation, "strides") else operation.size[0]
 
 
 def is_convolution(operation: keras.Operation) -> bool:
