@@ -1,8 +1,8 @@
 """One X-ray: where notebook 07 gets it, what networks predict for it, and how reliably."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,18 +12,23 @@ import pandas as pd
 
 from helpers.data.decoding import BadImageError
 from helpers.data.images import read_file, read_mask, read_xray, resize_image, resize_mask
-from helpers.data.sources import find_path
+from helpers.data.layouts import POSITIVE_CLASS
+from helpers.data.sources import DataSet, find_data, find_path
 from helpers.data.synthetic import draw_xray, image_seed
 from helpers.evaluate.calibration import EDGES, apply_temperature
-from helpers.evaluate.grad_cam import energy_in_lungs, grad_cam
+from helpers.evaluate.heat_maps import energy_in_lungs, find_heat, occlude
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
 from helpers.predict.files import MASKS, find_xrays
 from helpers.predict.prediction import load_likeness, load_networks, predict_files
+from helpers.report.provenance import find_source
+from helpers.split.splits import read_split
 from helpers.storage.colab import in_colab
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import default_run_name, find_trained, require, runs_root
 from helpers.storage.layout import DETECTOR, SEGMENTER
+from helpers.train import lungs
+from helpers.train.recipes import THRESHOLD
 from helpers.train.trained import load_model
 
 if TYPE_CHECKING:  # an optional extra, which only a notebook in a browser needs
@@ -69,7 +74,7 @@ def take_xray(xray: str, upload: "FileUpload | None", seed: int) -> tuple[bytes,
     if upload is not None and upload.value:
         return bytes(upload.value[0]["content"]), YOURS
     # From another data set than the demo's, so that no network was trained on it.
-    image, _ = draw_xray("COVID", image_seed("COVID", 1, seed))
+    image, _ = draw_xray(POSITIVE_CLASS, image_seed(POSITIVE_CLASS, 1, seed))
     return cv2.imencode(".png", image)[1].tobytes(), DRAWN
 
 
@@ -81,6 +86,11 @@ def _ask_colab() -> bytes | None:
         return next(iter(files.upload().values()), None)
     except Exception:  # no window to ask in, or cancelled: several undocumented kinds
         return None
+
+
+def find_truth(label: str) -> str:
+    """Return the class of an X-ray that `take_xray` labelled so; nothing if nobody knows it."""
+    return POSITIVE_CLASS if label == DRAWN else ""
 
 
 def decode_xray(content: bytes) -> np.ndarray:
@@ -185,20 +195,59 @@ def describe_probability(run_folder: Path, probability: float) -> str:
     )
 
 
-def look_for_heat(run_folder: Path, reading: Reading) -> tuple[np.ndarray, float]:
-    """Return what raised the probability of COVID, as `grad_cam` does, and the lungs' share of it.
+def look_for_heat(
+    run_folder: Path, images: Sequence[np.ndarray], masks: Sequence[np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return by method what raised the probability of COVID, and the lungs' share of that heat.
 
-    The heat is float32, 0..1, of the detector's input size; without any heat the share is NaN.
+    The methods are HiResCAM and occlusion. X-rays and masks of lungs may be of any sizes. Each heat
+    is float32, (N, height, width), 0..1, of the detector's input size. The shares are (N,), NaN
+    for an X-ray without any heat.
     """
     detector = load_model(run_folder / DETECTOR)
     size = detector.input_shape[1:3]
-    heat = grad_cam(detector, resize_image(reading.image, size)[None])
-    return heat[0], float(energy_in_lungs(heat, resize_mask(reading.mask, size)[None])[0])
+    xrays = np.stack([resize_image(image, size) for image in images])
+    small = np.stack([resize_mask(mask, size) for mask in masks])
+    heats = {"HiResCAM": find_heat(detector, xrays), "Occlusion": occlude(detector, xrays)}
+    return heats, {name: energy_in_lungs(heat, small) for name, heat in heats.items()}
 
 
-def describe_heat(inside: float, lung_fraction: float) -> str:
-    """Return in words the lungs' share of the heat and of the X-ray."""
-    if np.isnan(inside):
-        return "nothing raised the probability of COVID, so there is no heat"
-    lungs = f"the lungs, which fill {lung_fraction:.0%} of the image"
-    return f"{inside:.0%} of the heat lies in {lungs}"
+def pick_surest(run_folder: Path) -> pd.DataFrame:
+    """Return the test X-rays of which a run's detector was surest: once rightly, once wrongly.
+
+    They are rows of its `predictions.csv`, with a column `right`. A detector that was always right
+    has only one, and so has one that was always wrong.
+
+    Raises:
+        CovidLungsError: the run has no predictions of a detector.
+    """
+    table = pd.read_csv(require(run_folder / "detection" / "predictions.csv"))
+    test = table[table["split"] == "test"]
+    test = test.assign(right=(test["probability"] > THRESHOLD) == (test["label"] == 1))
+    sure = (test["probability"] - THRESHOLD).abs().sort_values(ascending=False, kind="stable")
+    return test.loc[sure.index].groupby("right").head(1).sort_values("right", ascending=False)
+
+
+def find_run_data(run_folder: Path, data: str) -> DataSet | None:
+    """Return the data set that a run was made from, None if it is not here, or has changed.
+
+    `data` says where it is if no command made the run.
+    """
+    with suppress(CovidLungsError):
+        data = find_source(run_folder)
+    with suppress(CovidLungsError):
+        data_set = find_data(data)
+        read_split(run_folder, data_set)
+        return data_set
+    return None
+
+
+def find_lungs(data_set: DataSet, rows: pd.DataFrame) -> list[np.ndarray]:
+    """Return the lung masks of rows of an index, zeros and ones, uint8, each of its own size.
+
+    For an X-ray without a mask, the package's network draws it.
+    """
+    return [
+        data_set.read_mask(row.mask) if row.mask else lungs.segment(data_set.read_xray(row.file))
+        for row in rows.itertuples()
+    ]

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from helpers.data.images import draw_outlines, resize_image
+from helpers.data.images import draw_outlines, resize_image, resize_mask
 from helpers.data.sources import DataSet
+from helpers.evaluate.heat_maps import energy_in_lungs
 from helpers.evaluate.lung_masks import DRAWN
 from helpers.split.index import has_masks
 from helpers.train.augmentation import Strength, augment, draw_changes, draw_noise
@@ -125,23 +126,41 @@ def draw_probability(data_set: DataSet, row: pd.Series, probability: np.ndarray)
 def draw_heat(
     data_set: DataSet,
     rows: pd.DataFrame,
-    heat: np.ndarray,
-    masks: np.ndarray,
+    heats: dict[str, np.ndarray],
+    masks: Sequence[np.ndarray],
     captions: list[str],
 ) -> Figure:
-    """Draw each X-ray, and below it the same under its heat, with the outline of the lungs.
+    """Draw X-rays, and below each the same under its heats, with the lungs and their share of it.
 
-    `heat` is float32, (rows, height, width), 0..1, as `grad_cam.grad_cam` returns it. The masks,
-    zeros and ones, (rows, height, width), stand for those that the data set lacks.
+    `heats` are float32, (rows, height, width), 0..1, by the method's name, as
+    `heat_maps.find_heat` returns them. The masks, zeros and ones, of any size, give the shares, and
+    stand for those that the data set lacks.
     """
-    columns = []
-    for row, cells, mask in zip(rows.itertuples(), heat, masks, strict=True):
-        image = data_set.read_xray(row.file)
-        lungs = data_set.read_mask(row.mask) if row.mask else mask
-        columns.append([image, draw_outlines(_lay_heat(image, cells), (lungs, TRUE_COLOUR))])
+    images = [data_set.read_xray(file) for file in rows["file"]]
+    lungs = [
+        data_set.read_mask(row.mask) if row.mask else mask
+        for row, mask in zip(rows.itertuples(), masks, strict=True)
+    ]
+    grid, titles = [images], list(captions)
+    for heat in heats.values():
+        mixed = zip(images, heat, lungs, strict=True)
+        grid.append([_outline_heat(*parts) for parts in mixed])
+        small = np.stack([resize_mask(mask, heat.shape[1:]) for mask in masks])
+        titles += map(_describe_share, energy_in_lungs(heat, small))
     whose = "" if has_masks(rows) else f",\n{textwrap.fill(DRAWN, 20)}"
-    names = ["X-ray", f"heat, strongest\nwhere yellow;\nlungs green{whose}"]
-    return _grid(zip(*columns, strict=True), captions, names)
+    first, *others = heats
+    names = ["X-ray", f"{first}:\nheat, strongest\nwhere yellow;\nlungs green{whose}", *others]
+    return _grid(grid, titles, names, largest=2.3)
+
+
+def _outline_heat(image: np.ndarray, heat: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    """Return an X-ray under its heat with the lungs outlined, in green: heat has orange."""
+    return draw_outlines(_lay_heat(image, heat), (lungs, TRUE_COLOUR))
+
+
+def _describe_share(inside: float) -> str:
+    """Return in words the lungs' share of a heat, NaN if there is none."""
+    return "no heat" if np.isnan(inside) else f"{inside:.0%} of the heat in the lungs"
 
 
 def _lay_heat(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -168,15 +187,30 @@ def draw_two_found(image: np.ndarray, mask: np.ndarray, own: np.ndarray) -> Figu
     return _grid([[alone, both]], titles, largest=4.0)
 
 
-def draw_heat_found(image: np.ndarray, mask: np.ndarray, heat: np.ndarray) -> Figure:
-    """Draw an X-ray, and beside it the same under its heat with a predicted mask's outline.
+def draw_heat_found(image: np.ndarray, mask: np.ndarray, heats: dict[str, np.ndarray]) -> Figure:
+    """Draw an X-ray, and beside it the same under its heats with a predicted mask's outline.
 
-    `heat` is float32, 0..1, of any size, as `grad_cam.grad_cam` returns one.
+    `heats` are float32, (1, height, width), 0..1, of any size, by the method's name.
     """
-    # In green: there is orange among the heat's colours.
-    mixed = draw_outlines(_lay_heat(image, heat), (mask, TRUE_COLOUR))
-    titles = ["X-ray", "heat, strongest where yellow; predicted lungs green"]
-    return _grid([[image, mixed]], titles, largest=4.0)
+    titles = [f"{name}: strongest where yellow,\npredicted lungs green" for name in heats]
+    mixed = [_outline_heat(image, heat, mask) for (heat,) in heats.values()]
+    return _grid([[image, *mixed]], ["X-ray", *titles], largest=3.0)
+
+
+def draw_thresholds(
+    image: np.ndarray, probability: np.ndarray, thresholds: Sequence[float]
+) -> Figure:
+    """Draw an X-ray with the outline of what counts as lung at each of some thresholds.
+
+    `probability` of lung is float32, 0..1, of any size.
+    """
+    masks = [draw_lungs(probability, image.shape, threshold) for threshold in thresholds]
+    outlined = [draw_outlines(image, (mask, PREDICTED_COLOUR)) for mask in masks]
+    titles = [
+        f"above {threshold}: {mask.mean():.1%} of the image"
+        for threshold, mask in zip(thresholds, masks, strict=True)
+    ]
+    return _grid([outlined], titles, largest=3.0)
 
 
 def _grid(

@@ -10,12 +10,14 @@ LUNGS = 2
 SPECK_SHARE = 0.1  # of the largest region; a smaller one is no lung
 
 
-def draw_lungs(probability: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def draw_lungs(
+    probability: np.ndarray, size: tuple[int, int], threshold: float = THRESHOLD
+) -> np.ndarray:
     """Return the cleaned mask of a network's probabilities of lung, float32 of any size.
 
-    It is zeros and ones, uint8, of this height and width.
+    It is zeros and ones, uint8, of this height and width; a probability above the threshold is one.
     """
-    return clean_mask((resize_image(probability, size) > THRESHOLD).astype(np.uint8))
+    return clean_mask((resize_image(probability, size) > threshold).astype(np.uint8))
 
 
 def expect_dice(probability: np.ndarray, mask: np.ndarray) -> float:

@@ -12,7 +12,7 @@ import pytest
 
 from helpers.data.images import read_xray, resize_mask
 from helpers.evaluate.detection import detection_metrics
-from helpers.evaluate.grad_cam import energy_in_lungs
+from helpers.evaluate.heat_maps import energy_in_lungs
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import Estimate, read_metrics, write_metrics
 from helpers.predict import one_xray
@@ -22,21 +22,31 @@ from helpers.predict.one_xray import (
     DRAWN,
     YOURS,
     decode_xray,
-    describe_heat,
     describe_probability,
+    find_lungs,
     find_own_run,
+    find_run_data,
+    find_truth,
     look_for_heat,
     offer_upload,
+    pick_surest,
     read_by,
     take_xray,
 )
 from helpers.predict.prediction import predict_files
+from helpers.split.index import build_index
 from helpers.storage.folders import project_root
 from helpers.train import lungs
 from helpers.train.inference import write_table
 from helpers.train.models import build_detector
 from helpers.train.recipes import DetectionSettings
-from tests.support.builders import refused, write_image, xray
+from tests.support.builders import (
+    make_data_set,
+    make_run,
+    refused,
+    write_image,
+    xray,
+)
 
 BRIGHT, DARK = 200, 40
 
@@ -127,12 +137,17 @@ def test_the_notebook_draws_lungs_with_nothing_trained_and_says_what_a_run_adds(
     notebook = papermill.execute_notebook(path, tmp_path / "out.ipynb", **place)
     outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
     printed = {name: "".join(o.get("text", "") for o in outputs[name]) for name in outputs}
-    assert [name for name in outputs if "image/" in str(outputs[name])] == ["07-outline"]
+    assert [name for name in outputs if "image/" in str(outputs[name])] == [
+        "07-outline",
+        "07-thresholds",
+    ]
     share = lungs.segment(decode_xray(take_xray("", None, 7)[0])).mean()
     assert printed["07-share"] == f"The lungs fill {share:.0%} of the image.\n"
     assert printed["07-verdict"].startswith("accepted\nDice coefficient that the network expects")
     assert "run notebook 00, or 01 to 05" in printed["07-networks"]
-    assert printed["07-probability"].startswith("No prediction: that takes a run of yours")
+    assert printed["07-size"].endswith("It was drawn with signs of COVID.\n")
+    assert printed["07-decision"].startswith("No prediction: that takes a run of yours")
+    assert "no success and no failure to show" in printed["07-surest"]
     assert not runs.exists()
 
 
@@ -198,12 +213,6 @@ def test_the_xrays_of_one_patient_count_as_one(run):
     assert f"4 were COVID: a share of {one.text(2)}" in describe_probability(run, 0.86)
 
 
-def test_no_heat_has_no_share():
-    said = describe_heat(0.25, 0.5)
-    assert said == "25% of the heat lies in the lungs, which fill 50% of the image"
-    assert describe_heat(np.nan, 0.5).endswith("there is no heat")
-
-
 def test_a_probability_that_no_test_xray_had(run):
     write_tested(run, [0.85, 0.88], [1, 0], "test")
     assert describe_probability(run, 0.01).endswith(
@@ -221,11 +230,48 @@ def test_a_detector_that_was_not_tested(run):
 
 
 def test_the_heat_and_its_share_in_the_lungs(run):
-    reading = read_by(run, png(chest(9)))
-    heat, share = look_for_heat(run, reading)
-    assert heat.shape == (24, 24)
-    mask = resize_mask(reading.mask, (24, 24))
-    np.testing.assert_equal(share, energy_in_lungs(heat[None], mask[None]).item())
+    images = [chest(9), np.full((60, 70), 7, np.uint8)]
+    masks = [(chest(9) == BRIGHT).astype(np.uint8), np.ones((60, 70), np.uint8)]
+    heats, shares = look_for_heat(run, images, masks)
+    assert list(heats) == list(shares) == ["HiResCAM", "Occlusion"]
+    small = np.stack([resize_mask(mask, (24, 24)) for mask in masks])
+    for method, heat in heats.items():
+        assert heat.shape == (2, 24, 24)
+        np.testing.assert_equal(shares[method], energy_in_lungs(heat, small))
+    assert not heats["Occlusion"][1].any(), "of an even X-ray nothing can be hidden"
+
+
+def test_of_the_test_xrays_the_surest_right_and_the_surest_wrong_are_picked(run):
+    write_tested(run, [0.60, 0.97, 0.30, 0.10, 0.80], [1, 1, 1, 1, 0], "test")
+    surest = pick_surest(run)
+    assert surest["file"].tolist() == ["1.png", "3.png"]
+    assert surest["right"].tolist() == [True, False]
+
+
+def test_a_detector_that_was_never_wrong_has_no_failure(run):
+    write_tested(run, [0.60, 0.97, 0.02], [1, 1, 0], "test")
+    assert pick_surest(run)["file"].tolist() == ["2.png"]
+
+
+def test_the_data_of_a_run_are_those_that_were_split(runs, data_set, tmp_path):
+    make_run(runs / "own", data_set)
+    assert find_run_data(runs / "own", str(data_set.folder)).name == data_set.name
+    assert find_run_data(runs / "own", str(tmp_path / "nowhere")) is None
+    other = make_data_set(tmp_path / "other", {"COVID": 3, "Normal": 3})
+    assert find_run_data(runs / "own", str(other.folder)) is None
+
+
+def test_lungs_without_a_mask_are_drawn(data_set):
+    rows = build_index(data_set)[0].head(2)
+    rows.loc[rows.index[1], "mask"] = ""
+    own, drawn = find_lungs(data_set, rows)
+    np.testing.assert_array_equal(own, data_set.read_mask(rows["mask"].iloc[0]))
+    np.testing.assert_array_equal(drawn, lungs.segment(data_set.read_xray(rows["file"].iloc[1])))
+
+
+def test_the_truth_is_known_of_a_drawn_xray_only():
+    assert find_truth(DRAWN) == "COVID"
+    assert find_truth(YOURS) == ""
 
 
 def pixels(content: bytes, folder) -> np.ndarray:

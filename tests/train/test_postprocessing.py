@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.ndimage import binary_fill_holes, label
 
-from helpers.train.postprocessing import clean_mask, expect_dice
+from helpers.train.postprocessing import clean_mask, draw_lungs, expect_dice
 
 masks = arrays(
     np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 1)
@@ -68,3 +68,9 @@ def test_the_less_sure_a_network_is_the_less_dice_it_expects(mask, chance):
     probability = mask * np.float32(chance)
     expected = 2 * chance / (1 + chance) if mask.any() else 1
     assert expect_dice(probability, mask) == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_lies_above_the_threshold_is_lung():
+    probability = np.array([[0.2, 0.4, 0.5, 0.6]], np.float32)
+    assert draw_lungs(probability, (1, 4)).tolist() == [[0, 0, 0, 1]]
+    assert draw_lungs(probability, (1, 4), threshold=0.3).tolist() == [[0, 1, 1, 1]]

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from keras import layers
 
-from helpers.evaluate.grad_cam import energy_in_lungs, grad_cam, measure_energy
+from helpers.evaluate import heat_maps
+from helpers.evaluate.heat_maps import energy_in_lungs, find_heat, measure_energy, occlude
 from helpers.train.batches import scale
 from helpers.train.models import build_detector
 from helpers.train.recipes import RECIPES
@@ -21,7 +22,7 @@ SIDE = 8
 BACKENDS = """
 import json
 
-from tests.evaluate.test_grad_cam import answer_all
+from tests.evaluate.test_heat_maps import answer_all
 print(json.dumps(answer_all()))
 """
 
@@ -97,8 +98,10 @@ def answer_all() -> list[float]:
     images = np.stack([draw(square) for square in SQUARES])
     chance = known_sequential()
     draw_weights(chance, seed=2)
-    heats = [grad_cam(model, images) for model in (known_sequential(), known_functional(), chance)]
-    assert np.ptp(heats[-1], axis=(1, 2)).min() > 0.5, "by chance there is heat of all strengths"
+    heats = [find_heat(model, images) for model in (known_sequential(), known_functional(), chance)]
+    heats += [find_heat(chance, images, averaged=True), occlude(chance, images)]
+    for heat in heats[2:]:
+        assert np.ptp(heat, axis=(1, 2)).min() > 0.5, "by chance there is heat of all strengths"
     return np.concatenate(heats, axis=None).tolist()
 
 
@@ -114,58 +117,123 @@ def known(request) -> keras.Model:
     return request.param()
 
 
+@pytest.mark.parametrize("find", [find_heat, occlude])
 @pytest.mark.parametrize("square", SQUARES)
 @pytest.mark.parametrize("loaded", [False, True], ids=["built", "loaded"])
-def test_the_heat_lies_on_what_speaks_for_the_answer(known, square, loaded, tmp_path):
+def test_the_heat_lies_on_what_speaks_for_the_answer(known, find, square, loaded, tmp_path):
     model = reload(known, tmp_path) if loaded else known
-    heat = grad_cam(model, draw(square)[None])
+    heat = find(model, draw(square)[None])
     assert heat.shape == (1, *SHAPE) and heat.dtype == np.float32
     assert heat.max() == 1 and heat.min() == 0
     rows, columns = np.indices(SHAPE)
     middle = [(place * heat[0]).sum() / heat.sum() for place in (rows, columns)]
-    # Pooled features stand for four pixels, so that the heat may be beside by half of that.
-    np.testing.assert_allclose(middle, np.array(square) + (SIDE - 1) / 2, atol=2)
+    # The last convolution has a cell for every four pixels, and a pooling hands the gradient to
+    # the first of equal ones. What hides places moves by eight pixels.
+    np.testing.assert_allclose(middle, np.array(square) + (SIDE - 1) / 2, atol=4)
     assert heat[0][draw(None) > 0].max() == 0, "the stripes speak against it"
 
 
 @pytest.mark.parametrize("bias", [-200, 200])
 def test_an_answer_without_a_doubt_has_heat_too(known, bias):
     image = draw(SQUARES[0])[None]
-    before = grad_cam(known, image)
+    before = find_heat(known, image)
     kernel, _ = known.layers[-1].get_weights()
     known.layers[-1].set_weights([kernel, np.array([bias])])
     assert known.predict_on_batch(scale(image)).item() == (bias > 0)
-    np.testing.assert_array_equal(grad_cam(known, image), before)
+    np.testing.assert_array_equal(find_heat(known, image), before)
 
 
+@pytest.mark.parametrize("averaged", [False, True])
 @pytest.mark.parametrize("size", [1, 2, 9])
-def test_energy_measured_batch_by_batch_is_that_of_all_heat_at_once(known, size, monkeypatch):
+def test_energy_measured_by_batches_is_that_of_all_heat(known, size, averaged, monkeypatch):
     images = np.stack([draw(square) for square in (*SQUARES, None, SQUARES[0])])
     masks = np.stack([square_mask(square) for square in (*SQUARES, SQUARES[1], SQUARES[1])])
     masks[0, ::2] = 1
     rows = np.array([4, 0, 3, 1])
-    expected = energy_in_lungs(grad_cam(known, images[rows]), masks[rows])
-    monkeypatch.setattr("helpers.evaluate.grad_cam.fit_batch", lambda model: size)
+    expected = energy_in_lungs(find_heat(known, images[rows], averaged), masks[rows])
+    monkeypatch.setattr("helpers.evaluate.heat_maps.fit_batch", lambda model: size)
     watched = Watched(images), Watched(masks[rows])
-    found = measure_energy(known, *watched, rows)
+    found = measure_energy(known, *watched, rows, averaged)
     assert np.isnan(found).tolist() == [False, False, True, False]
     np.testing.assert_allclose(found, expected, atol=1e-6)
     assert [array.most for array in watched] == [min(size, len(rows))] * 2
 
 
-@pytest.mark.parametrize("recipe", ["demo", "best"])
-def test_the_recipes_detector_has_heat(recipe):
+@pytest.mark.parametrize("find", [find_heat, occlude])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_recipes_detector_has_heat(find, recipe):
     keras.utils.set_random_seed(0)
-    model = build_detector(RECIPES[recipe].detection)
-    images = np.random.default_rng(0).integers(0, 256, (2, 128, 128), dtype=np.uint8)
-    heat = grad_cam(model, images)
+    settings = RECIPES[recipe].detection
+    shape = (2, settings.image_size, settings.image_size)
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    heat = find(build_detector(settings), images)
     assert heat.shape == images.shape
     assert np.isfinite(heat).all()
     assert heat.max(axis=(1, 2)).tolist() == [1, 1]
 
 
-def test_with_averages_it_is_the_class_activation_map():
-    """Zhou et al. 2016: what Grad-CAM generalises, and what needs no gradient."""
+def weighs_every_place() -> tuple[keras.Model, np.ndarray, np.ndarray]:
+    """Return a network of one sum over features, its features of four X-rays, and the X-rays."""
+    model = keras.Sequential([keras.Input((20, 12, 1)), layers.Conv2D(3, 1, activation="relu")])
+    model.add(layers.Flatten())
+    model.add(layers.Dense(1, activation="sigmoid"))
+    generator = np.random.default_rng(1)
+    model.set_weights([generator.normal(0.3, 0.5, each.shape) for each in model.get_weights()])
+    images = generator.integers(0, 256, (4, 20, 12), dtype=np.uint8)
+    features = keras.Model(model.inputs, model.layers[0].output).predict_on_batch(scale(images))
+    return model, features, images
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_a_place_counts_by_its_own_weight_or_by_the_mean_of_all(averaged):
+    model, features, images = weighs_every_place()
+    weights = model.get_weights()[2].reshape(20, 12, 3)
+    if averaged:
+        weights = weights.mean(axis=(0, 1))
+    expected = np.maximum((features * weights).sum(axis=-1), 0)
+    expected /= expected.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_allclose(find_heat(model, images, averaged), expected, atol=1e-5)
+
+
+def test_features_times_gradients_add_up_to_the_logit():
+    model, features, images = weighs_every_place()
+    found, gradients = heat_maps.differentiate(*heat_maps.cut(model), images)
+    np.testing.assert_allclose(found, features, atol=1e-6)
+    bias = model.get_weights()[3]
+    logits = (found * gradients).sum(axis=(1, 2, 3)) + bias
+    probabilities = model.predict_on_batch(scale(images))[:, 0]
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), probabilities, atol=1e-5)
+
+
+def test_four_squares_hide_each_place():
+    """Of a sum over pixels, hiding one takes its weight times its distance from the mean."""
+    model = keras.Sequential([keras.Input((30, 26, 1)), layers.Conv2D(1, 1), layers.Flatten()])
+    model.add(layers.Dense(1, activation="sigmoid"))
+    generator = np.random.default_rng(2)
+    weights = generator.normal(0, 1, (30, 26))
+    model.set_weights([np.ones((1, 1, 1, 1)), np.zeros(1), weights.reshape(-1, 1), np.zeros(1)])
+    image = generator.integers(0, 256, (30, 26), dtype=np.uint8)
+    loss = weights * (image.astype(float) - round(image.mean()))
+    expected = np.zeros((30, 26))
+    for top in range(-3, 30, 3):
+        for left in range(-3, 26, 3):
+            square = np.s_[max(0, top) : top + 6, max(0, left) : left + 6]
+            expected[square] += loss[square].sum()
+    expected = np.maximum(expected, 0) / expected.max()
+    np.testing.assert_allclose(occlude(model, image[None])[0], expected, atol=1e-4)
+
+
+def test_where_hiding_changes_nothing_but_roundings_there_is_no_heat(monkeypatch):
+    def predict(model, images):  # as JAX does, a batch of equal X-rays
+        return np.float32(-0.7) + np.float32(6e-8) * (np.arange(len(images)) % 2)
+
+    monkeypatch.setattr(heat_maps, "predict", predict)
+    assert not occlude(known_sequential(), draw(None)[None]).any()
+
+
+@pytest.mark.parametrize("averaged", [False, True])
+def test_where_features_are_averaged_both_are_the_class_activation_map(averaged):
+    """Zhou et al. 2016: what both generalise, and what needs no gradient."""
     inputs = keras.Input((20, 12, 1))
     features = layers.Activation("relu")(layers.Conv2D(6, 3, padding="same")(inputs))
     pooled = layers.GlobalAveragePooling2D()(features)
@@ -178,7 +246,7 @@ def test_with_averages_it_is_the_class_activation_map():
     features = keras.Model(inputs, features).predict_on_batch(scale(images))
     expected = np.maximum(features @ model.get_weights()[2][:, 0], 0)
     expected /= expected.max(axis=(1, 2), keepdims=True)
-    np.testing.assert_allclose(grad_cam(model, images), expected, atol=1e-5)
+    np.testing.assert_allclose(find_heat(model, images, averaged), expected, atol=1e-5)
 
 
 def test_the_last_convolution_counts():
@@ -192,7 +260,7 @@ def test_the_last_convolution_counts():
     model.add(layers.Dense(1, kernel_initializer="ones", activation="sigmoid"))
     image = np.zeros((1, 24, 24), np.uint8)
     image[0, 6, 17] = 255
-    heat = grad_cam(model, image)[0]
+    heat = find_heat(model, image)[0]
     assert np.argwhere(heat).tolist() == [[6 + 8, 17 - 8]]
 
 
@@ -200,8 +268,9 @@ def test_the_network_stays_as_it_was(known, tmp_path):
     image = draw(SQUARES[0])[None]
     answer, weights, first = known.predict_on_batch(scale(image)), known.get_weights(), None
     for _ in range(3):
-        first = grad_cam(known, image) if first is None else first
-        np.testing.assert_array_equal(grad_cam(known, image), first)
+        heats = [find(known, image) for find in (find_heat, occlude)]
+        first = heats if first is None else first
+        np.testing.assert_array_equal(heats, first)
     again = reload(known, tmp_path)
     for before, after in zip(weights, again.get_weights(), strict=True):
         np.testing.assert_array_equal(before, after)
@@ -237,8 +306,8 @@ def branches() -> keras.Model:
     ids=["no convolution", "two outputs", "gaps", "an output a pixel", "branches"],
 )
 def test_another_kind_of_network_is_refused(build):
-    with pytest.raises(ValueError, match="Grad-CAM needs"):
-        grad_cam(build(), np.zeros((1, 24, 24), np.uint8))
+    with pytest.raises(ValueError, match="heat map needs"):
+        find_heat(build(), np.zeros((1, 24, 24), np.uint8))
 
 
 HEATS = arrays(np.float32, (3, 5, 4), elements=st.floats(0, 1, width=32))
