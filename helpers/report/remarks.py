@@ -74,7 +74,7 @@ def remark_on_classes(counts: dict[str, int]) -> str:
         share = counts[POSITIVE_CLASS] / total
         word = "yes" if share > 0.5 else "no"
         sentence += (
-            f" {share:.1%} of all are {POSITIVE_CLASS}: whoever always answers “{word}” to the "
+            f"\n{share:.1%} of all are {POSITIVE_CLASS}: whoever always answers “{word}” to the "
             f"question “is it {POSITIVE_CLASS}?” is right in {max(share, 1 - share):.1%} of cases."
         )
     return sentence
@@ -95,11 +95,11 @@ def remark_on_copies(index: pd.DataFrame) -> str:
     both = int((exact & altered).sum())
     superfluous = related.sum() - families
     return (
-        f"{related.sum():,} of {len(index):,} X-rays have a copy. Together they show {families:,} "
-        f"exposures: {families:,} families of copies, in which {superfluous:,} X-rays are "
-        f"superfluous. The findings count members of families: {exact.sum():,} with a copy of "
-        f"equal pixels + {altered.sum():,} with an altered copy − {both:,} in both lists = "
-        f"{related.sum():,}."
+        f"{related.sum():,} of {len(index):,} X-rays have a copy.\nThey are {families:,} "
+        f"{'family' if families == 1 else 'families'}, each of one exposure. All but one of each "
+        f"family, {superfluous:,} in all, are superfluous.\n"
+        f"The findings count members of families: {exact.sum():,} with a copy of equal pixels + "
+        f"{altered.sum():,} with an altered copy − {both:,} in both lists = {related.sum():,}."
     )
 
 
@@ -177,7 +177,7 @@ def remark_on_leaks(split: pd.DataFrame, leaked: pd.DataFrame, groups: pd.Series
         return "No X-ray has a relative here, so no split can leak one."
     return (
         f"{len(leaked):,} of {tested.sum():,} test X-rays have a relative in training: "
-        f"{len(leaked) / max(tested.sum(), 1):.1%} of the test would reward memory. Of all "
+        f"{len(leaked) / max(tested.sum(), 1):.1%} of the test would reward memory.\nOf all "
         f"X-rays {related.mean():.1%} have relatives."
     )
 
@@ -271,7 +271,7 @@ def remark_on_sources(counts: pd.DataFrame) -> str:
     if len(known) == 1:
         return (
             f"The metadata name a single source, “{known.index[0]}”: it cannot tell the classes "
-            "apart. There is nothing to compare."
+            "apart.\nThere is nothing to compare."
         )
     if POSITIVE_CLASS not in counts:
         return f"The metadata name {len(known)} sources, none of them with {POSITIVE_CLASS}."
@@ -279,7 +279,7 @@ def remark_on_sources(counts: pd.DataFrame) -> str:
     mixed = (known[POSITIVE_CLASS] > 0) & (others > 0)
     alone = known.loc[~mixed, POSITIVE_CLASS].sum() / max(known[POSITIVE_CLASS].sum(), 1)
     return (
-        f"{mixed.sum()} of {len(known)} sources gave both {POSITIVE_CLASS} and other X-rays. "
+        f"{mixed.sum()} of {len(known)} sources gave both {POSITIVE_CLASS} and other X-rays.\n"
         f"{alone:.1%} of the {POSITIVE_CLASS} X-rays come from sources that gave nothing else."
     )
 
@@ -293,7 +293,7 @@ def remark_on_split(split: pd.DataFrame) -> str:
     apart = shares.sub(split["class"].value_counts(normalize=True), axis=0).abs()
     name, place = apart.stack().idxmax()
     largest = apart.loc[name, place] * 100
-    return f"{(split['split'] == 'train').mean():.1%} of the X-rays are for training. " + (
+    return f"{(split['split'] == 'train').mean():.1%} of the X-rays are for training.\n" + (
         f"The share of a class in a split differs from its share in all X-rays by at most "
         f"{largest:.1f} percentage points ({name} in {place})."
         if largest >= 0.05  # what is printed as 0.1

@@ -83,11 +83,12 @@ def test_guessing_the_larger_side_is_right_as_often_as_it_is_large():
 def test_counts_of_copies_add_up():
     """a = b by pixels, altered in c and d; g = h by pixels; e and f stand alone."""
     sentence = remarks.remark_on_copies(TABLE)
-    assert "6 of 8 X-rays have a copy. Together they show 2 exposures" in sentence
-    assert "4 X-rays are superfluous" in sentence
+    assert "6 of 8 X-rays have a copy.\nThey are 2 families" in sentence
+    assert "All but one of each family, 4 in all, are superfluous" in sentence
     assert (
         "4 with a copy of equal pixels + 3 with an altered copy − 1 in both lists = 6" in sentence
     )
+    assert "They are 1 family, each" in remarks.remark_on_copies(TABLE[:4])
     alone = TABLE.assign(copy_of=TABLE["file"], pixels=TABLE["file"])
     assert "None of the 8 X-rays is a copy" in remarks.remark_on_copies(alone)
 
