@@ -373,4 +373,5 @@ def _decide(probability: float, threshold: float) -> str:
 
 def _margin(probability: float, threshold: float) -> str:
     """Return how far a probability is from a threshold, and on which side."""
-    return f"{abs(probability - threshold):.2f} {'over' if probability > threshold else 'under'}"
+    margin = abs(round(probability, 2) - round(threshold, 2))  # that of the numbers that are shown
+    return f"{margin:.2f} {'over' if probability > threshold else 'under'}"

@@ -225,7 +225,7 @@ def test_four_squares_hide_each_place():
 
 def test_where_hiding_changes_nothing_but_roundings_there_is_no_heat(monkeypatch):
     def predict(model, images):  # as JAX does, a batch of equal X-rays
-        return np.float32(-0.7) + np.float32(6e-8) * (np.arange(len(images)) % 2)
+        return np.float32(-0.7) + np.float32(6e-8) * (np.arange(len(images)) == len(images) - 1)
 
     monkeypatch.setattr(heat_maps, "predict", predict)
     assert not occlude(known_sequential(), draw(None)[None]).any()

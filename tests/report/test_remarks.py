@@ -240,6 +240,7 @@ def test_what_averaging_changes_is_said(inside, averaged, expected):
         (0.45, 0.31, "", ["threshold alone decides", "Nobody here knows"]),
         (0.98, 0.31, "COVID", ["0.48 over 0.50: COVID", "0.67 over 0.31", "network is right"]),
         (0.98, 0.31, "Normal", ["network is wrong"]),
+        (0.984, 0.286, "", ["0.98 lies", "0.69 over 0.29"]),
         (0.12, 0.31, "COVID", ["0.19 under 0.31", "network is wrong"]),
     ],
 )
