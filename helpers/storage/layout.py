@@ -12,6 +12,7 @@ from typing import NamedTuple
 NETWORK, HISTORY, RECORD = "model.keras", "history.csv", "training.json"
 UNFINISHED = "unfinished"  # a folder beside the files of a training, or the executed notebooks
 STATE = f"{UNFINISHED}/state.npz"
+FILMSTRIP = "filmstrip.npz"  # beside STATE while a network learns, then beside the network
 DETECTOR, SEGMENTER = f"detection/{NETWORK}", f"segmentation/{NETWORK}"
 CHAIN, PROVENANCE, REPORT = "chain.json", "provenance.json", "report.html"
 LOCK = ".lock"  # in the run folder, and in the folder of an unfinished training
@@ -52,7 +53,7 @@ STEPS = (
         needs=("masks",),
         reads=("index.csv", "split.csv"),
         trains=("segmentation",),
-        scores=("segmentation/likeness.npz",),
+        scores=(f"segmentation/{FILMSTRIP}", "segmentation/likeness.npz"),
     ),
     Step(
         "05_evaluate",

@@ -12,7 +12,7 @@ import pandas as pd
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import refusing, replacing, write_whole
 from helpers.storage.folders import shown
-from helpers.storage.layout import HISTORY, NETWORK, RECORD, SCORES
+from helpers.storage.layout import FILMSTRIP, HISTORY, NETWORK, RECORD, SCORES
 from helpers.train.backend import keras
 from helpers.train.checkpoint import (
     MACHINE,
@@ -51,8 +51,8 @@ PARTS = {
 def keep_trained(model: keras.Model, progress: Progress, folder: Path) -> None:
     """Replace an earlier network, history and record, and remove the scores that belong to them.
 
-    The record comes last, then the state goes: the next training finishes what a kill interrupts
-    here.
+    A filmstrip of the training takes the place of theirs. The record comes last, then the state
+    goes: the next training finishes what a kill interrupts here.
 
     Raises:
         CovidLungsError: they cannot be written.
@@ -69,6 +69,8 @@ def keep_trained(model: keras.Model, progress: Progress, folder: Path) -> None:
     with refusing(folder):
         for name in (RECORD, *SCORES):
             (folder / name).unlink(missing_ok=True)
+        if (unfinished / FILMSTRIP).is_file():  # copied: moved, a second try would remove it above
+            write_whole(folder / FILMSTRIP, (unfinished / FILMSTRIP).read_bytes())
         for name in (NETWORK, HISTORY, RECORD):
             (unfinished / name).replace(folder / name)
     shutil.rmtree(unfinished, ignore_errors=True)
