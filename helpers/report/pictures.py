@@ -8,12 +8,15 @@ import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
 from helpers.data.images import draw_outlines, resize_image, resize_mask
 from helpers.data.sources import DataSet
 from helpers.evaluate.heat_maps import energy_in_lungs
 from helpers.evaluate.lung_masks import DRAWN
+from helpers.report.plots import BLUE, ORANGE
 from helpers.split.index import has_masks
 from helpers.train.augmentation import Strength, augment, draw_changes, draw_noise
 from helpers.train.postprocessing import draw_lungs
@@ -102,15 +105,40 @@ def draw_views(views: dict[str, np.ndarray], names: list[str]) -> Figure:
 
 
 def draw_filters(data_set: DataSet, row: pd.Series) -> Figure:
-    """Draw an X-ray and its response to a vertical-edge and a horizontal-edge filter of 3x3."""
+    """Draw an X-ray, and two filters of 3x3 (Sobel's): their numbers, and what they respond to."""
     image = data_set.read_xray(row["file"])
-    vertical = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32)  # Sobel's
-    responses = [
-        np.clip(np.abs(cv2.filter2D(image.astype(np.float32), -1, kernel)), 0, 255)
-        for kernel in (vertical, vertical.T)
-    ]
-    titles = ["X-ray", "response to vertical edges", "response to horizontal edges"]
-    return _grid([[image, *responses]], titles)
+    vertical = np.array([[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]], dtype=np.float32)
+    sizes = {"width_ratios": [2.3, 0.95, 2.3, 0.95, 2.3]}
+    figure, axes = plt.subplots(1, 5, figsize=(9, 2.8), gridspec_kw=sizes)
+    figure.subplots_adjust(0.005, 0.09, 0.995, 0.9, 0.08)
+    axes[0].imshow(image, cmap="gray", vmin=0, vmax=255)
+    axes[0].set_title("X-ray", fontsize=9)
+    for name, kernel, pair in (
+        ("vertical", vertical, axes[1:3]),
+        ("horizontal", vertical.T, axes[3:]),
+    ):
+        response = np.abs(cv2.filter2D(image.astype(np.float32), -1, kernel))
+        draw_numbers(pair[0], kernel)
+        pair[0].set_title(f"filter for\n{name} edges", fontsize=9)
+        pair[1].imshow(response, cmap="gray", vmin=0, vmax=255)
+        pair[1].set_title(f"response to {name} edges", fontsize=9)
+    for axis in axes:
+        axis.axis("off")
+    return figure
+
+
+def draw_numbers(axis: Axes, weights: np.ndarray) -> None:
+    """Draw a filter, (height, width), as a table of its numbers: blue above 0, orange below."""
+    colours = LinearSegmentedColormap.from_list("weights", [ORANGE, "white", BLUE])
+    most = 1.5 * max(float(np.abs(weights).max()), 1e-6)  # paler, so that numbers are read on it
+    axis.imshow(weights, cmap=colours, vmin=-most, vmax=most)
+    digits = 0 if (weights == weights.round()).all() else 2
+    for (row, column), weight in np.ndenumerate(weights):
+        text = f"{round(float(weight), digits) + 0.0:.{digits}f}".replace("-", "−")  # no "−0"
+        axis.text(column, row, text, ha="center", va="center", fontsize=min(8, 25 / len(weights)))
+    for edge in np.arange(len(weights) + 1) - 0.5:
+        axis.axhline(edge, color="white", linewidth=1.5)
+        axis.axvline(edge, color="white", linewidth=1.5)
 
 
 def draw_probability(data_set: DataSet, row: pd.Series, probability: np.ndarray) -> Figure:

@@ -1,3 +1,4 @@
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -152,6 +153,26 @@ def test_each_view_has_a_column_and_each_xray_a_row():
     assert [int(image[0, 0]) for image in shown(figure)] == [9, 0, 9, 1, 9, 2]
     assert [axis.get_title() for axis in figure.axes[:2]] == ["whole", "lungs only"]
     assert [axis.get_ylabel() for axis in figure.axes[::2]] == ["a", "b", "c"]
+
+
+def test_a_filter_stands_with_its_numbers_beside_what_it_responds_to(data_set, rows):
+    figure = pictures.draw_filters(data_set, rows.iloc[0])
+    xray, vertical, upright, horizontal, level = shown(figure)
+    np.testing.assert_array_equal(vertical, [[-1, 0, 1], [-2, 0, 2], [-1, 0, 1]])
+    np.testing.assert_array_equal(horizontal, vertical.T)
+    image = xray.astype(float)
+    for kernel, response in ((vertical, upright), (horizontal, level)):
+        expected = abs(sum((kernel * image[4:7, 8:11]).ravel()))
+        assert response[5, 9] == pytest.approx(expected)
+        assert response.shape == xray.shape
+    numbers = [text.get_text() for text in figure.axes[1].texts]
+    assert numbers == ["−1", "0", "1", "−2", "0", "2", "−1", "0", "1"]
+
+
+def test_the_numbers_of_a_filter_have_two_digits_and_no_negative_zero():
+    axis = plt.figure().add_subplot()
+    pictures.draw_numbers(axis, np.array([[0.128, -0.004], [-1.5, 2]]))
+    assert [text.get_text() for text in axis.texts] == ["0.13", "0.00", "−1.50", "2.00"]
 
 
 def test_a_probability_is_enlarged_to_its_xray(data_set, rows):
