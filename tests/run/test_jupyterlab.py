@@ -117,3 +117,19 @@ def test_all_cells_of_each_notebook_run_in_a_browser(name, page, address, folder
     shown = [kind for cell in cells for output in cell.outputs for kind in output.get("data", {})]
     # 00 ends with the report in a frame, all others draw.
     assert any(kind.startswith("image/") for kind in shown) or "text/html" in shown
+
+
+def test_the_outline_follows_the_slider_in_a_browser(page, address, folder):
+    page.goto(f"{address}lab/tree/07_read_an_xray.ipynb?token=t&reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    page.wait_for_function(READY)
+    page.evaluate(RUN_ALL)
+    handle = page.locator(".widget-slider .noUi-handle")
+    handle.scroll_into_view_if_needed()
+    page.wait_for_selector("text=Above 0.50, the lungs fill")
+    before = page.locator("img.widget-image").get_attribute("src")
+    handle.press("ArrowRight")
+    page.wait_for_selector("text=Above 0.51, the lungs fill", timeout=MINUTES)
+    page.wait_for_function(
+        "before => document.querySelector('img.widget-image').src != before", arg=before
+    )
