@@ -21,7 +21,7 @@ MISSED, EXTRA = (230, 159, 0), (86, 180, 233)
 NAMES = {"missed lung": MISSED, "extra: no lung": EXTRA}
 ZOOM = 4  # times as large as in the whole X-ray
 RIM = 0.01  # of the image's diagonal, 3.6 pixels at 256: as far as an outline is a matter of taste
-PANEL = 2.9  # inches of an X-ray that is looked at closely
+PANEL = 2.7  # inches of an X-ray that is looked at closely
 COLUMNS = 4  # X-rays side by side
 
 

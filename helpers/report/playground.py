@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # an optional extra, which only a notebook in a browser needs
 HEIGHT, WIDTH, SIDE = 24, 40, 12  # of the picture of two boxes, and of each box, in pixels
 TRUE_LEFT = 4  # where the true box begins; the other one is moved to the right
 LARGEST_SHIFT = WIDTH - SIDE - 2 * TRUE_LEFT
-PANEL = 2.6  # inches
+PANEL = 2.85  # inches
 LEGEND = "orange: missed; blue: extra"
 
 
