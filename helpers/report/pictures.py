@@ -51,7 +51,8 @@ def draw_masks(data_set: DataSet, rows: pd.DataFrame) -> Figure:
 def draw_xrays(data_set: DataSet, rows: pd.DataFrame, captions: list[str], columns: int) -> Figure:
     """Draw X-rays in a grid, each with its caption above it."""
     images = [data_set.read_xray(file) for file in rows["file"]]
-    return _grid((images[i : i + columns] for i in range(0, len(images), columns)), captions)
+    rows_of_images = (images[i : i + columns] for i in range(0, len(images), columns))
+    return _grid(rows_of_images, captions, largest=2.9)
 
 
 def draw_pairs(data_set: DataSet, pairs: list[tuple[str, str]], names: list[str]) -> Figure:

@@ -13,7 +13,6 @@ from helpers.train.recipes import THRESHOLD
 CLOSE = 0.005  # two shares that print alike to two digits
 FAR_BELOW = 0.05  # a Dice so much below the mean is one that the mean does not tell of
 MOSTLY = 0.9  # a share that leaves little else
-UNEVEN = 1.5  # times as much heat as an even spread would give is more than chance
 
 
 def remark_on_accuracy(metrics: dict[str, Estimate]) -> str:
@@ -151,15 +150,10 @@ def remark_on_heat(method: str, inside: float, lungs: float) -> str:
     """
     if np.isnan(inside):
         return f"{method}: nothing raised the probability of COVID, so there is no heat."
-    if inside > UNEVEN * lungs:
-        more = "more than" if not lungs else f"{inside / lungs:.1f} times as much as"
-    elif inside > lungs / UNEVEN:
-        more = "about as much as"
-    else:
-        more = "much less than"
+    compared = f": {inside / lungs:.1f} times as much as an even spread" if lungs else ""
     return (
         f"{method} puts {inside:.0%} of its heat in the lungs, which fill {lungs:.0%} of the "
-        f"image: {more} an even spread."
+        f"image{compared}."
     )
 
 

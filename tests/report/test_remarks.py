@@ -254,9 +254,8 @@ def test_a_decision_comes_with_its_margin_and_the_truth(probability, chosen, tru
     ("inside", "lungs", "expected"),
     [
         (0.52, 0.25, "puts 52% of its heat in the lungs, which fill 25% of the image: 2.1 times"),
-        (0.30, 0.25, "about as much as an even spread"),
-        (0.20, 0.25, "about as much as an even spread"),
-        (0.10, 0.25, "much less than an even spread"),
+        (0.10, 0.25, "of the image: 0.4 times as much as an even spread"),
+        (0.10, 0.0, "which fill 0% of the image."),
         (np.nan, 0.25, "there is no heat"),
     ],
 )
