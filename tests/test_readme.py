@@ -18,6 +18,7 @@ PAGES = (
     "CONTRIBUTING.md",
     "docs/using.md",
     "helpers/train/README.md",
+    "notebooks/README.md",
     "tests/benchmarks/README.md",
 )
 TWO_SCREENS = 120  # lines of text
@@ -135,6 +136,16 @@ def test_a_command_of_nothing_is_found(command):
 def test_a_command_with_a_wrong_option_is_found():
     with pytest.raises(SystemExit):
         check_command("uv run covid-lungs run --date demo")
+
+
+def test_the_page_for_lecturers_names_every_notebook_and_sorts_its_glossary():
+    page = read("notebooks/README.md")
+    named = set(re.findall(r"^\| \[[^]]+\]\((\w+\.ipynb)\) \|", page, re.M))
+    assert named == {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    terms = re.findall(r"^\| ([^|]+) \|", page.partition("## Glossary")[2], re.M)[1:]
+    words = [term.casefold() for term in terms if not term.startswith("-")]
+    assert len(words) > 40
+    assert words == sorted(words)
 
 
 def test_every_benchmark_is_described():
