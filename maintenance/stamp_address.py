@@ -21,6 +21,9 @@ COLAB_ADDRESS = re.compile(
     rf"(https://colab\.research\.google\.com/github/){OWNER_AND_NAME}(/blob/main/notebooks/)"
 )
 INSTALL_ADDRESS = re.compile(rf"(git\+https://github\.com/){OWNER_AND_NAME}(?:@[\w.+-]*\w)?")
+DOCUMENT_ADDRESS = re.compile(
+    rf"(https://github\.com/){OWNER_AND_NAME}(/blob/main/(?:notebooks|helpers)/)"
+)
 WORKFLOW_ADDRESS = re.compile(rf"(https://github\.com/){OWNER_AND_NAME}(/actions/workflows/)")
 CLONE_ADDRESS = re.compile(rf"(git clone https://github\.com/){OWNER_AND_NAME}")
 CITATION_ADDRESS = re.compile(rf'^(repository-code: "?https://github\.com/){OWNER_AND_NAME}', re.M)
@@ -75,6 +78,7 @@ def stamp_text(text: str, address: Address) -> str:
     repository = address.repository
     text = COLAB_ADDRESS.sub(rf"\g<1>{repository}\g<2>", text)
     text = INSTALL_ADDRESS.sub(rf"\g<1>{repository}@v{address.version}", text)
+    text = DOCUMENT_ADDRESS.sub(rf"\g<1>{repository}\g<2>", text)
     text = WORKFLOW_ADDRESS.sub(rf"\g<1>{repository}\g<2>", text)
     return CLONE_ADDRESS.sub(rf"\g<1>{repository}", text)
 

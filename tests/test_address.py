@@ -52,6 +52,7 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "notebooks"
     folder.mkdir(exist_ok=True)
     link = own_link(folder / "99_all.ipynb")
+    link += f"\nhttps://github.com/{address.repository}/blob/main/notebooks/references.md"
     text = f"{link}\n{install}\n{clone}.\n{clone}.git\n{workflow}\n{OTHERS}"
     write_notebook(folder / "99_all.ipynb", text)
     return tmp_path
@@ -95,7 +96,7 @@ def test_another_owner_changes_all_addresses_and_only_these(project):
     stamp(project)
     new = b"some-one/lungs.x-rays"
     expected = {name: data.replace(old.encode(), new) for name, data in before.items()}
-    assert expected["99_all.ipynb"].count(new) == 5
+    assert expected["99_all.ipynb"].count(new) == 6
     assert contents(project) == expected
 
 

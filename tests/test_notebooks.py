@@ -201,6 +201,13 @@ def test_the_end_recalls_asks_and_gives_exercises(path):
     assert f"](solutions/{path.name})" in parts["Exercises"]
 
 
+def test_links_to_documents_lead_to_files_on_github_since_colab_opens_none(path):
+    text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    targets = re.findall(r"\]\(([^)\s]+\.md)[#)]", text)
+    places = [target.partition("/blob/main/")[2] for target in targets]
+    assert all(place and (path.parents[1] / place).is_file() for place in places), targets
+
+
 def test_links_to_other_notebooks_lead_somewhere(path):
     text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
     targets = re.findall(r"\]\((\d\d_\w+\.ipynb)\)", text)

@@ -1,5 +1,6 @@
 """Remarks: what a result shows, in a sentence made from the data, for a notebook to print."""
 
+import textwrap
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,6 +11,7 @@ from helpers.evaluate.intervals import Estimate
 from helpers.evaluate.shortcuts import OUTSIDE
 from helpers.train.recipes import THRESHOLD
 
+WIDTH = 88  # letters of a line: more, and narrow pages break words
 CLOSE = 0.005  # two shares that print alike to two digits
 FAR_BELOW = 0.05  # a Dice so much below the mean is one that the mean does not tell of
 MOSTLY = 0.9  # a share that leaves little else
@@ -369,3 +371,8 @@ def _margin(probability: float, threshold: float) -> str:
     """Return how far a probability is from a threshold, and on which side."""
     margin = abs(round(probability, 2) - round(threshold, 2))  # that of the numbers that are shown
     return f"{margin:.2f} {'over' if probability > threshold else 'under'}"
+
+
+def say(remark: str) -> None:
+    """Print a remark in lines that no page breaks in the middle of a word."""
+    print("\n".join(textwrap.fill(line, WIDTH) for line in remark.splitlines()))

@@ -288,3 +288,12 @@ def test_success_and_failure_are_named():
 )
 def test_a_mask_that_shrinks_with_the_threshold_is_unsure(shares, expected):
     assert expected in remarks.remark_on_certainty(shares)
+
+
+def test_a_remark_is_printed_in_short_lines_that_keep_its_own(capsys):
+    remark = "one " * 60 + "\ntwo " * 2
+    remarks.say(remark)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= remarks.WIDTH
+    assert " ".join(lines).split() == remark.split()
+    assert lines[-2:] == ["two", "two"]
