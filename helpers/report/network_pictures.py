@@ -20,12 +20,12 @@ from helpers.train.architecture import find_stages, find_way_down, name_levels, 
 from helpers.train.batches import scale
 from helpers.train.recipes import THRESHOLD
 
-WIDTH = 9.0  # inches, of every figure
-MAPS, FILTERS = 6, 8  # shown of a level, and of the first convolution, at most
+WIDTH = 7.6  # inches, of every figure
+MAPS, FILTERS = 5, 4  # shown of a level, and of the first convolution, at most
 COLUMNS = 4  # of filters, and of the frames of a filmstrip, at most
 WIDEST = 1.15  # a receptive field that is drawn, as a share of the X-ray's side
 FRAME = 384  # pixels a side of a filmstrip's frame: on a small one an outline would be coarse
-SIDES, LARGEST = (320, 288, 256, 224, 192, 160), 150_000  # of an animation, in pixels and bytes
+SIDES, LARGEST = (320, 288, 256, 224, 192, 160), 60_000  # of an animation, in pixels and bytes
 GREYS = 64  # shades of an animation; each more makes its file larger
 PAUSE, LAST_PAUSE = 500, 2000  # milliseconds that a frame of it is shown
 
@@ -57,7 +57,7 @@ def draw_learnt_filters(model: keras.Model, image: np.ndarray) -> Figure:
     (responses,) = _compute(model, image, [first])
     chosen = _pick(responses, FILTERS)
     rows = math.ceil(len(chosen) / COLUMNS)
-    figure, axes = _new(COLUMNS, [1.35, WIDTH / COLUMNS + 0.1] * rows)
+    figure, axes = _new(COLUMNS, [1.35, WIDTH / COLUMNS + 0.1] * rows, left=0.25)
     for count, number in enumerate(chosen):
         row, column = divmod(count, COLUMNS)
         numbers, response = axes[2 * row, column], axes[2 * row + 1, column]
@@ -189,7 +189,7 @@ def animate_filmstrip(
 ) -> bytes:
     """Return a filmstrip as an animated GIF, two frames a second; arguments as `draw_filmstrip`.
 
-    Show it with `IPython.display.Image(data=..., format="gif")`. It has at most 150 kB, if need be
+    Show it with `IPython.display.Image(data=..., format="gif")`. It has at most 60 kB, if need be
     by being smaller.
     """
     words = [_say_epoch(*one) for one in zip(epochs, dice, strict=True)]

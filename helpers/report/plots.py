@@ -1,5 +1,7 @@
 """Plots: counts, splits, learning curves and scores as charts; how a figure is finished."""
 
+import io
+from functools import partial
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -7,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from PIL import Image
 from sklearn.metrics import precision_recall_curve, roc_curve
 
 from helpers.data.sources import DataSet
@@ -19,14 +22,40 @@ from helpers.train.recipes import THRESHOLD
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
+COLOURS = 96  # of a chart, shades of the edges of its letters among them
+LARGEST_TABLE = 24  # rows or columns of a table drawn as an image, or of a filter
 SPLIT_COLOURS = dict(zip(FRACTIONS, (BLUE, ORANGE, GREEN), strict=True))
 
 
 def use_notebook_style() -> None:
-    """Store a notebook's figures as JPEG: X-rays as PNG would take three times the room."""
-    from matplotlib_inline.backend_inline import set_matplotlib_formats  # a notebook has it
+    """Store a notebook's charts as PNG, and its X-rays as JPEG, which take a third of the room."""
+    import matplotlib_inline.backend_inline  # noqa: F401  # it would register its own formats later
+    from IPython import get_ipython  # a notebook has both
 
-    set_matplotlib_formats("jpeg", pil_kwargs={"quality": 80})
+    formatters = get_ipython().display_formatter.formatters
+    for kind in ("png", "jpeg"):
+        formatters[f"image/{kind}"].for_type(Figure, partial(_encode, kind=kind))
+
+
+def _encode(figure: Figure, kind: str) -> bytes | None:
+    """Return a figure as a file of the kind that suits it, None if that is another one."""
+    from IPython.core.pylabtools import print_figure
+
+    if (kind == "jpeg") != has_photographs(figure):
+        return None
+    if kind == "jpeg":
+        return print_figure(figure, "jpeg", pil_kwargs={"quality": 68})
+    encoded = io.BytesIO()
+    with Image.open(io.BytesIO(print_figure(figure, "png"))) as chart:
+        # A chart has few colours: as a palette it takes a quarter of the room.
+        chart.convert("RGB").quantize(COLOURS).save(encoded, "png", optimize=True)
+    return encoded.getvalue()
+
+
+def has_photographs(figure: Figure) -> bool:
+    """Return whether a figure holds images, and not only charts or tables drawn as images."""
+    shown = (image.get_array() for axis in figure.axes for image in axis.images)
+    return any(min(array.shape[:2]) > LARGEST_TABLE for array in shown)
 
 
 def finish(figure: Figure, run_folder: Path, name: str, data_set: DataSet) -> None:

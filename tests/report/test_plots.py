@@ -1,3 +1,5 @@
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -5,6 +7,7 @@ import pytest
 from PIL import Image
 
 from helpers.data.sources import DataSet
+from helpers.data.synthetic import draw_xray
 from helpers.evaluate.detection import detection_metrics
 from helpers.evaluate.intervals import Estimate
 from helpers.report import plots
@@ -223,3 +226,19 @@ def test_every_test_xray_is_a_dot_in_its_class_s_row():
     medians = [line.get_xdata()[0] for line in axis.lines[1:4:2]]
     assert medians == pytest.approx([0.2, 0.6])
     assert rows(axis) == ["Normal", "COVID"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "kind"), [(draw_xray("COVID", 1)[0], "jpeg"), (np.eye(6), "png")]
+)
+def test_a_notebook_stores_xrays_as_jpeg_and_charts_as_small_png(shown, kind):
+    figure, axis = plt.subplots()
+    axis.imshow(shown, cmap="gray")
+    stored = {name: plots._encode(figure, name) for name in ("png", "jpeg")}
+    assert [name for name, content in stored.items() if content] == [kind]
+    with Image.open(io.BytesIO(stored[kind])) as picture:
+        assert picture.format.lower() == kind
+        assert min(picture.size) > 300
+    chart = io.BytesIO()
+    figure.savefig(chart, format="png")
+    assert len(stored[kind]) < 0.8 * len(chart.getvalue())
