@@ -34,7 +34,7 @@ def draw_labelled_chest() -> Figure:
     axis.spines[:].set_visible(False)
     for labels, x, alignment in ((LEFT_LABELS, -12, "right"), (RIGHT_LABELS, side + 12, "left")):
         for name, place in labels.items():
-            style = {"arrowstyle": "->", "color": "#E69F00", "lw": 1.8}
+            style = {"arrowstyle": "->", "color": ORANGE, "lw": 1.8}
             axis.annotate(name, place, (x, place[1]), ha=alignment, va="center", arrowprops=style)
     for x, name in ((0, "patient's right"), (side, "patient's left")):
         alignment = "left" if x == 0 else "right"

@@ -208,8 +208,8 @@ def _explain(figure: Figure, stages: list[Stage]) -> None:
     joined = [one for stage in stages if stage.joined for one in stage.operations]
     if joined:
         how = "joined" if any("Concatenate" in type(one).__name__ for one in joined) else "added"
-        label = f"skip connection: features of the way down, {how}"
-        entries.append(Line2D([], [], color=GREY, marker=">", lw=1.8, label=label))
+        entries.append(Line2D([], [], color=GREY, marker=">", lw=1.8, label="skip connection"))
+        entries.append(Patch(color=PALE, label=f"features of the way down, {how}"))
     above_label = 0.2 / figure.get_figheight()  # the data set's, which is written last
     place = {"loc": "lower center", "bbox_to_anchor": (0.5, above_label)}
     figure.legend(handles=entries, ncols=2, frameon=False, fontsize=9, **place)
@@ -291,7 +291,9 @@ def _say_box(box: Box) -> tuple[str, str]:
     count = sum(map(is_convolution, box.layers))
     if count:
         return "convolve" + {1: "", 2: "\ntwice"}.get(count, f"\n{count} times"), BLUE
-    first = box.layers[0] if box.layers else None
+    if not box.layers or isinstance(box.layers[0], layers.InputLayer):
+        return "X-ray", GREY
+    first = box.layers[0]
     if hasattr(first, "pool_size"):
         return _name(first).replace(" ", "\n"), ORANGE
     words = {
@@ -299,7 +301,8 @@ def _say_box(box: Box) -> tuple[str, str]:
         layers.Flatten: ("one row", GREY),
         layers.GlobalAveragePooling2D: ("average", GREY),
     }
-    return next((said for kind, said in words.items() if isinstance(first, kind)), ("X-ray", GREY))
+    known = (said for kind, said in words.items() if isinstance(first, kind))
+    return next(known, (type(first).__name__, GREY))
 
 
 def _write_note(axis: Axes, model: keras.Model) -> None:

@@ -4,7 +4,6 @@ import io
 import math
 from collections.abc import Sequence
 
-import keras
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from helpers.data.images import draw_outlines, resize_image
 from helpers.report.pictures import PREDICTED_COLOUR, TRUE_COLOUR, draw_numbers
 from helpers.report.plots import ORANGE
 from helpers.train.architecture import find_stages, find_way_down, name_levels, unwrap
+from helpers.train.backend import keras
 from helpers.train.batches import scale
 from helpers.train.recipes import THRESHOLD
 
@@ -53,7 +53,7 @@ def draw_learnt_filters(model: keras.Model, image: np.ndarray) -> Figure:
     width) of the network's size.
     """
     first = next(one for stage in find_stages(model) for one in stage.convolutions)
-    weights = keras.ops.convert_to_numpy(first.kernel)[:, :, 0]
+    weights = keras.ops.convert_to_numpy(first.weights[0])[:, :, 0]
     (responses,) = _compute(model, image, [first])
     chosen = _pick(responses, FILTERS)
     rows = math.ceil(len(chosen) / COLUMNS)
@@ -75,12 +75,12 @@ def draw_feature_maps(model: keras.Model, image: np.ndarray) -> Figure:
     width) of the network's size; each has its own grey scale.
     """
     down = zip(name_levels(model), find_way_down(model), strict=True)
-    levels = {name: stage for name, stage in down if stage.convolutions}
-    found = _compute(model, image, [stage.operations[-1] for stage in levels.values()])
+    levels = [(name, stage) for name, stage in down if stage.convolutions]
+    found = _compute(model, image, [stage.operations[-1] for _, stage in levels])
     left = 1.2
     side = (WIDTH - left) / MAPS
     figure, axes = _new(MAPS, [side] * len(levels), left)
-    for row, (name, stage), maps in zip(axes, levels.items(), found, strict=True):
+    for row, (name, stage), maps in zip(axes, levels, found, strict=True):
         height, width, count = stage.shape
         words = f"{name}\n{height} × {width},\n{count:,} maps"
         row[0].text(-0.06, 0.5, words, ha="right", va="center", transform=row[0].transAxes)
@@ -124,7 +124,7 @@ def draw_receptive_fields(image: np.ndarray, fields: pd.DataFrame) -> Figure:
     size, centre = len(image), (len(image) - 1) / 2
     axis.imshow(image, cmap="gray", vmin=0, vmax=255)
     last = fields.groupby("level", sort=False)["pixels"].last()
-    reach = max(size, *(side for side in last if side <= WIDEST * size)) / 2
+    reach = max([size, *(side for side in last if side <= WIDEST * size)]) / 2
     places = centre + np.linspace(-0.9 * reach, 0.25 * reach, len(last))
     for (name, side), place in zip(last.iloc[::-1].items(), places, strict=True):
         corner = centre - side / 2

@@ -118,7 +118,7 @@ def draw_filters(data_set: DataSet, row: pd.Series) -> Figure:
         ("vertical", vertical, axes[1:3]),
         ("horizontal", vertical.T, axes[3:]),
     ):
-        response = np.abs(cv2.filter2D(image.astype(np.float32), -1, kernel))
+        response = np.maximum(cv2.filter2D(image.astype(np.float32), -1, kernel), 0)
         draw_numbers(pair[0], kernel)
         pair[0].set_title(f"filter for\n{name} edges", fontsize=9)
         pair[1].imshow(response, cmap="gray", vmin=0, vmax=255)

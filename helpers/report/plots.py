@@ -32,16 +32,17 @@ def use_notebook_style() -> None:
     import matplotlib_inline.backend_inline  # noqa: F401  # it would register its own formats later
     from IPython import get_ipython  # a notebook has both
 
-    formatters = get_ipython().display_formatter.formatters
-    for kind in ("png", "jpeg"):
-        formatters[f"image/{kind}"].for_type(Figure, partial(_encode, kind=kind))
+    if shell := get_ipython():  # a notebook's code may also run without one
+        for kind in ("png", "jpeg"):
+            formatter = shell.display_formatter.formatters[f"image/{kind}"]
+            formatter.for_type(Figure, partial(_encode, kind=kind))
 
 
 def _encode(figure: Figure, kind: str) -> bytes | None:
     """Return a figure as a file of the kind that suits it, None if that is another one."""
     from IPython.core.pylabtools import print_figure
 
-    if (kind == "jpeg") != has_photographs(figure):
+    if not figure.axes or (kind == "jpeg") != has_photographs(figure):
         return None
     if kind == "jpeg":
         return print_figure(figure, "jpeg", pil_kwargs={"quality": 68})
@@ -169,30 +170,25 @@ def draw_detection(predictions: pd.DataFrame, figures: dict[str, Estimate]) -> F
 
 def _mark_thresholds(left: Axes, right: Axes, test: pd.DataFrame, chosen: float) -> None:
     """Mark 0.5 and the chosen threshold on a ROC and a precision-recall curve."""
-    for threshold, name, marker, filling in (
-        (THRESHOLD, f"threshold {THRESHOLD}", "o", "white"),
-        (chosen, f"chosen on validation: {chosen:.3g}", "D", ORANGE),
+    for threshold, name, marker, size, filling in (
+        (chosen, f"chosen on validation: {chosen:.3g}", "D", 7, ORANGE),
+        (THRESHOLD, f"threshold {THRESHOLD}", "o", 14, "none"),  # around it, if both are in a place
     ):
         called = test["probability"] > threshold
         alarms, found = (called[test["label"] == label].mean() for label in (0, 1))
-        style = {"color": ORANGE, "ls": "none", "ms": 8, "mew": 2, "mfc": filling}
+        style = {"color": ORANGE, "ls": "none", "ms": size, "mew": 2, "mfc": filling}
         left.plot(alarms, found, marker, label=name, **style)
         right.plot(found, test["label"][called].mean(), marker, **style)
 
 
-def draw_confusion(predictions: pd.DataFrame, threshold: float) -> Figure:
-    """Draw how many test X-rays of each class are called COVID, at 0.5 and at a threshold."""
-    tables = [confusion_by_class(predictions, limit) for limit in (THRESHOLD, threshold)]
-    figure, axes = _new(columns=2, height=1.7 + 0.5 * len(tables[0]))
-    titles = f"COVID if above {THRESHOLD}", f"COVID if above {threshold:.3g}, as chosen"
-    for axis, counts, title in zip(axes, tables, titles, strict=True):
-        shares = counts.div(counts.sum(axis=1), axis=0)
-        texts = counts.map("{:,}".format) + shares.map(" ({:.1%})".format)
-        _draw_table(axis, shares, 1.5, texts)
-        axis.set_xlabel("predicted")
-        axis.set_title(title, fontsize=11)
-    axes[0].set_ylabel("label")
-    axes[1].set_yticklabels([])
+def draw_confusion(predictions: pd.DataFrame) -> Figure:
+    """Draw how many test X-rays of each class are called COVID, at the threshold of 0.5."""
+    counts = confusion_by_class(predictions, THRESHOLD)
+    figure, (axis,) = _new(height=1.7 + 0.5 * len(counts))
+    shares = counts.div(counts.sum(axis=1), axis=0)
+    _draw_table(axis, shares, 1.5, counts.map("{:,}".format) + shares.map(" ({:.1%})".format))
+    axis.set(xlabel="predicted", ylabel="true class")
+    axis.set_title(f"COVID if the probability is above {THRESHOLD}", fontsize=11)
     return figure
 
 

@@ -12,6 +12,7 @@ from helpers.evaluate.shortcuts import OUTSIDE
 from helpers.train.recipes import THRESHOLD
 
 WIDTH = 88  # letters of a line: more, and narrow pages break words
+RISEN = 1.2  # times as large a validation loss is more than its jumps
 CLOSE = 0.005  # two shares that print alike to two digits
 FAR_BELOW = 0.05  # a Dice so much below the mean is one that the mean does not tell of
 MOSTLY = 0.9  # a share that leaves little else
@@ -23,13 +24,12 @@ def remark_on_accuracy(metrics: dict[str, Estimate]) -> str:
     `metrics` are those of `detection.detection_metrics`.
     """
     accuracy, majority = metrics["accuracy"], metrics["majority_accuracy"].value
-    more = "more than" if accuracy.value > majority else "no more than"
-    line = (
-        f"The accuracy is {accuracy.value:.3f}, {more} the {majority:.3f} that needs no network. "
-    )
+    line = f"The accuracy is {accuracy.value:.3f}; {majority:.3f} needs no network. "
     if accuracy.low > majority:
-        return line + "Its whole interval lies above: the network has learnt something."
-    return line + "Its interval reaches down to that: so few X-rays cannot show a difference."
+        return line + "The whole interval lies above that: the network has learnt something."
+    if accuracy.high < majority:
+        return line + "The whole interval lies below that: something went wrong."
+    return line + "The interval contains that: these X-rays cannot show that it learnt anything."
 
 
 def remark_on_averaging(inside: float, averaged: float) -> str:
@@ -105,22 +105,24 @@ def remark_on_copies(index: pd.DataFrame) -> str:
 
 
 def remark_on_curves(history: pd.DataFrame) -> str:
-    """Return which epoch was kept, and whether the epochs after it look like overfitting.
+    """Return which epoch was kept, and where the validation loss rose while the training loss fell.
 
     `history` has a row an epoch, with `epoch`, `loss` and `val_loss`.
     """
     best = history.loc[history["val_loss"].idxmin()]
-    epoch, last = int(best["epoch"]), history.iloc[-1]
-    line = f"Kept: epoch {epoch}, where the validation loss was lowest ({best['val_loss']:.3f}). "
-    if epoch == last["epoch"]:
-        return line + "It was the last: with more epochs the network might still improve."
-    if last["loss"] < best["loss"] and last["val_loss"] > best["val_loss"]:
-        return line + (
-            f"Until epoch {int(last['epoch'])} the training loss fell on, from {best['loss']:.3f} "
-            f"to {last['loss']:.3f}, and the validation loss rose to {last['val_loss']:.3f}: "
-            "overfitting has begun."
+    kept = f"Kept: epoch {best['epoch']:.0f}, where the validation loss was lowest "
+    kept += f"({best['val_loss']:.3f}). "
+    low, high = _find_rise(history)
+    if high["val_loss"] > RISEN * low["val_loss"]:
+        return kept + (
+            f"From epoch {low['epoch']:.0f} to {high['epoch']:.0f} it rose from "
+            f"{low['val_loss']:.3f} to {high['val_loss']:.3f}, while the training loss fell from "
+            f"{low['loss']:.3f} to {high['loss']:.3f}: overfitting."
+            + (" A lower value later may be luck." if best["epoch"] > high["epoch"] else "")
         )
-    return line + "The epochs after it brought nothing better."
+    if best["epoch"] == history["epoch"].iloc[-1]:
+        return kept + "It was the last: with more epochs the network might still improve."
+    return kept + "The epochs after it brought nothing better."
 
 
 def remark_on_decision(probability: float, chosen: float, truth: str = "") -> str:
@@ -179,23 +181,24 @@ def remark_on_leaks(split: pd.DataFrame, leaked: pd.DataFrame, groups: pd.Series
 
 
 def remark_on_majority(history: pd.DataFrame, labels: np.ndarray) -> str:
-    """Return up to which epoch a detector only predicted the larger class.
+    """Return up to which epoch a detector may have given every X-ray the same answer.
 
     Args:
         history: one row an epoch, with `epoch` and `val_accuracy`.
         labels: zeros and ones of the validation split, (N,).
     """
-    larger = max(np.mean(labels), 1 - np.mean(labels))
-    idle = (history["val_accuracy"] - larger).abs() < CLOSE
-    epochs = int(idle.cummin().sum())
+    share = np.mean(labels)
+    accuracy = history["val_accuracy"]
+    alike = ((accuracy - share).abs() < CLOSE) | ((accuracy - (1 - share)).abs() < CLOSE)
+    epochs = int(alike.cummin().sum())
     if not epochs:
         return (
-            f"From the first epoch on, the validation accuracy differs from {larger:.3f}, the "
-            "share of the larger class: the network looks at the X-rays."
+            "From the first epoch on the validation accuracy differs from the share of either "
+            "class: the network does not give every X-ray the same answer."
         )
     return (
-        f"The validation accuracy up to epoch {epochs} is {larger:.3f}, the share of the larger "
-        "class: nothing learnt yet. The network gives every X-ray the same answer."
+        f"The validation accuracy up to epoch {epochs} is {accuracy.iloc[epochs - 1]:.3f}, the "
+        "share of one class, as if every X-ray got the same answer: nothing learnt yet."
     )
 
 
@@ -238,6 +241,25 @@ def remark_on_outlines(shares: dict[str, list[float]]) -> str:
         for name, mean in means.items()
     ]
     return "\n".join(parts) or "No pixel is wrong."
+
+
+def remark_on_ranking(test: pd.DataFrame) -> str:
+    """Return whether any threshold would part COVID from the rest without an error.
+
+    `test` has a row an X-ray, with its `label`, 1 for COVID, and its `probability`.
+    """
+    lowest = test.loc[test["label"] == 1, "probability"].min()
+    highest = test.loc[test["label"] == 0, "probability"].max()
+    if lowest > highest:
+        return (
+            f"Every COVID X-ray has a higher probability (at least {lowest:.2f}) than every other "
+            f"(at most {highest:.2f}). A threshold in between would make no error, but whoever "
+            "chooses it on these X-rays has used the test split up."
+        )
+    return (
+        f"COVID X-rays have probabilities from {lowest:.2f}, others up to {highest:.2f}: no "
+        "threshold is right about all of them."
+    )
 
 
 def remark_on_soft_errors(true: np.ndarray, probability: np.ndarray) -> str:
@@ -371,6 +393,17 @@ def _margin(probability: float, threshold: float) -> str:
     """Return how far a probability is from a threshold, and on which side."""
     margin = abs(round(probability, 2) - round(threshold, 2))  # that of the numbers that are shown
     return f"{margin:.2f} {'over' if probability > threshold else 'under'}"
+
+
+def _find_rise(history: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return the two epochs between which the validation loss rose most, the training loss fell."""
+    pairs = [
+        (before, after)
+        for _, before in history.iterrows()
+        for _, after in history.iterrows()
+        if after["epoch"] >= before["epoch"] and after["loss"] <= before["loss"]
+    ]
+    return max(pairs, key=lambda pair: pair[1]["val_loss"] / pair[0]["val_loss"])
 
 
 def say(remark: str) -> None:

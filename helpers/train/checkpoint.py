@@ -18,7 +18,7 @@ import numpy as np
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import replacing
 from helpers.storage.folders import shown
-from helpers.storage.layout import STATE
+from helpers.storage.layout import FILMSTRIP, STATE, UNFINISHED
 from helpers.train.backend import keras, look_at_machine
 from helpers.train.batches import Batches
 
@@ -36,6 +36,7 @@ CODE = (
 MACHINE = {"device", "precision", "backend", "compiled by XLA"}
 # And these, of `Model.compile`: how the steps are run, not what they learn.
 HOW = {"jit_compile", "run_eagerly", "steps_per_execution"}
+EXAMPLES = 64  # on which a loss is tried
 BLOCK = 256  # X-rays hashed together: all of them may be larger than memory
 
 
@@ -146,6 +147,7 @@ def resume(folder: Path, asked: dict, epochs: int) -> tuple[Progress, str]:
             f"{shown(folder)}: the training must begin anew, but this network has been trained "
             "already. Run the notebook from its top, so that the network is built again."
         )
+    (folder / UNFINISHED / FILMSTRIP).unlink(missing_ok=True)  # of the training that is given up
     return Progress(asked), note
 
 
@@ -179,12 +181,15 @@ def describe_training(
 
 
 def _try_loss(model: keras.Model) -> str:
-    """Return the loss of a fixed example: a cell may change a function and keep its name."""
+    """Return the loss of fixed examples: a cell may change a function and keep its name."""
     generator = np.random.default_rng(0)
-    shape = (2, *model.output_shape[1:])
-    true = generator.integers(0, 2, shape).astype("float32")
+    *sides, last = model.output_shape[1:]
+    shape = (EXAMPLES, *(min(side or 8, 8) for side in sides), last)
+    true = generator.permutation(np.arange(np.prod(shape)) % 2).reshape(shape).astype("float32")
+    if sides:
+        true[0] = 0  # an empty mask
     loss = keras.losses.get(model.loss)(true, generator.random(shape, "float32"))
-    return f"{float(keras.ops.mean(loss)):.4f}"
+    return f"{float(keras.ops.mean(loss)):.4g}"  # more digits would depend on the machine
 
 
 def find_differences(asked: dict, kept: dict) -> list[str]:

@@ -30,13 +30,25 @@ MARKS = {"class_name", "module", "registered_name"}  # any of them marks an obje
 # The networks of `models` consist of these objects, by Keras' modules. The layers of TRIED are for
 # readers who change a network in a notebook; none of them runs code from a file.
 TRIED = {
-    *("Add", "AveragePooling2D", "DepthwiseConv2D", "Dropout", "GlobalMaxPooling2D", "LeakyReLU"),
-    *("Multiply", "SeparableConv2D", "SpatialDropout2D", "ZeroPadding2D"),
+    *("Add", "AveragePooling2D", "DepthwiseConv2D", "Dropout", "ELU", "GaussianNoise"),
+    *("GlobalMaxPooling2D", "GroupNormalization", "LeakyReLU", "Maximum", "Multiply", "PReLU"),
+    *("Rescaling", "SeparableConv2D", "SpatialDropout2D", "Subtract", "ZeroPadding2D"),
+}
+TRIED_NUMBERS = {  # that a layer may be given
+    "keras.initializers": {
+        *("GlorotNormal", "HeNormal", "HeUniform", "LecunNormal", "Orthogonal", "RandomNormal"),
+        "RandomUniform",
+    },
+    "keras.regularizers": {"L1", "L1L2", "L2"},
 }
 PARTS = {
     None: {"__keras_tensor__"},
     "keras": {"DTypePolicy", "Sequential"},
-    "keras.initializers": {"GlorotUniform", "Ones", "Zeros"},
+    "keras.initializers": {
+        *("GlorotUniform", "Ones", "Zeros"),
+        *TRIED_NUMBERS["keras.initializers"],
+    },
+    "keras.regularizers": TRIED_NUMBERS["keras.regularizers"],
     "keras.layers": {
         *("Activation", "Average", "BatchNormalization", "Concatenate", "Conv2D"),
         *("Conv2DTranspose", "Dense", "Flatten", "GlobalAveragePooling2D", "InputLayer"),
@@ -158,6 +170,17 @@ def load_model(path: Path) -> keras.Model:
     raise CovidLungsError(
         f"{shown(path)}: cannot be read as a network ({fault}). Train it again, or restore it."
     )
+
+
+def refuse_strangers(model: keras.Model) -> None:
+    """Raise CovidLungsError if a network holds parts that could not be read back later."""
+    network = json.loads(model.to_json())
+    network.pop("compile_config", None)
+    for name in _find_strangers(network):
+        raise CovidLungsError(
+            f"The network holds {name!r:.50}, which may be code: it could be trained, but not read "
+            "back. Use one of Keras' own layers, " + ", ".join(sorted(PARTS["keras.layers"])) + "."
+        )
 
 
 def _find_fault(path: Path) -> str:

@@ -21,7 +21,7 @@ from helpers.train.metrics import (
     thresholded_iou,
 )
 from helpers.train.recipes import DetectionSettings, SegmentationSettings, Settings
-from helpers.train.trained import NETWORK, keep_trained, recall_trained
+from helpers.train.trained import NETWORK, keep_trained, recall_trained, refuse_strangers
 
 WARM_UP = 0.1  # share of the steps in which a schedule raises the learning rate
 
@@ -120,7 +120,17 @@ class Recorder(keras.callbacks.Callback):
             self.progress.write(self.folder, self.model)
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        """Draw the order of an epoch, counted from 0."""
+        """Draw the order of an epoch, counted from 0.
+
+        Raises:
+            CovidLungsError: it is not the one that comes next.
+        """
+        if epoch != self.epochs_done or epoch >= self.epochs:
+            raise CovidLungsError(
+                f"Of {self.epochs} epochs {self.epochs_done} are done, and `fit` begins epoch "
+                f"{epoch + 1}. Give it `initial_epoch=recorder.epochs_done`, and as `epochs` the "
+                "number that `resumable` has."
+            )
         self.batches.start_epoch(epoch)
         self.begun, self.loaded = time.perf_counter(), self.batches.seconds
 
@@ -173,6 +183,7 @@ def resumable(
             read or written to, a finished network was replaced, a trained model would have to begin
             anew, or another process works on the same training.
     """
+    refuse_strangers(model)
     asked = describe_training(model, training, validation)
     history, found = recall_trained(model, asked, epochs, folder)
     clock = clock or Clock()

@@ -49,7 +49,7 @@ def test_the_demo_s_unet_with_its_sizes():
         "convolve twice, filters of 3 × 3",
         "max pooling: half the size",
         "transposed convolution: twice the size",
-        "skip connection: features of the way down, joined",
+        "features of the way down, joined",
         "input",
         "output",
     } <= set(words(figure))
@@ -71,7 +71,7 @@ def test_a_network_without_skips_is_drawn_without():
     assert not any("skip" in text for text in words(figure))
     added = draw_unet(build_skipping(lambda below, above: below + above))
     assert len(arrows(added, GREY)) == 1
-    assert "skip connection: features of the way down, added" in words(added)
+    assert "features of the way down, added" in words(added)
     assert "upsampling: twice the size" in words(added)
 
 

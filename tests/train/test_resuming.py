@@ -284,6 +284,29 @@ def test_a_loss_that_was_changed_under_its_name_is_another_training():
     assert find_differences(*asked) == ["loss of an example"]
 
 
+@pytest.mark.parametrize(("begin", "end"), [(0, EPOCHS), (EPOCHS, EPOCHS + 1)])
+def test_a_fit_that_begins_with_a_wrong_epoch_is_refused(begin, end, finished):
+    model, learn, check = prepare_classifier()
+    with (
+        refused(f"{EPOCHS} are done", f"begins epoch {begin + 1}", "initial_epoch"),
+        training.resumable(model, learn, check, EPOCHS, finished, say=False) as recorder,
+    ):
+        model.fit(learn, callbacks=[recorder], initial_epoch=begin, epochs=end, verbose=0)
+
+
+def test_a_weight_of_one_class_is_another_loss():
+    asked = []
+    for weight in (1.0, 5.0):
+        model, learn, check = prepare_classifier()
+
+        def loss(true, probabilities, weight=weight):
+            return keras.ops.mean((1 - true) * weight + probabilities * true, axis=-1)
+
+        model.compile("adam", loss)
+        asked.append(describe_training(model, learn, check))
+    assert find_differences(*asked) == ["loss of an example"]
+
+
 def test_a_fit_without_the_callback_is_refused(tmp_path):
     model, learn, check = prepare_classifier()
     untold = training.resumable(model, learn, check, 1, tmp_path)

@@ -11,7 +11,14 @@ import pytest
 from helpers.storage.errors import CovidLungsError
 from helpers.train.models import build_detector, build_unet, look_twice
 from helpers.train.recipes import RECIPES
-from helpers.train.trained import PARTS, TRIED, load_model, replace_model
+from helpers.train.trained import (
+    PARTS,
+    TRIED,
+    TRIED_NUMBERS,
+    load_model,
+    refuse_strangers,
+    replace_model,
+)
 from tests.support.builders import refused
 
 
@@ -100,7 +107,7 @@ def describe_object(name: str, module: str | None = "keras.layers", **more) -> d
 STRANGERS = {
     "TFSMLayer": describe_object("TFSMLayer", config={"filepath": "harmful"}),
     "TorchModuleWrapper": describe_object("TorchModuleWrapper", config={"module": "harmful"}),
-    "GaussianNoise": describe_object("GaussianNoise", config={"stddev": 0.1}),
+    "RandomFlip": describe_object("RandomFlip", config={}),
     "Mine": describe_object("Mine", "builtins", registered_name="mine>Mine"),
     "Conv2D": describe_object("Conv2D", "mine.layers"),
     "ReLU": describe_object("ReLU", registered_name="mine>ReLU"),
@@ -158,7 +165,11 @@ def test_the_networks_of_every_recipe_are_read_and_have_all_the_parts(policy, tm
         keras.config.set_dtype_policy(usual)
     seen.add(("keras", "Sequential"))  # as the original detector is until it is kept
     seen |= {("keras.layers", name) for name in TRIED}
+    seen |= {(module, name) for module, names in TRIED_NUMBERS.items() for name in names}
     assert seen == {(module, name) for module, names in PARTS.items() for name in names}
+
+
+JOINING = {"Add", "Maximum", "Multiply", "Subtract"}
 
 
 @pytest.mark.parametrize("name", sorted(TRIED))
@@ -167,12 +178,15 @@ def test_a_layer_that_a_reader_may_try_is_read_back(name, tmp_path):
         "AveragePooling2D": {"pool_size": 2},
         "DepthwiseConv2D": {"kernel_size": 3},
         "Dropout": {"rate": 0.5},
+        "GaussianNoise": {"stddev": 0.1},
+        "GroupNormalization": {"groups": 1},
+        "Rescaling": {"scale": 2.0},
         "SeparableConv2D": {"filters": 2, "kernel_size": 3},
         "SpatialDropout2D": {"rate": 0.5},
     }
     xrays = keras.Input((8, 8, 1))
     layer = getattr(keras.layers, name)(**given.get(name, {}))
-    model = keras.Model(xrays, layer([xrays, xrays] if name in ("Add", "Multiply") else xrays))
+    model = keras.Model(xrays, layer([xrays, xrays] if name in JOINING else xrays))
     replace_model(model, tmp_path)
     found, tried = load_model(tmp_path / "model.keras"), np.ones((1, 8, 8, 1), "float32")
     np.testing.assert_array_equal(model(tried), found(tried))
@@ -203,3 +217,24 @@ def test_a_damaged_network_is_refused_or_the_same(tmp_path):
         for one, other in zip(found, weights, strict=True):
             np.testing.assert_array_equal(one, other)
     assert refusals > 30
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(module, name) for module, names in TRIED_NUMBERS.items() for name in sorted(names)],
+)
+def test_numbers_that_a_reader_may_give_a_layer_are_read_back(module, name, tmp_path):
+    given = getattr(getattr(keras, module.partition(".")[2]), name)()
+    place = "kernel_initializer" if module.endswith("initializers") else "kernel_regularizer"
+    model = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 3, **{place: given})])
+    refuse_strangers(model)
+    replace_model(model, tmp_path)
+    assert load_model(tmp_path / "model.keras").count_params() == 10
+
+
+def test_a_network_that_could_not_be_read_back_is_refused_before_it_is_trained():
+    noise = keras.layers.Lambda(lambda xrays: 2 * xrays)
+    model = keras.Sequential([keras.Input((8, 8, 1)), noise, keras.layers.Flatten()])
+    model.compile("adam", "binary_crossentropy")
+    with refused("Lambda", "not read back", "Use one of Keras' own layers"):
+        refuse_strangers(model)
