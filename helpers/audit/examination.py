@@ -150,13 +150,16 @@ def _count(number: int, noun: str) -> str:
 
 
 def findings_html(audit: dict) -> str:
-    """Return the findings as a table for a notebook, its texts whole and escaped."""
+    """Return the findings as a table for a notebook, its texts whole and escaped.
+
+    On a page too narrow for all columns the table scrolls.
+    """
     rows = [
         (found["level"], f"{found['count']:,}", found["text"], _examples(found), found["remedy"])
         for found in audit["findings"]
     ]
     columns = ["level", "how many", "what", "examples", "what to do"]
-    return as_html(pd.DataFrame(rows, columns=columns))
+    return f'<div style="overflow-x: auto">{as_html(pd.DataFrame(rows, columns=columns))}</div>'
 
 
 def as_html(table: pd.DataFrame) -> str:

@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 from helpers.data.synthetic import draw_xray
-from helpers.report.plots import sign
+from helpers.report.plots import ORANGE, sign
 
 SEED = 59  # of an X-ray without wires, whose letter R stands on the patient's right
 # Where to point in it, in its pixels, x to the right and y down: by name, left and right labels.

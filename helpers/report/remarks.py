@@ -96,9 +96,9 @@ def remark_on_copies(index: pd.DataFrame) -> str:
     both = int((exact & altered).sum())
     superfluous = related.sum() - families
     return (
-        f"{related.sum():,} of {len(index):,} X-rays have a copy.\nThey are {families:,} "
-        f"{'family' if families == 1 else 'families'}, each of one exposure. All but one of each "
-        f"family, {superfluous:,} in all, are superfluous.\n"
+        f"{related.sum():,} of {len(index):,} X-rays have a copy.\nThey form {families:,} "
+        f"{'family' if families == 1 else 'families'}. The X-rays of a family seem to show the "
+        f"same exposure, so all but one of each, {superfluous:,} in all, seem superfluous.\n"
         f"The findings count members of families: {exact.sum():,} with a copy of equal pixels + "
         f"{altered.sum():,} with an altered copy − {both:,} in both lists = {related.sum():,}."
     )
@@ -262,6 +262,37 @@ def remark_on_ranking(test: pd.DataFrame) -> str:
     )
 
 
+def remark_on_shares(split: pd.DataFrame) -> str:
+    """Return which split is furthest from its share of X-rays with relatives, and why.
+
+    `split` has the columns `class`, `group` and `split`, one row an X-ray.
+    """
+    related = split[split["group"].duplicated(keep=False)]
+    if related.empty:
+        return "No X-ray has a relative here, so there are no groups to share out."
+    parts = split["split"].value_counts(normalize=True).sort_index()
+    held = pd.crosstab(related["class"], related["split"]).reindex(
+        columns=parts.index, fill_value=0
+    )
+    fair = pd.DataFrame(np.outer(held.sum(axis=1), parts), held.index, parts.index)
+    name = (held - fair).sum().abs().idxmax()
+    off = (held - fair).abs().to_numpy().max()
+    largest = related["group"].value_counts().max()
+    said = (
+        f"{len(related) / len(split):.1%} of all X-rays have relatives. The fair share of the "
+        f"split {name} is {fair[name].sum():.1f} of these X-rays; it has {held[name].sum()}.\n"
+    )
+    if off < largest:
+        return said + (
+            f"No class is off by more than {off:.1f} X-rays, and a group, which cannot be divided, "
+            f"has up to {largest}. Such gaps can add up over the classes."
+        )
+    return said + (
+        f"A class is off by {off:.1f} X-rays, and the largest group has {largest}: these groups "
+        "are not shared out evenly."
+    )
+
+
 def remark_on_soft_errors(true: np.ndarray, probability: np.ndarray) -> str:
     """Return why an X-ray's Dice loss is not 1 - Dice, with the share of the loss that explains it.
 
@@ -298,7 +329,8 @@ def remark_on_sources(counts: pd.DataFrame) -> str:
     alone = known.loc[~mixed, POSITIVE_CLASS].sum() / max(known[POSITIVE_CLASS].sum(), 1)
     return (
         f"{mixed.sum()} of {len(known)} sources gave both {POSITIVE_CLASS} and other X-rays.\n"
-        f"{alone:.1%} of the {POSITIVE_CLASS} X-rays come from sources that gave nothing else."
+        f"Of the {POSITIVE_CLASS} X-rays with a known source, {alone:.1%} come from sources that "
+        "gave nothing else."
     )
 
 
@@ -384,15 +416,14 @@ def remark_on_views(figures: dict[str, Estimate], names: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
+def say(remark: str) -> None:
+    """Print a remark in lines that no page breaks in the middle of a word."""
+    print("\n".join(textwrap.fill(line, WIDTH) for line in remark.splitlines()))
+
+
 def _decide(probability: float, threshold: float) -> str:
     """Return what a probability is called."""
     return POSITIVE_CLASS if probability > threshold else f"not {POSITIVE_CLASS}"
-
-
-def _margin(probability: float, threshold: float) -> str:
-    """Return how far a probability is from a threshold, and on which side."""
-    margin = abs(round(probability, 2) - round(threshold, 2))  # that of the numbers that are shown
-    return f"{margin:.2f} {'over' if probability > threshold else 'under'}"
 
 
 def _find_rise(history: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -406,6 +437,7 @@ def _find_rise(history: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
     return max(pairs, key=lambda pair: pair[1]["val_loss"] / pair[0]["val_loss"])
 
 
-def say(remark: str) -> None:
-    """Print a remark in lines that no page breaks in the middle of a word."""
-    print("\n".join(textwrap.fill(line, WIDTH) for line in remark.splitlines()))
+def _margin(probability: float, threshold: float) -> str:
+    """Return how far a probability is from a threshold, and on which side."""
+    margin = abs(round(probability, 2) - round(threshold, 2))  # that of the numbers that are shown
+    return f"{margin:.2f} {'over' if probability > threshold else 'under'}"

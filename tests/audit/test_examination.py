@@ -304,6 +304,12 @@ def test_findings_are_shown_in_a_notebook_whole_and_escaped():
     assert "1,234" in html
 
 
+def test_findings_scroll_on_a_narrow_page():
+    html = findings_html(AUDIT)
+    assert html.startswith('<div style="overflow-x: auto"><table')
+    assert html.endswith("</table></div>")
+
+
 def test_a_verdict_counts_one_thing_as_one(tmp_path):
     data_set = make_data_set(tmp_path / "tiny", {"COVID": 2})
     image_path(data_set.root, "COVID", 2).write_bytes(b"")

@@ -8,6 +8,7 @@ from helpers.data.sources import find_data
 from helpers.evaluate.intervals import Estimate
 from helpers.report import remarks
 from helpers.split.index import build_index
+from helpers.split.splits import assign_splits
 
 LABELS = np.array([1, 1, 0, 0, 0])
 TABLE = pd.DataFrame(
@@ -87,12 +88,12 @@ def test_guessing_the_larger_side_is_right_as_often_as_it_is_large():
 def test_counts_of_copies_add_up():
     """a = b by pixels, altered in c and d; g = h by pixels; e and f stand alone."""
     sentence = remarks.remark_on_copies(TABLE)
-    assert "6 of 8 X-rays have a copy.\nThey are 2 families" in sentence
-    assert "All but one of each family, 4 in all, are superfluous" in sentence
+    assert "6 of 8 X-rays have a copy.\nThey form 2 families." in sentence
+    assert "all but one of each, 4 in all, seem superfluous" in sentence
     assert (
         "4 with a copy of equal pixels + 3 with an altered copy − 1 in both lists = 6" in sentence
     )
-    assert "They are 1 family, each" in remarks.remark_on_copies(TABLE[:4])
+    assert "They form 1 family." in remarks.remark_on_copies(TABLE[:4])
     alone = TABLE.assign(copy_of=TABLE["file"], pixels=TABLE["file"])
     assert "None of the 8 X-rays is a copy" in remarks.remark_on_copies(alone)
 
@@ -113,12 +114,33 @@ def test_leaks_are_a_share_of_the_test_split():
     assert "no split can leak" in remarks.remark_on_leaks(split, TABLE[:0], TABLE["file"])
 
 
+def test_a_gap_of_less_than_a_group_is_told_from_a_larger_one():
+    """Eight of twenty X-rays are pairs: a test split of five has a fair share of two."""
+    split = pd.DataFrame({"class": "A", "group": list("aabbccdd") + list(range(12))})
+    names = ["train"] * 6 + ["test"] * 2 + ["train"] * 9 + ["test"] * 3
+    even = remarks.remark_on_shares(split.assign(split=names))
+    assert "40.0% of all" in even
+    assert "The fair share of the split test is 2.0 of these X-rays; it has 2.\n" in even
+    assert "No class is off by more than 0.0 X-rays" in even
+    assert "has up to 2." in even
+    names = ["test"] * 4 + ["train"] * 15 + ["test"]
+    uneven = remarks.remark_on_shares(split.assign(split=names))
+    assert "is 2.0 of these X-rays; it has 4.\n" in uneven
+    assert "A class is off by 2.0 X-rays, and the largest group has 2: these groups" in uneven
+    assert "No X-ray has a relative" in remarks.remark_on_shares(split[8:].assign(split="test"))
+
+
+def test_the_share_of_the_demo_s_test_split_is_off_by_less_than_a_group():
+    table, _ = build_index(find_data("demo"))
+    assert "No class is off by more than" in remarks.remark_on_shares(assign_splits(table, 7))
+
+
 def test_a_source_that_gave_only_covid_is_told_from_one_that_gave_both():
     counts = pd.DataFrame({"COVID": [30, 10, 0, 7], "Normal": [0, 5, 9, 0]})
     counts.index = ["Hannover", "Madrid", "Bethesda", "unknown"]
     sentence = remarks.remark_on_sources(counts)
     assert "1 of 3 sources gave both" in sentence
-    assert "75.0% of the COVID X-rays come from sources that gave nothing else" in sentence
+    assert "Of the COVID X-rays with a known source, 75.0% come from sources that gave" in sentence
     assert "single source, “Hannover”" in remarks.remark_on_sources(counts.iloc[[0, 3]])
     assert "name no source" in remarks.remark_on_sources(counts.iloc[3:])
     assert "2 sources, none" in remarks.remark_on_sources(counts[["Normal"]].iloc[1:])
