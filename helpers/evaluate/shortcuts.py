@@ -135,6 +135,7 @@ def judge(predictions: pd.DataFrame, aurocs: dict[str, Estimate]) -> dict:
     below which a view would not have been named; `text` says it in words.
     """
     ill, others = find_cases(predictions)
+    test = predictions[predictions["split"] == "test"]
     p_values = correct_p_values(ill, others)
     views = [name for name in OUTSIDE if p_values[name] < FAMILY_ERROR]
     seen = smallest_seen(len(ill), len(others))
@@ -147,9 +148,10 @@ def judge(predictions: pd.DataFrame, aurocs: dict[str, Estimate]) -> dict:
     if not views:
         text = (
             "No sign of a shortcut: without the lungs the class was not predicted better than "
-            f"chance allows (smallest p {_show(min(p_values.values()))}, limit {FAMILY_ERROR}). "
-            f"With {len(ill)} cases of COVID and {len(others)} others in the test split, an AUROC "
-            f"below {seen:.2f} would have gone unseen."
+            f"chance allows (smallest p after correction {_show(min(p_values.values()))}, limit "
+            f"{FAMILY_ERROR}). With {_count(ill, test['label'] == 1, 'cases of COVID')} and "
+            f"{_count(others, test['label'] == 0, 'others')} in the test split, an AUROC below "
+            f"{seen:.2f} would have gone unseen."
         )
     return {
         "shortcut": bool(views),
@@ -195,6 +197,12 @@ def smallest_seen(ill: int, others: int) -> float:
     """
     spread = np.sqrt((ill + others + 1) / (12 * ill * others))
     return float(min(1.0, 0.5 + norm.isf(FAMILY_ERROR / len(OUTSIDE)) * spread))
+
+
+def _count(cases: pd.DataFrame, xrays: pd.Series, what: str) -> str:
+    """Return the number of cases, and of their X-rays (booleans) if there are more of those."""
+    more = f" ({xrays.sum()} X-rays)" if xrays.sum() > len(cases) else ""
+    return f"{len(cases)} {what}{more}"
 
 
 def _show(p_value: float) -> str:

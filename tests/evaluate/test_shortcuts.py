@@ -78,6 +78,13 @@ def test_a_quiet_verdict_says_what_it_could_not_have_seen():
     assert round(verdict["smallest_seen"], 2) == 0.74
 
 
+def test_a_quiet_verdict_tells_cases_from_their_x_rays():
+    table = looks(np.random.default_rng(5))
+    table = pd.concat([table, table[table["label"] == 1].head(1)], ignore_index=True)
+    text = shortcuts.judge(table, figures(0.5))["text"]
+    assert "15 cases of COVID (16 X-rays) and 45 others in the test split" in text
+
+
 def test_the_smallest_auroc_seen_is_named_in_half_of_all_series():
     needed = shortcuts.smallest_seen(40, 120)
     shift = np.sqrt(2) * -shortcuts.norm.isf(needed)  # of normal scores with that AUROC
