@@ -5,6 +5,7 @@ from itertools import pairwise, product
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.stats import spearmanr
 
 from helpers.data.threads import in_blocks
 from helpers.train.backend import keras
@@ -211,6 +212,19 @@ def _slide(layer: keras.Layer, axis: int, middles: np.ndarray) -> np.ndarray:
         sides = (beyond // 2, beyond - beyond // 2)
         middles = np.pad(middles, sides, "reflect", reflect_type="odd")  # goes on evenly
     return sliding_window_view(middles, width).mean(axis=1)[::stride]
+
+
+def correlate(heat: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return Spearman's rank correlation of two heats of each X-ray over its pixels.
+
+    It is 1 if both put the pixels in the same order, and about 0 if they have nothing in common.
+    Both are (N, height, width). float64, (N,), -1..1; NaN where a heat is the same everywhere.
+    """
+    correlations = np.full(len(heat), np.nan)
+    for row, (one, two) in enumerate(zip(heat, other, strict=True)):
+        if np.ptp(one) > 0 and np.ptp(two) > 0:
+            correlations[row] = spearmanr(one.ravel(), two.ravel()).statistic
+    return correlations
 
 
 def energy_in_lungs(heat: np.ndarray, masks: np.ndarray) -> np.ndarray:

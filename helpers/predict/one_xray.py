@@ -179,20 +179,27 @@ def describe_probability(run_folder: Path, probability: float) -> str:
     ill = (test["label"] == 1)[alike == place]
     said = (
         f"The network predicts {probability:.2f}; at the temperature {temperature:.2f}, fitted on "
-        f"the run's validation split, that is {scaled:.2f}. (Calibration error on the test split: "
-        f"{metrics['calibration_error']['value']:.3f} without the temperature, "
-        f"{metrics['calibration_error_scaled']['value']:.3f} with it.)\n"
+        f"the run's validation split, that is {scaled:.2f}.\n"
+        f"Calibration error on the test split: {_tell_error(metrics, 'calibration_error')} before "
+        f"the temperature, {_tell_error(metrics, 'calibration_error_scaled')} after it.\n"
     )
     if ill.empty:
-        return said + f"No test X-ray of the run got {low:.1f} to {high:.1f}: nothing is known."
+        got = f"got {low:.1f} to {high:.1f} at this temperature"
+        return f"{said}No test X-ray of the run {got}: nothing is known."
     split = pd.read_csv(require(run_folder / "split.csv"), dtype=str, keep_default_na=False)
     groups = split.set_index("file")["group"]
     share = estimate_share(ill, test["file"].map(groups))
     return said + (
-        f"Of the {len(ill)} test X-rays that got {low:.1f} to {high:.1f}, {ill.sum()} were COVID: "
-        f"a share of {share.text(2)}.\n"
+        f"Of the {len(ill)} test X-rays that got {low:.1f} to {high:.1f} at this temperature, "
+        f"{ill.sum()} were COVID: a share of {share.text(2)}.\n"
         f"Of all {len(test)} test X-rays, {test['label'].mean():.0%} were."
     )
+
+
+def _tell_error(metrics: dict[str, dict], name: str) -> str:
+    """Return a calibration error in words, with what chance alone would make."""
+    error, chance = (metrics[name + suffix]["value"] for suffix in ("", "_by_chance"))
+    return f"{error:.3f} ({chance:.3f} by chance)"
 
 
 def look_for_heat(
@@ -213,10 +220,10 @@ def look_for_heat(
 
 
 def pick_surest(run_folder: Path) -> pd.DataFrame:
-    """Return the test X-rays of which a run's detector was surest: once rightly, once wrongly.
+    """Return the COVID X-ray of the test that a detector was surest of, and its surest error.
 
-    They are rows of its `predictions.csv`, with a column `right`. A detector that was always right
-    has only one, and so has one that was always wrong.
+    They are rows of its `predictions.csv`, with a column `right`. The first has COVID, since a map
+    of what speaks for COVID explains no other success. Either is missing if there is none.
 
     Raises:
         CovidLungsError: the run has no predictions of a detector.
@@ -224,6 +231,7 @@ def pick_surest(run_folder: Path) -> pd.DataFrame:
     table = pd.read_csv(require(run_folder / "detection" / "predictions.csv"))
     test = table[table["split"] == "test"]
     test = test.assign(right=(test["probability"] > THRESHOLD) == (test["label"] == 1))
+    test = test[~test["right"] | (test["label"] == 1)]
     sure = (test["probability"] - THRESHOLD).abs().sort_values(ascending=False, kind="stable")
     return test.loc[sure.index].groupby("right").head(1).sort_values("right", ascending=False)
 

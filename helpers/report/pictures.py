@@ -179,7 +179,7 @@ def draw_heat(
     whose = "" if has_masks(rows) else f",\n{textwrap.fill(DRAWN, 20)}"
     first, *others = heats
     names = ["X-ray", f"{first}:\nheat, strongest\nwhere yellow;\nlungs green{whose}", *others]
-    return _grid(grid, titles, names, largest=2.3)
+    return _grid(grid, titles, names, largest=2.3, letters=10)
 
 
 def _outline_heat(image: np.ndarray, heat: np.ndarray, lungs: np.ndarray) -> np.ndarray:
@@ -221,9 +221,9 @@ def draw_heat_found(image: np.ndarray, mask: np.ndarray, heats: dict[str, np.nda
 
     `heats` are float32, (1, height, width), 0..1, of any size, by the method's name.
     """
-    titles = [f"{name}: strongest where yellow,\npredicted lungs green" for name in heats]
+    titles = [f"{name}:\nstrongest where yellow,\npredicted lungs green" for name in heats]
     mixed = [_outline_heat(image, heat, mask) for (heat,) in heats.values()]
-    return _grid([[image, *mixed]], ["X-ray", *titles], largest=3.0)
+    return _grid([[image, *mixed]], ["X-ray", *titles], largest=2.3, letters=11)
 
 
 def draw_thresholds(
@@ -236,10 +236,10 @@ def draw_thresholds(
     masks = [draw_lungs(probability, image.shape, threshold) for threshold in thresholds]
     outlined = [draw_outlines(image, (mask, PREDICTED_COLOUR)) for mask in masks]
     titles = [
-        f"above {threshold}: {mask.mean():.1%} of the image"
+        f"above {threshold}:\n{mask.mean():.1%} of the image"
         for threshold, mask in zip(thresholds, masks, strict=True)
     ]
-    return _grid([outlined], titles, largest=3.0)
+    return _grid([outlined], titles, largest=2.6, letters=11)
 
 
 def _grid(
@@ -247,11 +247,12 @@ def _grid(
     titles: Iterable[str] = (),
     names: Sequence[str] = (),
     largest: float = 2.0,
+    letters: float = 9,
 ) -> Figure:
     """Return a figure of images, given row by row, each `largest` inches wide at most.
 
     Its axes are in reading order. The first ones have `titles` above them; `names` stand at the
-    left of the rows.
+    left of the rows, both in `letters` of so many points.
     """
     images = list(images)
     rows, columns = len(images), max(len(row) for row in images)
@@ -269,7 +270,7 @@ def _grid(
         for axis, image in zip(row_of_axes, row, strict=False):
             axis.imshow(image, cmap="gray", vmin=0, vmax=255)
     for axis, title in zip(axes.flat, titles, strict=False):
-        axis.set_title(title, fontsize=9)
+        axis.set_title(title, fontsize=letters)
     for axis, name in zip(axes[:, 0], names, strict=False):
-        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=9)
+        axis.set_ylabel(name, rotation=0, ha="right", va="center", fontsize=letters)
     return figure

@@ -16,6 +16,9 @@ RISEN = 1.2  # times as large a validation loss is more than its jumps
 CLOSE = 0.005  # two shares that print alike to two digits
 FAR_BELOW = 0.05  # a Dice so much below the mean is one that the mean does not tell of
 MOSTLY = 0.9  # a share that leaves little else
+WELL_ABOVE = 1.5  # times the chance error: less than that, chance often makes by itself
+ALIKE = 0.1  # shares of heat that differ by less hardly depend on the answer
+RELATED = 0.5  # a rank correlation below which one map tells little about another
 
 
 def remark_on_accuracy(metrics: dict[str, Estimate]) -> str:
@@ -30,6 +33,26 @@ def remark_on_accuracy(metrics: dict[str, Estimate]) -> str:
     if accuracy.high < majority:
         return line + "The whole interval lies below that: something went wrong."
     return line + "The interval contains that: these X-rays cannot show that it learnt anything."
+
+
+def remark_on_agreement(correlations: np.ndarray) -> str:
+    """Return whether two heat maps of an X-ray agree, given their rank correlation for each X-ray.
+
+    They are what `heat_maps.correlate` returns: (N,), NaN where a map has no heat.
+    """
+    known = correlations[~np.isnan(correlations)]
+    if not len(known):
+        return "No X-ray has heat in both maps, so they cannot be compared."
+    low, high = known.min(), known.max()
+    values = f"{low:.2f}" if len(known) == 1 else f"{low:.2f} to {high:.2f}"
+    said = (
+        f"Rank correlation of the two maps: {values} (1: the same order of places, 0: unrelated). "
+    )
+    if high < RELATED:
+        return said + "The methods disagree, so neither map can be trusted alone."
+    if low < RELATED:
+        return said + "The methods agree on some X-rays and disagree on others."
+    return said + "The methods largely agree."
 
 
 def remark_on_averaging(inside: float, averaged: float) -> str:
@@ -49,10 +72,36 @@ def remark_on_averaging(inside: float, averaged: float) -> str:
     )
 
 
+def remark_on_calibration(metrics: dict[str, Estimate]) -> str:
+    """Return whether the temperature made the calibration error better or worse, if that shows.
+
+    `metrics` are those of `detection.detection_metrics`.
+    """
+    if metrics["temperature"].value == 1:
+        return "The temperature is 1: it changes nothing."
+    before, after = (metrics[f"calibration_error{suffix}"] for suffix in ("", "_scaled"))
+    wrong, still_wrong = (
+        metrics[name].value > WELL_ABOVE * metrics[f"{name}_by_chance"].value
+        for name in ("calibration_error", "calibration_error_scaled")
+    )
+    count = f"{before.n:,} X-rays cannot tell whether the temperature helps."
+    if not (wrong or still_wrong):
+        return f"Neither error is well above chance: {count}"
+    if wrong and still_wrong:
+        return "Both errors are well above chance: these probabilities are not to be relied on."
+    at, others = ("before", "after") if wrong else ("after", "before")
+    return (
+        f"Only the error {at} the temperature is well above chance, not the one {others} it: on "
+        f"these {after.n:,} X-rays the temperature {'helps' if wrong else 'harms'}."
+    )
+
+
 def remark_on_certainty(shares: dict[float, float]) -> str:
     """Return how a mask shrinks as its threshold rises, given its share of the image at each."""
     low, high = min(shares), max(shares)
-    lost = 1 - shares[high] / shares[low] if shares[low] else 0
+    if not shares[low]:
+        return f"Even above a threshold of {low} the mask is empty: the network sees no lungs here."
+    lost = 1 - shares[high] / shares[low]
     sure = "nearly all" if lost < 0.1 else "most" if lost < 0.5 else "few"
     return (
         f"From a threshold of {low} to {high} the mask loses {lost:.0%} of its pixels: the network "
@@ -132,7 +181,8 @@ def remark_on_decision(probability: float, chosen: float, truth: str = "") -> st
     """
     usual, own = _decide(probability, THRESHOLD), _decide(probability, chosen)
     said = (
-        f"{probability:.2f} lies {_margin(probability, THRESHOLD)} {THRESHOLD:.2f}: {usual}.\n"
+        f"{probability:.2f}, as predicted, lies {_margin(probability, THRESHOLD)} "
+        f"{THRESHOLD:.2f}: {usual}.\n"
         f"It lies {_margin(probability, chosen)} {chosen:.2f}, the threshold that the run chose "
         f"on its validation split: {own}.\n"
     )
@@ -159,6 +209,25 @@ def remark_on_heat(method: str, inside: float, lungs: float) -> str:
         f"{method} puts {inside:.0%} of its heat in the lungs, which fill {lungs:.0%} of the "
         f"image{compared}."
     )
+
+
+def remark_on_heat_by_class(shares: np.ndarray, labels: np.ndarray) -> str:
+    """Return whether heat lies in the lungs more often where there is COVID.
+
+    Args:
+        shares: the lungs' share of each X-ray's heat, (N,), NaN without heat.
+        labels: 1 or 0, (N,); 1 is COVID.
+    """
+    ill, others = (shares[(labels == label) & ~np.isnan(shares)] for label in (1, 0))
+    if not (len(ill) and len(others)):
+        return "Without heat both in COVID and in other X-rays there is nothing to compare."
+    said = (
+        f"In X-rays with {POSITIVE_CLASS}, {ill.mean():.0%} of the heat lies in the lungs, in the "
+        f"others {others.mean():.0%}. "
+    )
+    if abs(ill.mean() - others.mean()) < ALIKE:
+        return said + "So this share hardly depends on the disease."
+    return said + "So this share depends on the disease."
 
 
 def remark_on_leaks(split: pd.DataFrame, leaked: pd.DataFrame, groups: pd.Series) -> str:
@@ -352,7 +421,7 @@ def remark_on_split(split: pd.DataFrame) -> str:
 
 
 def remark_on_surest(surest: pd.DataFrame) -> str:
-    """Return the right and the wrong test X-ray of which a detector was surest, as words.
+    """Return in words what `one_xray.pick_surest` found: a COVID X-ray recognised, and an error.
 
     `surest` has `class`, `probability` and `right`, a row each.
     """
@@ -361,6 +430,10 @@ def remark_on_surest(surest: pd.DataFrame) -> str:
         f"{row['probability']:.2f}."
         for _, row in surest.iterrows()
     ]
+    if not surest["right"].any():
+        said.append(
+            "It recognised none of its test X-rays with COVID: there is no success to show."
+        )
     if surest["right"].all():
         said.append("It was wrong about none of its test X-rays, so there is no failure to show.")
     return "\n".join(said)

@@ -330,3 +330,10 @@ def test_inside_and_outside_make_up_all_energy(heat, masks):
 def test_an_even_heat_has_the_lungs_share_of_the_xray(masks, strength):
     even = np.full(masks.shape, strength, np.float32)
     np.testing.assert_allclose(energy_in_lungs(even, masks), masks.mean(axis=(1, 2)))
+
+
+def test_two_heats_are_compared_by_the_order_of_their_places():
+    rising = np.arange(12.0).reshape(3, 4)
+    heat = np.stack([rising, rising, rising, np.zeros((3, 4))])
+    other = np.stack([rising**3, -rising, np.ones((3, 4)), rising])
+    np.testing.assert_allclose(heat_maps.correlate(heat, other), [1, -1, np.nan, np.nan])

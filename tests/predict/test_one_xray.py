@@ -196,13 +196,17 @@ def test_a_probability_is_what_it_meant_for_the_test_xrays(run):
     said = describe_probability(run, 0.86)
     # Half of the validation split is wrong: the hottest temperature brings all near 0.5.
     assert said.startswith("The network predicts 0.86; at the temperature 10.00, fitted on the")
-    before, after = (
-        read_metrics(run / "detection")[name]["value"]
-        for name in ("calibration_error", "calibration_error_scaled")
+    before, chance, after, chance_after = (
+        read_metrics(run / "detection")[f"calibration_error{suffix}"]["value"]
+        for suffix in ("", "_by_chance", "_scaled", "_scaled_by_chance")
     )
-    errors = f"{before:.3f} without the temperature, {after:.3f} with it.)"
-    assert f"that is 0.55. (Calibration error on the test split: {errors}" in said
-    assert "Of the 4 test X-rays that got 0.5 to 0.6, 3 were COVID: a share of 0.75 [" in said
+    assert chance != chance_after
+    assert (
+        f"that is 0.55.\nCalibration error on the test split: {before:.3f} ({chance:.3f} by "
+        f"chance) before the temperature, {after:.3f} ({chance_after:.3f} by chance) after it.\n"
+    ) in said
+    got = "Of the 4 test X-rays that got 0.5 to 0.6 at this temperature"
+    assert f"{got}, 3 were COVID: a share of 0.75 [" in said
     assert said.endswith("Of all 5 test X-rays, 60% were.")
 
 
@@ -216,7 +220,7 @@ def test_the_xrays_of_one_patient_count_as_one(run):
 def test_a_probability_that_no_test_xray_had(run):
     write_tested(run, [0.85, 0.88], [1, 0], "test")
     assert describe_probability(run, 0.01).endswith(
-        "No test X-ray of the run got 0.3 to 0.4: nothing is known."
+        "No test X-ray of the run got 0.3 to 0.4 at this temperature: nothing is known."
     )
 
 
@@ -243,8 +247,9 @@ def test_the_heat_and_its_share_in_the_lungs(run):
     assert np.abs(heats["HiResCAM"] - heats["Occlusion"]).max() > 0.1
 
 
-def test_of_the_test_xrays_the_surest_right_and_the_surest_wrong_are_picked(run):
-    write_tested(run, [0.60, 0.97, 0.30, 0.10, 0.80], [1, 1, 1, 1, 0], "test")
+def test_the_surest_covid_xray_that_was_recognised_and_the_surest_error_are_picked(run):
+    # The last is surer than all, but a map of what speaks for COVID would not explain it.
+    write_tested(run, [0.60, 0.97, 0.30, 0.10, 0.80, 0.0], [1, 1, 1, 1, 0, 0], "test")
     surest = pick_surest(run)
     assert surest["file"].tolist() == ["1.png", "3.png"]
     assert surest["right"].tolist() == [True, False]
@@ -252,7 +257,12 @@ def test_of_the_test_xrays_the_surest_right_and_the_surest_wrong_are_picked(run)
 
 def test_a_detector_that_was_never_wrong_has_no_failure(run):
     write_tested(run, [0.60, 0.97, 0.02], [1, 1, 0], "test")
-    assert pick_surest(run)["file"].tolist() == ["2.png"]
+    assert pick_surest(run)["file"].tolist() == ["1.png"]
+    write_tested(run, [0.40, 0.03, 0.02], [1, 1, 0], "test")
+    assert pick_surest(run)["file"].tolist() == ["1.png"]
+    assert not pick_surest(run)["right"].any()
+    write_tested(run, [0.03, 0.02], [0, 0], "test")
+    assert pick_surest(run).empty
 
 
 def test_the_data_of_a_run_are_those_that_were_split(runs, data_set, tmp_path):

@@ -141,7 +141,7 @@ def test_a_lower_threshold_outlines_more():
             pytest.approx(high, abs=1),
         )
     titles = [axis.get_title() for axis in figure.axes]
-    assert titles == ["above 0.2: 25.0% of the image", "above 0.5: 6.2% of the image"]
+    assert titles == ["above 0.2:\n25.0% of the image", "above 0.5:\n6.2% of the image"]
 
 
 def test_each_view_has_a_column_and_each_xray_a_row():

@@ -281,9 +281,18 @@ def test_what_averaging_changes_is_said(inside, averaged, expected):
         ),
         (0.45, 0.31, "Normal", ["signs of Normal: the first answer is right"]),
         (0.45, 0.31, "", ["threshold alone decides", "Nobody here knows"]),
-        (0.98, 0.31, "COVID", ["0.48 over 0.50: COVID", "0.67 over 0.31", "network is right"]),
+        (
+            0.98,
+            0.31,
+            "COVID",
+            [
+                "0.98, as predicted, lies 0.48 over 0.50: COVID",
+                "0.67 over 0.31",
+                "network is right",
+            ],
+        ),
         (0.98, 0.31, "Normal", ["network is wrong"]),
-        (0.984, 0.286, "", ["0.98 lies", "0.69 over 0.29"]),
+        (0.984, 0.286, "", ["0.98, as", "0.69 over 0.29"]),
         (0.12, 0.31, "COVID", ["0.19 under 0.31", "network is wrong"]),
     ],
 )
@@ -318,6 +327,70 @@ def test_success_and_failure_are_named():
         "Surest and wrong: truly Normal, predicted COVID 0.85.",
     ]
     assert "wrong about none" in remarks.remark_on_surest(surest.head(1))
+    assert "none of its test X-rays with COVID" in remarks.remark_on_surest(surest.tail(1))
+    neither = remarks.remark_on_surest(surest.head(0))
+    assert "no success" in neither and "no failure" in neither
+
+
+@pytest.mark.parametrize(
+    ("errors", "temperature", "expected"),
+    [
+        ((0.036, 0.102), 2.15, "Neither error is well above chance: 40 X-rays cannot tell"),
+        (
+            (0.09, 0.102),
+            2.15,
+            "error before the temperature is well above chance, not the one after",
+        ),
+        ((0.09, 0.102), 2.15, "on these 40 X-rays the temperature helps."),
+        (
+            (0.036, 0.25),
+            2.15,
+            "error after the temperature is well above chance, not the one before",
+        ),
+        ((0.036, 0.25), 2.15, "on these 40 X-rays the temperature harms."),
+        ((0.09, 0.25), 2.15, "Both errors are well above chance"),
+        ((0.09, 0.09), 1.0, "The temperature is 1: it changes nothing."),
+    ],
+)
+def test_the_temperature_is_judged_beside_chance(errors, temperature, expected):
+    values = {
+        "temperature": temperature,
+        "calibration_error": errors[0],
+        "calibration_error_by_chance": 0.037,
+        "calibration_error_scaled": errors[1],
+        "calibration_error_scaled_by_chance": 0.104,
+    }
+    metrics = {name: Estimate(value, 40) for name, value in values.items()}
+    assert expected in remarks.remark_on_calibration(metrics)
+
+
+@pytest.mark.parametrize(
+    ("correlations", "expected"),
+    [
+        ([0.23, -0.09, np.nan], ["maps: -0.09 to 0.23 (1:", "neither map can be trusted alone"]),
+        ([0.23], ["maps: 0.23 (1:", "The methods disagree"]),
+        ([0.9, 0.2], ["agree on some X-rays and disagree on others"]),
+        ([0.9, 0.6], ["largely agree"]),
+        ([np.nan], ["cannot be compared"]),
+    ],
+)
+def test_two_maps_agree_as_far_as_their_ranks_do(correlations, expected):
+    said = remarks.remark_on_agreement(np.array(correlations))
+    assert [part for part in expected if part not in said] == []
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([0.54, 0.56, 0.50, np.nan], ["55% of the heat lies in the lungs, in the others 50%"]),
+        ([0.54, 0.56, 0.50, np.nan], ["hardly depends on the disease"]),
+        ([0.54, 0.56, 0.20, 0.30], ["in the others 25%. So this share depends on"]),
+        ([0.54, 0.56, np.nan, np.nan], ["nothing to compare"]),
+    ],
+)
+def test_heat_that_lies_alike_in_all_classes_is_told(shares, expected):
+    said = remarks.remark_on_heat_by_class(np.array(shares), np.array([1, 1, 0, 0]))
+    assert [part for part in expected if part not in said] == []
 
 
 @pytest.mark.parametrize(
@@ -326,7 +399,7 @@ def test_success_and_failure_are_named():
         ({0.1: 0.25, 0.5: 0.24, 0.9: 0.24}, "0.1 to 0.9 the mask loses 4% of its pixels"),
         ({0.1: 0.25, 0.9: 0.20}, "loses 20% of its pixels: the network is sure of most"),
         ({0.1: 0.25, 0.9: 0.0}, "loses 100% of its pixels: the network is sure of few"),
-        ({0.1: 0.0, 0.9: 0.0}, "loses 0%"),
+        ({0.1: 0.0, 0.9: 0.0}, "Even above a threshold of 0.1 the mask is empty"),
     ],
 )
 def test_a_mask_that_shrinks_with_the_threshold_is_unsure(shares, expected):
