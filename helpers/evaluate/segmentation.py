@@ -48,6 +48,8 @@ WORST_SHARE = 0.01
 FEWEST_WORST, MOST_WORST = 4, 12  # masks in a gallery that shows something and can be read
 MUCH_MORE = 2.0  # times as many pixels on one side of the error as on the other
 SMALL_ERROR = 0.05  # of the true mask's pixels
+SMALL_PART = 0.01  # of the true mask's pixels: a smaller region is a speck
+FAR = 0.03  # of the image's diagonal, 11 pixels at 256: no longer an error along the outline
 BRIGHTER = 25  # grey levels of 255 by which missed lung is denser than the lung that was found
 
 
@@ -271,19 +273,48 @@ def likely_reasons(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndar
 def likely_reason(image: np.ndarray, true: np.ndarray, predicted: np.ndarray) -> str:
     """Return in a few words why two masks probably differ: a hint for a reader, no diagnosis.
 
-    The masks are zeros and ones, (height, width); the X-ray is uint8 of any size.
+    A part of the lungs is missed, or is too much, if the largest wrong region is no speck and
+    reaches far from the true outline. The masks are zeros and ones, (height, width); the X-ray is
+    uint8 of any size.
     """
     for name, mask in (("true mask", true), ("prediction", predicted)):
         if fault := why_implausible(measure_masks([shrink_mask(mask)])).item():
             return f"{name}: {fault}"
-    missed, taken, found = true > predicted, predicted > true, (true == 1) & (predicted == 1)
-    if missed.sum() + taken.sum() < SMALL_ERROR * true.sum():
-        return "hardly any difference"
-    if missed.sum() > MUCH_MORE * taken.sum():
-        grey = resize_image(image, true.shape).astype(float)
+    missed, taken = (_largest_region(wrong) for wrong in (true > predicted, predicted > true))
+    part = missed if missed.sum() >= taken.sum() else taken
+    if _is_a_part(part, true):
+        if part is taken:
+            return "includes more than the lungs"
+        grey, found = resize_image(image, true.shape).astype(float), true & predicted == 1
         if found.any() and grey[missed].mean() > grey[found].mean() + BRIGHTER:
             return "misses a dense part: opacity, or heart?"
         return "misses a part"
-    if taken.sum() > MUCH_MORE * missed.sum():
-        return "includes more than the lungs"
+    return _describe_edges(np.sum(true > predicted), np.sum(predicted > true), true.sum())
+
+
+def _largest_region(wrong: np.ndarray) -> np.ndarray:
+    """Return the largest connected region of a mask of bool, of the same shape."""
+    labels, count = ndimage.label(wrong)
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0  # what is not wrong
+    return wrong & (labels == sizes.argmax())
+
+
+def _is_a_part(region: np.ndarray, true: np.ndarray) -> bool:
+    """Return whether a wrong region is no speck, and reaches far from the true outline."""
+    if region.sum() < SMALL_PART * true.sum():
+        return False
+    within, outside = (ndimage.distance_transform_edt(mask) for mask in (true, 1 - true))
+    far = np.maximum(within, outside)[region].max(initial=0)
+    return bool(far > FAR * math.hypot(*true.shape))
+
+
+def _describe_edges(missed: int, taken: int, lung: int) -> str:
+    """Return how two outlines that lie near one another differ, given counts of pixels."""
+    if missed + taken < SMALL_ERROR * lung:
+        return f"few wrong pixels (under {SMALL_ERROR:.0%})"
+    if missed > MUCH_MORE * taken:
+        return "the outline lies too far inside"
+    if taken > MUCH_MORE * missed:
+        return "the outline lies too far outside"
     return "the edges differ"

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from helpers.data.images import draw_outlines, resize_image
 from helpers.report.pictures import PREDICTED_COLOUR
+from helpers.report.playground import offer_slider
 from helpers.train.postprocessing import draw_lungs
 from helpers.train.recipes import THRESHOLD
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # an optional extra, which only a notebook in a browser needs
     from ipywidgets import VBox
 
 LARGEST = 420  # pixels of the longer side: enough to see, and quick to send
+THRESHOLDS = [percent / 100 for percent in range(1, 100)]
 
 
 def offer_threshold(image: np.ndarray, probability: np.ndarray) -> "VBox | None":
@@ -23,31 +24,15 @@ def offer_threshold(image: np.ndarray, probability: np.ndarray) -> "VBox | None"
         image: uint8, (height, width).
         probability: of lung, float32 of any size.
     """
-    try:
-        from ipywidgets import FloatSlider, Image, Label, VBox
-    except ImportError:
-        print("For a slider: `uv sync --extra jupyter`. The figure above shows three thresholds.")
-        return None
-    from IPython.display import display  # a notebook has it
-
     shrunk = min(1, LARGEST / max(image.shape))
     small = resize_image(image, tuple(max(1, round(shrunk * side)) for side in image.shape))
-    slider = FloatSlider(value=THRESHOLD, min=0.01, max=0.99, step=0.01, description="threshold")
-    picture, words = Image(format="jpeg"), Label()
 
-    def follow(_=None) -> None:
-        """Draw the mask at the slider's threshold."""
-        mask = draw_lungs(probability, small.shape, slider.value)
-        picture.value = _as_jpeg(draw_outlines(small, (mask, PREDICTED_COLOUR)))
-        words.value = f"Above {slider.value:.2f}, the lungs fill {mask.mean():.1%} of the image."
+    def draw(threshold: float) -> np.ndarray:
+        mask = draw_lungs(probability, small.shape, threshold)
+        return draw_outlines(small, (mask, PREDICTED_COLOUR))
 
-    slider.observe(follow, "value")
-    follow()
-    shown = VBox([slider, words, picture])
-    display(shown)
-    return shown
+    def describe(threshold: float) -> str:
+        share = draw_lungs(probability, small.shape, threshold).mean()
+        return f"Above {threshold:.2f}, the lungs fill {share:.1%} of the image."
 
-
-def _as_jpeg(image: np.ndarray) -> bytes:
-    """Return an RGB picture, uint8 (height, width, 3), as a file's content."""
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return offer_slider(draw, "threshold", THRESHOLDS, THRESHOLD, describe)

@@ -1,6 +1,7 @@
 """Error maps: where a predicted mask misses lung, and where it takes too much."""
 
 import math
+import textwrap
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ ZOOM = 4  # times as large as in the whole X-ray
 RIM = 0.01  # of the image's diagonal, 3.6 pixels at 256: as far as an outline is a matter of taste
 PANEL = 2.7  # inches of an X-ray that is looked at closely
 COLUMNS = 4  # X-rays side by side
+LETTERS = 28  # of a line above an X-ray, where four stand side by side
 
 
 class Case(NamedTuple):
@@ -67,18 +69,23 @@ def find_largest_error(case: Case) -> tuple[slice, slice]:
     return slice(int(top), int(top) + side), slice(int(left), int(left) + side)
 
 
-def share_near_outline(case: Case) -> float:
-    """Return the share of the wrong pixels that lie within RIM of the true outline.
-
-    It is NaN if no pixel is wrong.
-    """
+def find_near_outline(true: np.ndarray) -> np.ndarray:
+    """Return which pixels lie within RIM of the outline of a mask: bool, (height, width)."""
     within, outside = (
-        cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        for mask in (case.true, 1 - case.true)
+        cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for mask in (true, 1 - true)
     )
+    return np.maximum(within, outside) <= RIM * np.hypot(*true.shape)
+
+
+def count_near_outline(case: Case) -> tuple[int, int]:
+    """Return how many wrong pixels lie within RIM of the true outline, and how many there are."""
     wrong = case.true != case.predicted
-    near = np.maximum(within, outside) <= RIM * np.hypot(*wrong.shape)
-    return float(near[wrong].mean()) if wrong.any() else float("nan")
+    return int(find_near_outline(case.true)[wrong].sum()), int(wrong.sum())
+
+
+def write_caption(name: str, score: float, reason: str) -> str:
+    """Return the lines above a case: its class, its Dice, and a likely reason, broken to fit."""
+    return "\n".join([name, f"Dice {score:.3f}", *textwrap.wrap(reason, LETTERS)])
 
 
 def draw_whole_and_zoomed(cases: Sequence[Case], captions: Sequence[str]) -> Figure:

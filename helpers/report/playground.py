@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -24,27 +25,32 @@ if TYPE_CHECKING:  # an optional extra, which only a notebook in a browser needs
 HEIGHT, WIDTH, SIDE = 24, 40, 12  # of the picture of two boxes, and of each box, in pixels
 TRUE_LEFT = 4  # where the true box begins; the other one is moved to the right
 LARGEST_SHIFT = WIDTH - SIDE - 2 * TRUE_LEFT
-PANEL = 2.85  # inches
+PANEL = 3.3  # inches
 LEGEND = "orange: missed; blue: extra"
 
 
 def offer_slider(
-    draw: Callable[[float], Figure], name: str, values: Sequence[float], first: float
+    draw: Callable[[float], Figure | np.ndarray],
+    name: str,
+    values: Sequence[float],
+    first: float,
+    describe: Callable[[float], str] | None = None,
 ) -> "VBox | None":
     """Show and return a slider over a picture that is drawn anew for each of its values.
 
     Without ipywidgets it says how to install it, and returns None.
 
     Args:
-        draw: returns the figure of a value; it is closed once it is shown.
+        draw: returns the picture of a value, uint8 RGB or a figure, closed once it is shown.
         name: stands before the slider.
         values: that the slider offers, in order.
         first: the one that it starts with.
+        describe: returns a line on a value, to stand above the picture.
     """
     try:
-        from ipywidgets import Image, SelectionSlider, VBox
+        from ipywidgets import Image, Label, SelectionSlider, VBox
     except ImportError:
-        print("For a slider: `uv sync --extra jupyter`. The picture below shows a few settings.")
+        print("For a slider: `uv sync --extra jupyter`. A picture nearby shows a few settings.")
         return None
     from IPython.display import display  # a notebook has it
 
@@ -52,18 +58,27 @@ def offer_slider(
     slider = SelectionSlider(
         options=list(values), value=first, description=name, continuous_update=False
     )
-    picture = Image(value=_to_png(draw(first)), format="png")
-    slider.observe(lambda change: setattr(picture, "value", _to_png(draw(change["new"]))), "value")
-    box = VBox([slider, picture])
+    line, picture = Label(), Image(format="png")
+
+    def follow(_=None) -> None:
+        """Show what belongs to the slider's value."""
+        picture.value = _to_png(draw(slider.value))
+        line.value = describe(slider.value) if describe else ""
+
+    slider.observe(follow, "value")
+    follow()
+    box = VBox([slider, line, picture] if describe else [slider, picture])
     display(box)
     return box
 
 
-def _to_png(figure: Figure) -> bytes:
-    """Return a figure as the bytes of a PNG, and close it, so that no cell shows it as well."""
+def _to_png(drawn: Figure | np.ndarray) -> bytes:
+    """Return a picture as the bytes of a PNG. A figure is closed, so that no cell shows it too."""
+    if isinstance(drawn, np.ndarray):
+        return cv2.imencode(".png", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
     with io.BytesIO() as file:
-        figure.savefig(file, format="png", dpi=90)
-        plt.close(figure)
+        drawn.savefig(file, format="png", dpi=90)
+        plt.close(drawn)
         return file.getvalue()
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 from helpers.data.layouts import POSITIVE_CLASS
 from helpers.evaluate.intervals import Estimate
 from helpers.evaluate.shortcuts import OUTSIDE
+from helpers.report.error_maps import find_near_outline
 from helpers.train.recipes import THRESHOLD
 
 WIDTH = 88  # letters of a line: more, and narrow pages break words
@@ -289,27 +290,29 @@ def remark_on_masks_by_class(means: dict[str, Estimate]) -> str:
         return f"{said} One has no interval: too few X-rays to compare them."
     if low <= high:
         return f"{said} The two intervals overlap: chance alone may explain the difference."
-    return f"{said} The two intervals do not overlap: the difference is more than chance."
+    said += " The two intervals do not overlap"
+    if len(classes) == 2:
+        return f"{said}: the difference is more than chance."
+    return f"{said}, but of {len(classes)} classes we picked these after looking: test it anew."
 
 
-def remark_on_outlines(shares: dict[str, list[float]]) -> str:
-    """Return how many of their wrong pixels networks have at the edge of the lungs.
+def remark_on_outlines(counts: dict[str, list[tuple[int, int]]]) -> str:
+    """Return how many of their wrong pixels networks have along the outline of the lungs.
 
-    `shares` are, by the network's name, what `error_maps.share_near_outline` returns for X-rays.
+    `counts` are, by the network's name, what `error_maps.count_near_outline` returns for X-rays.
     """
-    means = {
-        name: np.nanmean(values) for name, values in shares.items() if not np.all(np.isnan(values))
-    }
-    parts = [
-        f"Of the wrong pixels of {name}, {mean:.0%} lie right beside the true outline: "
-        + (
-            "it finds the lungs, and errs by a pixel or two along their edge."
-            if mean >= MOSTLY
-            else "it also misses or adds whole parts."
+    lines = []
+    for name, pairs in counts.items():
+        near, wrong = np.sum(pairs, axis=0)
+        if not wrong:
+            lines.append(f"{name}: no pixel is wrong.")
+            continue
+        edge = near / wrong >= MOSTLY
+        said = "The others are few." if edge else "The others are missed or added parts."
+        lines.append(
+            f"{name}: of {wrong:,} wrong pixels {near / wrong:.0%} lie along the outline. {said}"
         )
-        for name, mean in means.items()
-    ]
-    return "\n".join(parts) or "No pixel is wrong."
+    return "\n".join(lines)
 
 
 def remark_on_ranking(test: pd.DataFrame) -> str:
@@ -363,18 +366,28 @@ def remark_on_shares(split: pd.DataFrame) -> str:
 
 
 def remark_on_soft_errors(true: np.ndarray, probability: np.ndarray) -> str:
-    """Return why an X-ray's Dice loss is not 1 - Dice, with the share of the loss that explains it.
+    """Return what an X-ray's Dice loss consists of, in three parts, and which is the largest.
 
     Args:
         true: zeros and ones, one is lung, (height, width).
         probability: of lung, of the same shape.
     """
     errors = np.abs(true - probability.astype("float64"))
+    if not errors.any():
+        return "The Dice loss is 0: every pixel is right, and with certainty."
     wrong = (probability > THRESHOLD) != (true == 1)
-    forgiven = errors[~wrong].sum() / errors.sum() if errors.any() else 0.0
+    near = find_near_outline(true)
+    places = {
+        f"pixels on the wrong side of {THRESHOLD}": wrong,
+        "pixels on the right side near the outline": ~wrong & near,
+        "pixels on the right side far from it": ~wrong & ~near,
+    }
+    shares = {name: errors[place].sum() / errors.sum() for name, place in places.items()}
+    parts = [f"{share:.0%} come from {name}" for name, share in shares.items()]
+    largest = max(places, key=shares.get)
     return (
-        f"{forgiven:.0%} of the Dice loss comes from pixels on the right side of {THRESHOLD}. The "
-        "threshold forgives them: they are right, though not with certainty."
+        f"Of the Dice loss {'; '.join(parts)}. The largest part: {places[largest].sum():,} "
+        f"{largest}, each wrong by {errors[places[largest]].mean():.3f} on average."
     )
 
 

@@ -50,18 +50,20 @@ def test_the_square_stays_within_the_image(corner):
     assert predicted[place].sum() == 1
 
 
-def test_the_share_beside_the_outline_by_hand():
+def test_the_wrong_pixels_beside_the_outline_by_hand():
     # One hundredth of the diagonal of 80 x 60 pixels is 1 pixel.
     predicted = SHIFTED.true.copy()
     predicted[20:60, 30:40] = 1  # ten columns too many, of which the first is near
-    assert error_maps.share_near_outline(Case(GREY, SHIFTED.true, predicted)) == 0.1
+    assert error_maps.count_near_outline(Case(GREY, SHIFTED.true, predicted)) == (40, 400)
     inner = SHIFTED.true.copy()
     inner[20:60, 10:14] = 0  # four columns missed; near are the outer one and the ends
-    assert error_maps.share_near_outline(Case(GREY, SHIFTED.true, inner)) == (40 + 6) / 160
+    assert error_maps.count_near_outline(Case(GREY, SHIFTED.true, inner)) == (40 + 6, 160)
+    assert error_maps.count_near_outline(Case(GREY, SHIFTED.true, SHIFTED.true)) == (0, 0)
 
 
-def test_without_a_wrong_pixel_there_is_no_share():
-    assert np.isnan(error_maps.share_near_outline(Case(GREY, SHIFTED.true, SHIFTED.true)))
+def test_a_long_reason_is_broken_into_lines():
+    caption = error_maps.write_caption("COVID", 0.9, "prediction: smaller than 5% of the X-ray")
+    assert caption == "COVID\nDice 0.900\nprediction: smaller than 5%\nof the X-ray"
 
 
 def test_cases_are_read_at_the_size_of_the_true_mask(data_set):

@@ -176,27 +176,45 @@ def test_masks_by_class_differ_if_their_intervals_are_apart(low, high, expected)
     assert "highest for Normal, 0.930" in said
 
 
+def test_the_best_and_worst_of_several_classes_were_picked_after_looking():
+    means = {
+        f"dice/{name}": Estimate(value, 9, value - 0.01, value + 0.01)
+        for name, value in {"A": 0.8, "B": 0.85, "C": 0.9}.items()
+    }
+    assert "of 3 classes we picked these" in remarks.remark_on_masks_by_class(means)
+
+
 def test_a_single_class_is_not_compared():
     means = {"dice": Estimate(0.9, 9, 0.8, 0.95), "dice/COVID": Estimate(0.9, 9, 0.8, 0.95)}
     assert "of one class" in remarks.remark_on_masks_by_class(means)
 
 
-def test_errors_beside_the_outline_are_told_from_lost_parts():
-    shares = {"one": [0.9, 1.0, np.nan], "two": [0.2, 0.4], "three": [np.nan]}
-    first, second = remarks.remark_on_outlines(shares).splitlines()
-    assert "of one, 95% lie" in first
-    assert "along their edge" in first
-    assert "of two, 30% lie" in second
-    assert "whole parts" in second
-    assert remarks.remark_on_outlines({"three": [np.nan]}) == "No pixel is wrong."
+def test_wrong_pixels_are_pooled_and_errors_along_the_outline_told_from_parts():
+    counts = {"one": [(90, 90), (5, 10)], "two": [(10, 10), (20, 90)], "three": [(0, 0)]}
+    first, second, third = remarks.remark_on_outlines(counts).splitlines()
+    assert first == "one: of 100 wrong pixels 95% lie along the outline. The others are few."
+    assert "two: of 100 wrong pixels 30% lie" in second
+    assert "missed or added parts" in second
+    assert third == "three: no pixel is wrong."
 
 
-def test_the_share_of_the_loss_that_the_threshold_forgives():
-    true = np.array([[1, 1, 0, 0]], np.uint8)
-    # Errors of 0.4 (right side), 0.9 (wrong side), 0 and 0.2 (right side): 0.6 of 1.5.
-    probability = np.array([[0.6, 0.1, 0.0, 0.2]], np.float32)
-    assert remarks.remark_on_soft_errors(true, probability).startswith("40% of the Dice loss")
-    assert remarks.remark_on_soft_errors(true, true.astype("float32")).startswith("0%")
+def test_the_dice_loss_is_split_into_three_parts():
+    true = np.zeros((100, 100), np.uint8)
+    true[20:80, 20:80] = 1
+    probability = true.astype("float32")
+    assert "is 0" in remarks.remark_on_soft_errors(true, probability)
+    probability[50, 19] = 0.9  # wrong, beside the outline, by 0.9
+    probability[50:52, 20] = 0.7  # right, at the outline, by 0.3 each
+    probability[:10] = 0.0015  # right, far away: 1.5 of the errors' sum of 3
+    said = remarks.remark_on_soft_errors(true, probability)
+    assert "30% come from pixels on the wrong side of 0.5" in said
+    assert "20% come from pixels on the right side near the outline" in said
+    assert "50% come from pixels on the right side far from it" in said
+    assert "of 0.5; 20%" in said
+    assert "far from it, each wrong by 0.000 on average" in said
+    probability[:10] = 0
+    said = remarks.remark_on_soft_errors(true, probability)
+    assert "1 pixels on the wrong side of 0.5, each wrong by 0.900" in said
 
 
 @pytest.mark.parametrize(
