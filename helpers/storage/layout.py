@@ -59,7 +59,7 @@ STEPS = (
         "05_evaluate",
         needs=("masks",),
         reads=(
-            *("index.csv", "split.csv", SEGMENTER, DETECTOR),
+            *("index.csv", "split.csv", SEGMENTER, f"segmentation/{FILMSTRIP}", DETECTOR),
             *("detection/predictions.csv", "detection/metrics.json"),
         ),
         scores=(
