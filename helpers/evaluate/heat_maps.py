@@ -8,6 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.stats import spearmanr
 
 from helpers.data.threads import in_blocks
+from helpers.storage.errors import CovidLungsError
+from helpers.train.architecture import is_convolution
 from helpers.train.backend import keras
 from helpers.train.batches import scale
 from helpers.train.inference import fit_batch, predict
@@ -36,7 +38,7 @@ def find_heat(model: keras.Model, images: np.ndarray, averaged: bool = False) ->
         is evidence for COVID, whatever the network predicts.
 
     Raises:
-        ValueError: the model is of another kind.
+        CovidLungsError: the model is of another kind.
     """
     heat = np.empty(images.shape, dtype="float32")
     for rows, found in _find_batches(model, images, np.arange(len(images)), averaged):
@@ -119,13 +121,13 @@ def cut(model: keras.Model) -> tuple[keras.Sequential, keras.Sequential]:
     ends = [
         place
         for place, layer in enumerate(row, start=1)
-        if isinstance(layer, (layers.Conv2D, layers.Activation, layers.ReLU))
+        if (is_convolution(layer) or isinstance(layer, (layers.Activation, layers.ReLU)))
         and len(layer.output.shape) == 4
     ]
     if not (in_a_row and ends and model.output_shape[1:] == (1,)):
-        raise ValueError(
+        raise CovidLungsError(
             f"{model.name}: a heat map needs layers in a row, a convolution among them, and an "
-            "output of one number."
+            "output of one number. Leave its cells out for this network."
         )
     body = keras.Sequential([keras.Input(model.input_shape[1:]), *row[: ends[-1]]])
     *others, last = row[ends[-1] :]
@@ -195,8 +197,9 @@ def _spread_axis(body: keras.Sequential, axis: int) -> np.ndarray:
         if hasattr(layer, "strides"):
             middles = _slide(layer, axis, middles)
     if len(middles) != body.output_shape[1 + axis]:
-        raise ValueError(
-            "A heat map needs convolutions without gaps, with no padding but their own."
+        raise CovidLungsError(
+            "A heat map needs convolutions without gaps, with no padding but their own. Leave its "
+            "cells out for this network."
         )
     cells = np.eye(len(middles))
     # A pixel beyond the outermost middle takes that cell's value, so that an even heat stays even.

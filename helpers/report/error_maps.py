@@ -70,11 +70,11 @@ def find_largest_error(case: Case) -> tuple[slice, slice]:
 
 
 def find_near_outline(true: np.ndarray) -> np.ndarray:
-    """Return which pixels lie within RIM of the outline of a mask: bool, (height, width)."""
+    """Return which pixels lie within RIM of a mask's outline, at least its neighbours: bool."""
     within, outside = (
         cv2.distanceTransform(mask, cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for mask in (true, 1 - true)
     )
-    return np.maximum(within, outside) <= RIM * np.hypot(*true.shape)
+    return np.maximum(within, outside) <= max(1.5, RIM * np.hypot(*true.shape))
 
 
 def count_near_outline(case: Case) -> tuple[int, int]:

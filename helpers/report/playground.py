@@ -17,7 +17,7 @@ from helpers.evaluate.segmentation import measure_distances
 from helpers.report.error_maps import Case, paint_errors
 from helpers.report.plots import BLUE, GREY, ORANGE
 from helpers.train.metrics import dice, iou
-from helpers.train.postprocessing import clean_mask
+from helpers.train.postprocessing import draw_lungs
 
 if TYPE_CHECKING:  # an optional extra, which only a notebook in a browser needs
     from ipywidgets import VBox
@@ -87,11 +87,6 @@ def score_pair(true: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
     pair = true[None, ..., None], predicted[None, ..., None]
     far = measure_distances(true, predicted)["hausdorff_95"]
     return {"IoU": float(iou(*pair)[0]), "Dice": float(dice(*pair)[0]), "Hausdorff": far}
-
-
-def cut_at(probability: np.ndarray, threshold: float) -> np.ndarray:
-    """Return the cleaned mask of what is above a threshold: zeros and ones, (height, width)."""
-    return clean_mask((probability > threshold).astype(np.uint8))
 
 
 def place_boxes(shift: int) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +169,8 @@ def draw_thresholds(
     figure.get_layout_engine().set(rect=(0, 0.3 / height, 1, 1 - 0.3 / height))
     masks = axes.flat if test is None else axes[:, 0]
     for axis, threshold in zip(masks, thresholds, strict=True):
-        _draw_mask(axis, Case(image, true, cut_at(probability, threshold)), threshold)
+        predicted = draw_lungs(probability, true.shape, threshold)
+        _draw_mask(axis, Case(image, true, predicted), threshold)
     if test is not None:
         for (_, middle, right), threshold in zip(axes, thresholds, strict=True):
             _draw_confusion(middle, test, threshold)

@@ -8,6 +8,7 @@ from keras import layers
 
 from helpers.evaluate import heat_maps
 from helpers.evaluate.heat_maps import energy_in_lungs, find_heat, measure_energy, occlude
+from helpers.storage.errors import CovidLungsError
 from helpers.train.batches import scale
 from helpers.train.models import build_detector
 from helpers.train.recipes import RECIPES
@@ -306,7 +307,7 @@ def branches() -> keras.Model:
     ids=["no convolution", "two outputs", "gaps", "an output a pixel", "branches"],
 )
 def test_another_kind_of_network_is_refused(build):
-    with pytest.raises(ValueError, match="heat map needs"):
+    with pytest.raises(CovidLungsError, match="heat map needs"):
         find_heat(build(), np.zeros((1, 24, 24), np.uint8))
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from helpers.report import playground
 from helpers.report.error_maps import EXTRA, MISSED, Case, paint_errors
+from helpers.train.postprocessing import draw_lungs
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -87,7 +88,7 @@ def test_a_row_for_each_threshold_with_mask_counts_and_point(run):
     )
     masks, tables, curves = (figure.axes[place::3] for place in range(3))
     for axis, threshold in zip(masks, (0.3, 0.5), strict=True):
-        predicted = playground.cut_at(probability, threshold)
+        predicted = draw_lungs(probability, probability.shape, threshold)
         expected = paint_errors(Case(image, true, predicted))
         np.testing.assert_array_equal(axis.images[0].get_array(), expected)
     assert "Dice 1.000, IoU 1.000" in masks[1].get_title()
