@@ -125,7 +125,7 @@ def test_stored_notebook_is_clean(path):
 def test_text_and_code_take_turns_and_cells_are_short(path):
     skip_that_which_runs_the_others(path)
     cells = read(path).cells
-    assert 20 <= len(cells) <= 75
+    assert 20 <= len(cells) <= 80
     assert max(len(cell.source.splitlines()) for cell in code_cells(path)) <= 30
     longest_run_of_code = max(
         len(run)

@@ -32,7 +32,7 @@ OUTSIDE = {
     "film. Look at X-rays of both classes side by side, and crop to the chest",
     "border": "the outermost frame of the picture: letters, black rims, brightness. Crop it off, "
     "or bring all X-rays to one exposure, and run this notebook again",
-    "mask_shape": "the outline of the lungs: age, posture, or who drew the masks and how. Compare "
+    "mask_shape": "the outline of the lungs: age, posture, the disease, or who drew them. Compare "
     "the classes at equal age and from one hospital",
 }
 MARGIN_SHARE = 1 / 24  # of the side; lungs grow by it before they are removed, so no rim stays

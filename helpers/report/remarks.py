@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.data.layouts import POSITIVE_CLASS
-from helpers.evaluate.intervals import Estimate
+from helpers.evaluate.intervals import Estimate, subtract
 from helpers.evaluate.shortcuts import OUTSIDE
 from helpers.report.error_maps import find_near_outline
 from helpers.train.recipes import THRESHOLD
@@ -33,7 +33,10 @@ def remark_on_accuracy(metrics: dict[str, Estimate]) -> str:
         return line + "The whole interval lies above that: the network has learnt something."
     if accuracy.high < majority:
         return line + "The whole interval lies below that: something went wrong."
-    return line + "The interval contains that: these X-rays cannot show that it learnt anything."
+    return line + (
+        "The interval contains that: the accuracy does not show that it learnt anything. Look at "
+        "sensitivity and AUROC."
+    )
 
 
 def remark_on_agreement(correlations: np.ndarray) -> str:
@@ -63,8 +66,8 @@ def remark_on_averaging(inside: float, averaged: float) -> str:
     """
     if abs(inside - averaged) < CLOSE:
         return (
-            f"Averaged or not, {inside:.0%} of the heat lies in the lungs: this network itself "
-            "weighs a feature alike at every place."
+            f"Averaged or not, {inside:.0%} of the heat lies in the lungs: here averaging does not "
+            "change the share."
         )
     where = "out of" if averaged < inside else "into"
     return (
@@ -89,11 +92,14 @@ def remark_on_calibration(metrics: dict[str, Estimate]) -> str:
     if not (wrong or still_wrong):
         return f"Neither error is well above chance: {count}"
     if wrong and still_wrong:
-        return "Both errors are well above chance: these probabilities are not to be relied on."
-    at, others = ("before", "after") if wrong else ("after", "before")
+        return (
+            f"Both errors are well above chance: the probabilities are off by {before.value:.3f} "
+            f"without the temperature and by {after.value:.3f} with it, on average."
+        )
+    at, effect = ("without", "helps") if wrong else ("with", "harms")
     return (
-        f"Only the error {at} the temperature is well above chance, not the one {others} it: on "
-        f"these {after.n:,} X-rays the temperature {'helps' if wrong else 'harms'}."
+        f"Only the error {at} the temperature is well above chance: a hint that the temperature "
+        f"{effect}, and no proof."
     )
 
 
@@ -167,8 +173,8 @@ def remark_on_curves(history: pd.DataFrame) -> str:
         return kept + (
             f"From epoch {low['epoch']:.0f} to {high['epoch']:.0f} it rose from "
             f"{low['val_loss']:.3f} to {high['val_loss']:.3f}, while the training loss fell from "
-            f"{low['loss']:.3f} to {high['loss']:.3f}: overfitting."
-            + (" A lower value later may be luck." if best["epoch"] > high["epoch"] else "")
+            f"{low['loss']:.3f} to {high['loss']:.3f}: a sign of overfitting."
+            + (" Later it fell again." if best["epoch"] > high["epoch"] else "")
         )
     if best["epoch"] == history["epoch"].iloc[-1]:
         return kept + "It was the last: with more epochs the network might still improve."
@@ -205,7 +211,8 @@ def remark_on_heat(method: str, inside: float, lungs: float) -> str:
     """
     if np.isnan(inside):
         return f"{method}: nothing raised the probability of COVID, so there is no heat."
-    compared = f": {inside / lungs:.1f} times as much as an even spread" if lungs else ""
+    lungs = round(lungs, 2)  # as it is shown
+    compared = f": {round(inside, 2) / lungs:.1f} times as much as an even spread" if lungs else ""
     return (
         f"{method} puts {inside:.0%} of its heat in the lungs, which fill {lungs:.0%} of the "
         f"image{compared}."
@@ -227,8 +234,8 @@ def remark_on_heat_by_class(shares: np.ndarray, labels: np.ndarray) -> str:
         f"others {others.mean():.0%}. "
     )
     if abs(ill.mean() - others.mean()) < ALIKE:
-        return said + "So this share hardly depends on the disease."
-    return said + "So this share depends on the disease."
+        return said + "So this share says little about the disease."
+    return said + "The share differs, whether by the disease or by the source of the X-rays."
 
 
 def remark_on_leaks(split: pd.DataFrame, leaked: pd.DataFrame, groups: pd.Series) -> str:
@@ -257,9 +264,9 @@ def remark_on_majority(history: pd.DataFrame, labels: np.ndarray) -> str:
         history: one row an epoch, with `epoch` and `val_accuracy`.
         labels: zeros and ones of the validation split, (N,).
     """
-    share = np.mean(labels)
-    accuracy = history["val_accuracy"]
-    alike = ((accuracy - share).abs() < CLOSE) | ((accuracy - (1 - share)).abs() < CLOSE)
+    accuracy, share = history["val_accuracy"], np.mean(labels)
+    nearest = min(share, 1 - share, key=lambda constant: abs(accuracy.iloc[0] - constant))
+    alike = (accuracy - nearest).abs() < CLOSE
     epochs = int(alike.cummin().sum())
     if not epochs:
         return (
@@ -268,7 +275,8 @@ def remark_on_majority(history: pd.DataFrame, labels: np.ndarray) -> str:
         )
     return (
         f"The validation accuracy up to epoch {epochs} is {accuracy.iloc[epochs - 1]:.3f}, the "
-        "share of one class, as if every X-ray got the same answer: nothing learnt yet."
+        "share of one class, as if every X-ray got the same answer: it does not show yet that "
+        "anything was learnt."
     )
 
 
@@ -285,14 +293,14 @@ def remark_on_masks_by_class(means: dict[str, Estimate]) -> str:
         f"The mean Dice is lowest for {worst}, {classes[worst].text(3)}, and highest for {best}, "
         f"{classes[best].text(3)}."
     )
-    low, high = classes[best].low, classes[worst].high
-    if low is None or high is None:
+    difference = subtract(classes[best], classes[worst])
+    if difference.low is None:
         return f"{said} One has no interval: too few X-rays to compare them."
-    if low <= high:
-        return f"{said} The two intervals overlap: chance alone may explain the difference."
-    said += " The two intervals do not overlap"
+    said += f" The difference is {difference.text(3)}"
+    if difference.low <= 0:
+        return f"{said}: chance alone may explain it."
     if len(classes) == 2:
-        return f"{said}: the difference is more than chance."
+        return f"{said}: more than chance."
     return f"{said}, but of {len(classes)} classes we picked these after looking: test it anew."
 
 
@@ -356,8 +364,9 @@ def remark_on_shares(split: pd.DataFrame) -> str:
     )
     if off < largest:
         return said + (
-            f"No class is off by more than {off:.1f} X-rays, and a group, which cannot be divided, "
-            f"has up to {largest}. Such gaps can add up over the classes."
+            f"Class by class, no split is more than {off:.1f} X-rays with relatives away from its "
+            f"fair share; a group, which cannot be divided, has up to {largest}. Such gaps can add "
+            "up over the classes."
         )
     return said + (
         f"A class is off by {off:.1f} X-rays, and the largest group has {largest}: these groups "
