@@ -125,7 +125,7 @@ def test_without_masks_the_lungs_are_those_that_the_package_draws(tmp_path, caps
         (notebook,) = folder.glob(f"notebooks/{number}_*.ipynb")
         assert f"Lung masks: {DRAWN}" in notebook.read_text()
     (notebook,) = folder.glob("notebooks/03_*.ipynb")
-    share = r"(\d+)% of the heat lies in the lungs, which fill (\d+)% of the image"
+    share = r"HiResCAM puts (\d+)% of its heat in the lungs, which fill (\d+)% of"
     heat, lungs = map(int, re.search(share, notebook.read_text()).groups())
     assert 0 < heat <= 100
     assert 15 < lungs < 35, "those of the demo fill a quarter"
