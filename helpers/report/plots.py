@@ -217,8 +217,9 @@ def draw_reliability(
 def _draw_bins(axis: Axes, bins: pd.DataFrame) -> None:
     """Draw bins as points with their intervals, each with its number of X-rays."""
     axis.plot([0, 1], [0, 1], ":", color=GREY)
-    reach = bins["share"] - bins["low"], bins["high"] - bins["share"]
-    axis.errorbar(bins["probability"], bins["share"], reach, fmt="o", ms=4, color=BLUE)
+    places = bins[["probability", "share"]].to_numpy().T  # Matplotlib warns of a Series of one bin
+    reach = np.array([bins["share"] - bins["low"], bins["high"] - bins["share"]])
+    axis.errorbar(*places, reach, fmt="o", ms=4, color=BLUE)
     for row in bins.itertuples():
         place = row.probability, row.share
         axis.annotate(row.n, place, (5, 3), textcoords="offset points", fontsize=8)

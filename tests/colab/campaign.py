@@ -219,6 +219,8 @@ def test_a_notebook_finds_on_drive_what_those_before_it_left(path, lend, drive, 
     mounts = "late late" if path == NOTEBOOKS[0] else ""
     notebook = machine.run(path, mounts, data=data, **QUICK)
     text = printed(notebook)
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert not [output.text for output in outputs if output.get("name") == "stderr"]
     assert text.count("Drive did not answer. Trying again") == len(mounts.split())
     assert "Google Drive is mounted: the run is kept in MyDrive/covid-lungs." in text
     assert brought(machine) & {"covid-lungs", "papermill"} == {"covid-lungs", "papermill"}
