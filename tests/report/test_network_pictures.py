@@ -30,7 +30,6 @@ BEST = SegmentationSettings(SIZE, (10, 4), 1, 2, 1e-3, patch=2, standardised=Tru
 DETECTION = DetectionSettings(SIZE, (12, 2, 3), 1, 2, 1e-3)
 POOLED = DetectionSettings(SIZE, (4, 7), 1, 2, 1e-3, pooled=True, standardised=True)
 keras.utils.set_random_seed(4)
-keras.utils.set_random_seed(0)  # with unlucky weights a map may be empty
 NETWORKS = {
     "U-Net": build_unet(SEGMENTATION),
     "best": build_unet(BEST),
