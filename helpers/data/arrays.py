@@ -32,7 +32,7 @@ def prepare_images(data_set: DataSet, index: pd.DataFrame, image_size: int) -> n
 
 
 def prepare_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
-    """Return the masks of the index as `prepare_images` does; zeros and ones, one is lung.
+    """Return the lung masks of the index as `prepare_images` does; zeros and ones, one is lung.
 
     Raises:
         CovidLungsError: the X-rays have none, or a file's pixels differ from the index.
@@ -43,6 +43,21 @@ def prepare_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np
             "lung masks. 03_detect_covid and, without own_masks, 06_audit_shortcuts need none."
         )
     rows = zip(index["mask"], index["mask_pixels"], strict=True)
+    return _prepare("mask_pixels", list(rows), image_size, data_set.read_mask, resize_mask)
+
+
+def prepare_infection(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
+    """Return the infection masks of the index as `prepare_masks` does the lungs'; one is infected.
+
+    Raises:
+        CovidLungsError: an X-ray has none, or a file's pixels differ from the index.
+    """
+    if (index["infection_mask"] == "").any():
+        raise CovidLungsError(
+            f"{data_set.name}: X-rays without an infection mask, which this needs. Leave them out, "
+            "or give X-rays with infection masks."
+        )
+    rows = zip(index["infection_mask"], index["infection_pixels"], strict=True)
     return _prepare("mask_pixels", list(rows), image_size, data_set.read_mask, resize_mask)
 
 

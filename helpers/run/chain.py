@@ -13,7 +13,7 @@ from helpers.data.sources import find_data, find_path
 from helpers.report import provenance
 from helpers.run import up_to_date
 from helpers.run.notebooks import Parameter, find_notebooks, read_parameters
-from helpers.split.index import build_index, has_masks
+from helpers.split.index import build_index, has_infection, has_masks
 from helpers.split.splits import check_way, refuse_unpublished
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import clear_partial
@@ -194,9 +194,11 @@ def _find_missing(notebook: Path, run_folder: Path) -> str | None:
     index, needs = run_folder / "index.csv", find_step(notebook.name).needs
     if not index.is_file():
         return None
-    table = pd.read_csv(index, usecols=["class", "mask"], dtype=str, keep_default_na=False)
+    table = pd.read_csv(index, usecols=["class", "mask", "infection_mask"], dtype=str, keep_default_na=False)
     if "masks" in needs and not has_masks(table):
         return "lung masks, which these X-rays do not have"
+    if "infection masks" in needs and not has_infection(table):
+        return "infection masks, which these X-rays do not have"
     classes = set(table["class"])
     if "COVID" in needs and not (POSITIVE_CLASS in classes and len(classes) > 1):
         return f"the class {POSITIVE_CLASS} and another"

@@ -93,3 +93,8 @@ def read_table(path: Path, kinds: type | dict[str, type]) -> pd.DataFrame:
 def has_masks(index: pd.DataFrame) -> bool:
     """Return whether the X-rays of an index have lung masks: all have, or none."""
     return bool((index["mask"] != "").any())
+
+
+def has_infection(index: pd.DataFrame) -> bool:
+    """Return whether X-rays of an index have infection masks; not all need have one."""
+    return bool((index["infection_mask"] != "").any())

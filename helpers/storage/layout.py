@@ -14,6 +14,7 @@ UNFINISHED = "unfinished"  # a folder beside the files of a training, or the exe
 STATE = f"{UNFINISHED}/state.npz"
 FILMSTRIP = "filmstrip.npz"  # beside STATE while a network learns, then beside the network
 DETECTOR, SEGMENTER = f"detection/{NETWORK}", f"segmentation/{NETWORK}"
+INFECTION_SEGMENTER = f"infection/{NETWORK}"
 CHAIN, PROVENANCE, REPORT = "chain.json", "provenance.json", "report.html"
 LOCK = ".lock"  # in the run folder, and in the folder of an unfinished training
 FIGURES, NOTEBOOKS = "figures", "notebooks"  # folders that several notebooks share
@@ -23,7 +24,8 @@ class Step(NamedTuple):
     """A notebook or a command with its files: paths or patterns below the run folder.
 
     Attributes:
-        needs: what the X-rays must have, else the notebook is skipped: "COVID", "masks".
+        needs: what the X-rays must have, else the notebook is skipped: "COVID", "masks",
+            "infection masks".
         trains: the folders in which it trains a network.
         scores: the files that it makes with a network; those in the network's folder are removed
             when the network is replaced.
@@ -74,6 +76,13 @@ STEPS = (
         trains=("shortcuts/*", "shortcuts/lungs/*"),
         scores=("shortcuts/predictions.csv", "shortcuts/metrics.json", "shortcuts/verdict.json"),
     ),
+    Step(
+        "08_segment_infection",
+        needs=("infection masks",),
+        reads=("index.csv", "split.csv", SEGMENTER),
+        trains=("infection",),
+        scores=("infection/scores.csv", "infection/severity.csv", "infection/metrics.json"),
+    ),
     Step("run", writes=(PROVENANCE, CHAIN, LOCK)),
     Step(
         "report",
@@ -83,8 +92,16 @@ STEPS = (
         ),
         writes=(REPORT, f"{NOTEBOOKS}/*.html"),
     ),
-    Step("predict", reads=(SEGMENTER, DETECTOR), writes=("predictions/**/*",)),
-    Step("export", reads=(SEGMENTER, DETECTOR, "index.csv", "split.csv"), writes=("export/*",)),
+    Step(
+        "predict",
+        reads=(SEGMENTER, DETECTOR, INFECTION_SEGMENTER),
+        writes=("predictions/**/*",),
+    ),
+    Step(
+        "export",
+        reads=(SEGMENTER, DETECTOR, INFECTION_SEGMENTER, "index.csv", "split.csv"),
+        writes=("export/*",),
+    ),
 )
 # The names of files that are removed beside a network that is replaced.
 SCORES = sorted({Path(path).name for step in STEPS for path in step.scores})

@@ -41,14 +41,14 @@ def _build_pooled(settings: DetectionSettings) -> keras.Model:
     return keras.Model(inputs, outputs, name="detector")
 
 
-def build_unet(settings: SegmentationSettings) -> keras.Model:
-    """Return a U-Net (Ronneberger et al. 2015) with batch normalisation: lung or not, each pixel.
+def build_unet(settings: SegmentationSettings, target: str = "lung") -> keras.Model:
+    """Return a U-Net (Ronneberger et al. 2015) with batch normalisation: for each pixel a probability.
 
     Going down, each level convolves and halves the image; going up, each level doubles it and
     joins the features of the same level on the way down. The bottom has twice the last level's
     filters. A strided convolution shrinks the input `patch`-fold, which makes all between faster;
     bilinear upsampling restores the size. It maps float32 (N, image_size, image_size, 1) in 0..1
-    to the same shape and range.
+    to the same shape and range; `target` names what the probability is of, lung or infection.
     """
     inputs = keras.Input((settings.image_size, settings.image_size, 1), name="xray")
     features, skipped = inputs, []
@@ -69,7 +69,7 @@ def build_unet(settings: SegmentationSettings) -> keras.Model:
     if settings.patch > 1:
         features = layers.UpSampling2D(settings.patch, interpolation="bilinear")(features)
     # Always in 32 bits: near 0 and 1, 16 are too few.
-    outputs = layers.Activation("sigmoid", dtype="float32", name="lung_probability")(features)
+    outputs = layers.Activation("sigmoid", dtype="float32", name=f"{target}_probability")(features)
     return keras.Model(inputs, outputs, name="unet")
 
 

@@ -20,6 +20,16 @@ def draw_lungs(
     return clean_mask((resize_image(probability, size) > threshold).astype(np.uint8))
 
 
+def draw_infection(
+    probability: np.ndarray, size: tuple[int, int], threshold: float = THRESHOLD
+) -> np.ndarray:
+    """Return the mask of a network's probabilities of infection, as `draw_lungs` does for lungs.
+
+    It is not cleaned: an infection may have any number of parts, and holes.
+    """
+    return (resize_image(probability, size) > threshold).astype(np.uint8)
+
+
 def expect_dice(probability: np.ndarray, mask: np.ndarray) -> float:
     """Return the Dice coefficient that a network itself expects of a mask, 0 to 1.
 

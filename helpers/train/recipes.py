@@ -15,11 +15,12 @@ MEANINGS = {
     "batch_size": "X-rays that it sees before it changes its weights once",
     "learning_rate": "how far one step may change the weights",
     "standardised": "is each X-ray scaled to mean 0 and variance 1?",
-    "augmentation": "random changes of training X-rays: none, light or strong",
+    "augmentation": "random changes of training X-rays: none, light, firm or strong",
     "schedule": "learning rate: constant, or up and down again (cosine)",
     "pooled": "is each filter's mean judged, without a weight for each place?",
     "patch": "how many times the first convolution shrinks the X-ray",
     "cross_entropy": "is binary cross-entropy added to the Dice loss?",
+    "from_lungs": "does it begin with the weights of the package's lung network?",
     "look_twice": "is the mirror image predicted too, and the mean taken?",
     "mixed_precision": "are 16-bit numbers used where they are faster?",
     "compiled": "may XLA compile the steps, so that they take less time?",
@@ -94,6 +95,7 @@ class SegmentationSettings(Settings):
 
     patch: int = 1
     cross_entropy: bool = False
+    from_lungs: bool = False
     look_twice: bool = False
     mixed_precision: bool = False
     compiled: bool = False
@@ -112,10 +114,11 @@ SHORTCUTS = DetectionSettings(
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings for the detector, for the segmenter, and for the detector on views of X-rays."""
+    """Settings for the detector, the U-Nets of lungs and of infection, and the detector on views."""
 
     detection: DetectionSettings
     segmentation: SegmentationSettings
+    infection: SegmentationSettings
     shortcuts: DetectionSettings = SHORTCUTS
 
 
@@ -128,6 +131,9 @@ RECIPES = {
         segmentation=SegmentationSettings(
             image_size=128, filters=(8, 16, 32, 64), epochs=5, batch_size=4, learning_rate=2e-3
         ),
+        infection=SegmentationSettings(
+            image_size=128, filters=(8, 16, 32, 64), epochs=5, batch_size=4, learning_rate=2e-3
+        ),
         shortcuts=replace(SHORTCUTS, image_size=64, epochs=8),
     ),
     # The work that this project reproduces; it names no learning rate for the detector: Adam's own.
@@ -136,6 +142,14 @@ RECIPES = {
             image_size=256, filters=(16, 32, 16), epochs=45, batch_size=6, learning_rate=1e-3
         ),
         segmentation=SegmentationSettings(
+            image_size=512,
+            filters=(64, 128, 256, 512),
+            epochs=10,
+            batch_size=2,
+            learning_rate=1e-4,
+            compiled=True,
+        ),
+        infection=SegmentationSettings(
             image_size=512,
             filters=(64, 128, 256, 512),
             epochs=10,
@@ -167,6 +181,22 @@ RECIPES = {
             standardised=True,
             augmentation="strong",
             cross_entropy=True,
+            schedule="cosine",
+            look_twice=True,
+            mixed_precision=True,
+            compiled=True,
+        ),
+        infection=SegmentationSettings(
+            image_size=256,
+            filters=(24, 48, 96, 128),
+            epochs=30,
+            batch_size=8,
+            learning_rate=3e-3,
+            patch=4,
+            standardised=True,
+            augmentation="firm",
+            cross_entropy=True,
+            from_lungs=True,
             schedule="cosine",
             look_twice=True,
             mixed_precision=True,

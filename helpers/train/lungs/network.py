@@ -130,6 +130,23 @@ def _read_weights(shapes: list[tuple]) -> list[np.ndarray]:
     return [weight.astype("float32") for weight in weights]
 
 
+def give_weights(unet: keras.Model) -> None:
+    """Let a U-Net begin with the weights of the package's lung network.
+
+    What it learnt of chests, such as where ribs and heart are, need not be learnt again.
+
+    Raises:
+        CovidLungsError: the U-Net has other layers, or the weights cannot be read.
+    """
+    shapes = [weight.shape for weight in unet.weights]
+    if shapes != [weight.shape for weight in build_unet(SETTINGS).weights]:
+        raise CovidLungsError(
+            "from_lungs: this U-Net has other layers than the lung network of the package. Choose "
+            f"filters {SETTINGS.filters} and patch {SETTINGS.patch}, or leave from_lungs out."
+        )
+    unet.set_weights(_read_weights(shapes))
+
+
 def write_weights(unet: keras.Model) -> None:
     """Write a trained U-Net's weights in 16 bits, in place of the package's."""
     weights = unet.get_weights()
