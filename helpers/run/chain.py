@@ -194,7 +194,8 @@ def _find_missing(notebook: Path, run_folder: Path) -> str | None:
     index, needs = run_folder / "index.csv", find_step(notebook.name).needs
     if not index.is_file():
         return None
-    table = pd.read_csv(index, usecols=["class", "mask", "infection_mask"], dtype=str, keep_default_na=False)
+    columns = ["class", "mask", "infection_mask"]
+    table = pd.read_csv(index, usecols=columns, dtype=str, keep_default_na=False)
     if "masks" in needs and not has_masks(table):
         return "lung masks, which these X-rays do not have"
     if "infection masks" in needs and not has_infection(table):

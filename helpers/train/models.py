@@ -42,7 +42,7 @@ def _build_pooled(settings: DetectionSettings) -> keras.Model:
 
 
 def build_unet(settings: SegmentationSettings, target: str = "lung") -> keras.Model:
-    """Return a U-Net (Ronneberger et al. 2015) with batch normalisation: for each pixel a probability.
+    """Return a U-Net (Ronneberger et al. 2015) with batch normalisation, which judges each pixel.
 
     Going down, each level convolves and halves the image; going up, each level doubles it and
     joins the features of the same level on the way down. The bottom has twice the last level's

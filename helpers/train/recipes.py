@@ -114,7 +114,7 @@ SHORTCUTS = DetectionSettings(
 
 @dataclass(frozen=True)
 class Recipe:
-    """Settings for the detector, the U-Nets of lungs and of infection, and the detector on views."""
+    """Settings for the detector, the U-Nets of lungs and infection, and the detector on views."""
 
     detection: DetectionSettings
     segmentation: SegmentationSettings
