@@ -106,7 +106,7 @@ NOTES = {
     "other_files": ("files that are no images by their ending", "remove or convert them"),
     "no_lung_masks": (
         "X-rays without a lung mask, as no folder of lung masks was found",
-        "nothing: the lung network of the package draws them for 03 and 06; 04 and 05 are skipped",
+        "nothing: the package's lung network draws them for 03, 06 and 08; 04 and 05 are skipped",
     ),
     "no_infection_mask": (
         "X-rays without an infection mask, where others have one",
