@@ -26,7 +26,11 @@ from helpers.storage.layout import find_step, find_writer
 
 WORDS = tomllib.loads((Path(__file__).parent / "templates" / "words.toml").read_text("utf-8"))
 LABELS, CAPTIONS, PUBLISHED = WORDS["metrics"], WORDS["figures"], WORDS["published"]
-NEEDS = {"COVID": "X-rays of COVID and of another class", "masks": "lung masks"}
+NEEDS = {
+    "COVID": "X-rays of COVID and of another class",
+    "masks": "lung masks",
+    "infection masks": "infection masks",
+}
 # Figures that explain a method, not the run.
 LESSONS = {
     *("03_xrays", "03_filters", "03_network", "03_learnt_filters", "03_feature_maps"),
