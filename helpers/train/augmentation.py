@@ -41,10 +41,6 @@ class Strength(NamedTuple):
 
 
 STRENGTHS = {
-    # As "strong", but for the patches: an infection is one, and these have no mask.
-    "firm": Strength(
-        turn=15, stretch=0.2, shift=0.08, gamma=0.45, exposure=0.7, blur=0.3, opacity=0
-    ),
     "light": Strength(turn=10, stretch=0.1, shift=0.06, gamma=0.2, exposure=0, blur=0, opacity=0),
     "strong": Strength(
         turn=15, stretch=0.2, shift=0.08, gamma=0.45, exposure=0.7, blur=0.3, opacity=0.5

@@ -107,6 +107,9 @@ def main() -> None:
     )
     print(f"the other network: {time.perf_counter() - start:.0f} s")
     assert list(other["file"]) == list(ours["file"]), "scores.csv is of another split"
+    # On healthy X-rays Dice is 0 or 1.
+    kept = ours["infected"] if options.infection else ours["dice"].notna()
+    ours, other, groups = ours[kept], other[kept], groups[kept]
     for name in task.shown:
         both = (other[name].mean(), ours[name].mean())
         difference = show(compare_paired(ours[name], other[name], groups))
