@@ -28,7 +28,7 @@ def test_run_leaves_every_file_of_the_contract(quick_run):
         external = pattern.startswith("external/")  # none was named
         assert bool(list(quick_run.glob(pattern))) != external, pattern
     executed = sorted(path.stem[:2] for path in quick_run.glob("notebooks/*.ipynb"))
-    assert executed == ["01", "02", "03", "04", "05", "06"]
+    assert executed == ["01", "02", "03", "04", "05", "06", "08"]
 
 
 def test_a_run_leaves_no_file_that_the_layout_does_not_name(quick_run):
@@ -88,7 +88,7 @@ def test_scores_are_of_the_test_split_only(quick_run):
 
 def test_a_run_killed_again_and_again_gives_equal_files(quick_run):
     killed = runs_root() / "killed"
-    names = ("03_detect_covid", "04_segment_lungs", "06_audit_shortcuts")
+    names = ("03_detect_covid", "04_segment_lungs", "06_audit_shortcuts", "08_segment_infection")
     moments = [Moment(name, random.uniform(0, 8)) for name in names]
     assert run_disturbed(killed, QUICK, moments)
     assert find_unequal(quick_run, killed) == []
@@ -105,7 +105,7 @@ def test_a_second_run_runs_nothing_and_ends_with_the_same_figures(quick_run, cap
     steps, figures = capsys.readouterr().out.split("\n\n", 1)
     assert [line.split(": ")[1] for line in steps.splitlines()] == [
         "up to date, not run again (--force runs it anyway)"
-    ] * 6
+    ] * 7
     assert "\n" + figures == describe_run(quick_run) + "\n"
 
 
@@ -118,7 +118,7 @@ def test_without_masks_the_lungs_are_those_that_the_package_draws(tmp_path, caps
     folder = run_chain(Request(data=str(tmp_path / "maskless"), given=given))
     lines = capsys.readouterr().out.splitlines()
     skipped = [line.split(":")[0] for line in lines if "skipped" in line]
-    assert skipped == ["04_segment_lungs", "05_evaluate"]
+    assert skipped == ["04_segment_lungs", "05_evaluate", "08_segment_infection"]
     verdict = json.loads((folder / "shortcuts" / "verdict.json").read_text())
     assert verdict["masks"] == DRAWN
     for number in ("03", "06"):
@@ -156,6 +156,7 @@ def test_real_tuberculosis_data_are_segmented_and_detection_says_why_not(real_da
     said = capsys.readouterr().out
     assert "03_detect_covid: skipped" in said
     assert "06_audit_shortcuts: skipped" in said
+    assert "08_segment_infection: skipped, since it needs infection masks" in said
     assert len(pd.read_csv(folder / "index.csv")) == 566
     assert (folder / "segmentation" / "metrics.json").is_file()
     assert not (folder / "detection" / "metrics.json").exists()
