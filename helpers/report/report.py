@@ -26,12 +26,16 @@ from helpers.storage.layout import find_step, find_writer
 
 WORDS = tomllib.loads((Path(__file__).parent / "templates" / "words.toml").read_text("utf-8"))
 LABELS, CAPTIONS, PUBLISHED = WORDS["metrics"], WORDS["figures"], WORDS["published"]
-NEEDS = {"COVID": "X-rays of COVID and of another class", "masks": "lung masks"}
+NEEDS = {
+    "COVID": "X-rays of COVID and of another class",
+    "masks": "lung masks",
+    "infection masks": "infection masks",
+}
 # Figures that explain a method, not the run.
 LESSONS = {
     *("03_xrays", "03_filters", "03_network", "03_learnt_filters", "03_feature_maps"),
     *("04_masks", "04_unet", "04_receptive_fields", "04_feature_maps", "04_augmentation"),
-    *("05_mask", "05_soft", "05_early", "05_thresholds"),
+    *("05_mask", "05_soft", "05_early", "05_thresholds", "08_edge"),
 }
 DIGITS = {"hausdorff_95": 2, "average_surface_distance": 2, "cleaning_gain": 4}  # else 3
 # Pictures larger than this are kept as JPEG: X-rays take a quarter of the room, and look alike.
