@@ -37,7 +37,7 @@ NOTEBOOKS = list_series(ROOT)[1:]
 PINNED = {line.partition("==")[0] for line in PINS.read_text().splitlines() if "==" in line}
 CHAIN = len(list_notebooks())
 # One epoch on small images: whether it runs is asked here, not what the networks learn.
-QUICK = {"epochs": 1, "image_size": 32, "batch_size": 16}
+QUICK = {"epochs": 1, "image_size": 128, "batch_size": 16}
 COUNTS = {"COVID": 30, "Normal": 50, "Lung_Opacity": 20, "Viral Pneumonia": 20}
 CONFIGURATION = 'c = get_config()\nc.InteractiveShellApp.extensions = ["google.colab"]\n'
 # Of whoever runs this, nothing that could lead a machine to what it must not have.

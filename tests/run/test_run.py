@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from helpers.data.sources import find_data
+from helpers.evaluate import infection
 from helpers.evaluate.lung_masks import DRAWN, OWN
 from helpers.evaluate.metrics_file import describe_run
 from helpers.evaluate.segmentation import SCORES
@@ -44,6 +45,8 @@ def test_tables_have_the_columns_of_the_contract(quick_run):
         "split.csv": ["file", "class", "group", "split", "hash"],
         "detection/predictions.csv": ["file", "class", "split", "label", "probability"],
         "segmentation/scores.csv": ["file", "class", *SCORES],
+        "infection/scores.csv": ["file", "class", *infection.SCORES],
+        "infection/severity.csv": ["file", "class", *infection.SEVERITY],
     }
     for name, expected in columns.items():
         assert list(pd.read_csv(quick_run / name).columns) == expected
@@ -80,10 +83,22 @@ def test_the_verdict_is_that_of_the_views(quick_run):
     assert verdict["text"].startswith("A shortcut" if verdict["shortcut"] else "No sign")
 
 
-def test_scores_are_of_the_test_split_only(quick_run):
+@pytest.mark.parametrize("part", ["segmentation", "infection"])
+def test_scores_are_of_the_test_split_only(quick_run, part):
     split = pd.read_csv(quick_run / "split.csv")
-    scores = pd.read_csv(quick_run / "segmentation" / "scores.csv")
+    scores = pd.read_csv(quick_run / part / "scores.csv")
     assert set(scores["file"]) == set(split.loc[split["split"] == "test", "file"])
+
+
+def test_healthy_xrays_have_no_part_in_the_dice_of_infection(quick_run):
+    scores = pd.read_csv(quick_run / "infection" / "scores.csv")
+    metrics = json.loads((quick_run / "infection" / "metrics.json").read_text())
+    ill, healthy = scores[scores["infected"]], scores[~scores["infected"]]
+    assert set(healthy["class"]) == {"Normal"}
+    assert metrics["dice"]["value"] == pytest.approx(ill["dice"].mean(), abs=1e-6)
+    assert metrics["dice"]["n"] == metrics["sensitivity"]["n"] == len(ill)
+    assert metrics["specificity"]["n"] == metrics["invented_share"]["n"] == len(healthy)
+    assert metrics["map_dice"]["value"] > 0.1, "the same answer for all overlaps with some"
 
 
 def test_a_run_killed_again_and_again_gives_equal_files(quick_run):
@@ -114,7 +129,7 @@ def test_without_masks_the_lungs_are_those_that_the_package_draws(tmp_path, caps
         (tmp_path / "maskless" / name).mkdir(parents=True)
         for path in sorted(find_data("demo").root.glob(f"{name}/images/*.png"))[:30]:
             shutil.copy(path, tmp_path / "maskless" / name)
-    given = {"epochs": "1", "image_size": "32"}
+    given = {"epochs": "1", "image_size": "128"}
     folder = run_chain(Request(data=str(tmp_path / "maskless"), given=given))
     lines = capsys.readouterr().out.splitlines()
     skipped = [line.split(":")[0] for line in lines if "skipped" in line]
@@ -151,7 +166,7 @@ def test_a_failing_cell_ends_the_run_with_notebook_error_and_remedy(capsys):
 
 def test_real_tuberculosis_data_are_segmented_and_detection_says_why_not(real_data, capsys):
     archive = str(real_data / "shenzhen.zip")
-    given = {"epochs": "1", "image_size": "32"}
+    given = {"epochs": "1", "image_size": "128"}
     folder = run_chain(Request(data=archive, run="shenzhen", given=given))
     said = capsys.readouterr().out
     assert "03_detect_covid: skipped" in said
