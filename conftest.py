@@ -32,7 +32,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the long files."""
+    """Begin with the long files; notebook 07 shows what those of the whole chain have made."""
+    items.sort(key=lambda item: "/07_" in item.nodeid)
     items.sort(key=lambda item: (*LONG, name_file(item.nodeid)).index(name_file(item.nodeid)))
 
 

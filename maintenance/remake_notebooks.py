@@ -75,13 +75,19 @@ def execute(path: Path, runs: Path) -> str:
     return text.replace(str(runs), "runs")
 
 
+def list_series(root: Path) -> list[Path]:
+    """Return the notebooks in the order to read them: 00, the chain, and 07, which it leads to."""
+    paths = (root / "notebooks").glob("0?_*.ipynb")
+    return sorted(paths, key=lambda path: (path.name.startswith("07"), path.name))
+
+
 def remake(root: Path) -> list[str]:
     """Execute every notebook and store them with the README's figures, or return their faults."""
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder)
         os.environ["COVID_LUNGS_RUNS"] = folder
-        paths = sorted((root / "notebooks").glob("0[1-7]_*.ipynb"))
-        paths += (root / "notebooks").glob("00_*.ipynb")  # last: it keeps what they trained
+        first, *paths = list_series(root)
+        paths.append(first)  # 00 last: it keeps what they trained
         paths += sorted((root / "notebooks" / "solutions").glob("*.ipynb"))
         texts = {path: execute(path, runs) for path in paths}
         forbidden = [str(root), str(Path.home())]

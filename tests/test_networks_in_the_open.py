@@ -1,5 +1,7 @@
 """The networks, losses and calls of `compile` in the notebooks are those of the helpers."""
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -30,10 +32,10 @@ def build_detector_in_the_open(settings):
     return run_cells("03", "compile", settings=settings, model=build(settings))["model"]
 
 
-def build_unet_in_the_open(settings):
-    variables = run_cells("04", "model", "unet-code", "dice", settings=settings)
+def build_unet_in_the_open(settings, number="04"):
+    variables = run_cells(number, "model", "unet-code", "dice", settings=settings)
     variables |= {"model": variables["build_unet"](settings)}
-    return run_cells("04", "compile", **variables)["model"]
+    return run_cells(number, "compile", **variables)["model"]
 
 
 def build_detector(settings):
@@ -42,8 +44,8 @@ def build_detector(settings):
     return model
 
 
-def build_unet(settings):
-    model = models.build_unet(settings)
+def build_unet(settings, target="lung"):
+    model = models.build_unet(settings, target)
     training.compile_segmenter(model, settings, STEPS)
     return model
 
@@ -51,6 +53,10 @@ def build_unet(settings):
 PARTS = {
     "detection": (build_detector_in_the_open, build_detector),
     "segmentation": (build_unet_in_the_open, build_unet),
+    "infection": (
+        partial(build_unet_in_the_open, number="08"),
+        partial(build_unet, target="infection"),
+    ),
 }
 
 
@@ -74,8 +80,9 @@ def test_a_changed_filter_in_a_cell_is_another_network():
     assert hash_config(changed.get_config()) != hash_config(usual.get_config())
 
 
-def test_the_losses_in_the_open_are_those_of_the_helpers():
-    cells, generator = run_cells("04", "dice"), np.random.default_rng(0)
+@pytest.mark.parametrize("number", ["04", "08"])
+def test_the_losses_in_the_open_are_those_of_the_helpers(number):
+    cells, generator = run_cells(number, "dice"), np.random.default_rng(0)
     true = generator.integers(0, 2, (3, 8, 8, 1)).astype("float32")
     true[0] = 0
     found = generator.random(true.shape, "float32")

@@ -12,9 +12,9 @@ import pytest
 from helpers.run.notebooks import read_parameters
 from helpers.split.splits import WAYS
 from helpers.train.recipes import RECIPES
-from maintenance.remake_notebooks import NOT_STORED, SIZE_LIMIT, clean
+from maintenance.remake_notebooks import NOT_STORED, SIZE_LIMIT, clean, list_series
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = list_series(Path(__file__).parents[1])
 CHECKED = "nbval-check-output"
 # What stands between a parameter and its help: the field that Colab shows, by type or by choices.
 FIELD = re.compile(r'@param (?:\{type:"(\w+)"\}|(\[.+\])(?: \{allow-input: true\})?)  # .+')

@@ -35,7 +35,7 @@ NEEDS = {
 LESSONS = {
     *("03_xrays", "03_filters", "03_network", "03_learnt_filters", "03_feature_maps"),
     *("04_masks", "04_unet", "04_receptive_fields", "04_feature_maps", "04_augmentation"),
-    *("05_mask", "05_soft", "05_early", "05_thresholds"),
+    *("05_mask", "05_soft", "05_early", "05_thresholds", "08_edge"),
 }
 DIGITS = {"hausdorff_95": 2, "average_surface_distance": 2, "cleaning_gain": 4}  # else 3
 # Pictures larger than this are kept as JPEG: X-rays take a quarter of the room, and look alike.

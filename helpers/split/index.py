@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from helpers.audit.examination import INDEX_COLUMNS, NUMBERS, recall, refuse_unusable
@@ -99,3 +100,18 @@ def has_masks(index: pd.DataFrame) -> bool:
 def has_infection(index: pd.DataFrame) -> bool:
     """Return whether X-rays of an index have infection masks; not all need have one."""
     return bool((index["infection_mask"] != "").any())
+
+
+def refuse_uninfected(split: pd.DataFrame, infected: np.ndarray) -> None:
+    """Raise CovidLungsError if training, validation or test has no X-ray with infection.
+
+    `split` has a column `split`; `infected`, bool (rows,), says whose infection mask is not empty.
+    """
+    counts = pd.Series(infected).groupby(split["split"].to_numpy()).sum()
+    for name in ("train", "validation", "test"):
+        if not counts.get(name, 0):
+            raise CovidLungsError(
+                f"{name}: none of its X-rays has any infection in its mask, so no network can be "
+                "trained to find it, chosen and tested. Give more X-rays with infection, or leave "
+                "out 08_segment_infection."
+            )

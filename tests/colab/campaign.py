@@ -26,17 +26,18 @@ from nbclient.exceptions import CellExecutionError
 
 from helpers.data.synthetic import write_data_set
 from helpers.storage.folders import project_root
-from helpers.storage.layout import list_results
+from helpers.storage.layout import list_notebooks, list_results
+from maintenance.remake_notebooks import list_series
 
 PYTHON = "3.13"
 ROOT, RUNTIME = project_root(), Path(__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PINS = RUNTIME / "requirements.txt"
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("0[1-7]_*.ipynb"))
+NOTEBOOKS = list_series(ROOT)[1:]
 PINNED = {line.partition("==")[0] for line in PINS.read_text().splitlines() if "==" in line}
-CHAIN = 6  # notebooks
+CHAIN = len(list_notebooks())
 # One epoch on small images: whether it runs is asked here, not what the networks learn.
-QUICK = {"epochs": 1, "image_size": 32, "batch_size": 16}
+QUICK = {"epochs": 1, "image_size": 128, "batch_size": 16}
 COUNTS = {"COVID": 30, "Normal": 50, "Lung_Opacity": 20, "Viral Pneumonia": 20}
 CONFIGURATION = 'c = get_config()\nc.InteractiveShellApp.extensions = ["google.colab"]\n'
 # Of whoever runs this, nothing that could lead a machine to what it must not have.

@@ -129,6 +129,17 @@ def make_provenance(name):
     }
 
 
+INFECTION = {
+    "iou": 0.712,
+    "dice": 0.796,
+    "dice_loss": 0.231,
+    "invented_share": 0.0004,
+    "severity_spearman": 0.683,
+    "severity_low": -0.206,
+    "map_dice": 0.457,
+}
+
+
 def make_finished(folder, classes=CLASSES, name="tiny"):
     """Write what a finished run leaves, without training; every text in it is one of `name`s."""
     files = [f"{class_name}/images/{name}.png" for class_name in classes]
@@ -152,6 +163,9 @@ def make_finished(folder, classes=CLASSES, name="tiny"):
     write_json(folder / "shortcuts" / "metrics.json", views)
     verdict = {"shortcut": True, "views": [], "text": f"A shortcut: {name}"}
     write_json(folder / "shortcuts" / "verdict.json", verdict | {"p_values": {"border": 4.2e-06}})
+    of_infection = {score: figure(value, n=28) for score, value in INFECTION.items()}
+    of_each = {f"{score}/{c}": figure(0.812, n=7) for c in classes for score in ("dice", "iou")}
+    write_json(folder / "infection" / "metrics.json", of_infection | of_each)
     write_json(folder / "provenance.json", make_provenance(name))
     for picture in ("01_counts", "03_curves", "05_worst", "99_new_thing", "loose"):
         write_image(folder / "figures" / f"{picture}.png", np.full((20, 30, 3), 200, np.uint8))
@@ -238,7 +252,7 @@ def test_every_number_is_the_one_in_its_file(full_run):
             assert element["attributes"]["value"] == str(value), place
             assert agrees(text, value), place
     files = {element["attributes"]["data-file"] for element in marked}
-    parts = ("detection", "segmentation", "shortcuts", "external")
+    parts = ("detection", "segmentation", "shortcuts", "infection", "external")
     assert files == {
         *("audit.json", "split.csv", "provenance.json", "shortcuts/verdict.json"),
         *(f"{part}/metrics.json" for part in parts),
@@ -254,7 +268,7 @@ def test_no_number_stands_in_the_report_without_its_file(full_run):
             or {"data-file", "data-published"} & set(element["attributes"])
             for element in elements
         )
-        rest = re.sub(r"COVID-19|95 %|F1|0[1-6]_[a-z_]+", "", text)
+        rest = re.sub(r"COVID-19|95 %|F1|0[1-8]_[a-z_]+", "", text)
         assert allowed or not re.search(r"\d", rest), text
 
 
@@ -300,6 +314,20 @@ def test_accuracy_stands_beside_that_of_predicting_the_larger_class(run):
     assert re.search(r"0\.951\s+accuracy.*larger class:\s+0\.600", card["text"], re.S)
 
 
+def test_the_infection_stands_beside_the_constant_answer(run):
+    page = read_page(write_report(run))
+    (card,) = [
+        element["text"]
+        for element in page.all("div")
+        if element["attributes"].get("class") == "card" and "Infection masks" in element["text"]
+    ]
+    assert re.search(r"0\.796\s+Dice, where there is infection", card)
+    assert re.search(r"Always giving the same answer:\s+0\.457", card)
+    tables = [element["text"] for element in page.all("table")]
+    (severity,) = [text for text in tables if "Infected share of the lungs, pred" in text]
+    assert "-0.206" in severity and "0.796" not in severity
+
+
 @pytest.mark.parametrize(("shortcut", "said"), [(False, True), (True, False)])
 def test_a_quiet_verdict_s_card_says_what_would_have_gone_unseen(run, shortcut, said):
     path = run / "shortcuts" / "verdict.json"
@@ -332,6 +360,7 @@ def test_an_external_test_stands_beside_the_own_scores_with_the_drop(full_run):
         ("detection", "03_detect_covid, which needs X-rays of COVID and of another class."),
         ("segmentation", "05_evaluate, which needs lung masks."),
         ("shortcuts", "06_audit_shortcuts, which needs X-rays of COVID and of another class."),
+        ("infection", "08_segment_infection, which needs infection masks."),
     ],
 )
 def test_a_missing_part_names_its_notebook_and_what_that_needs(run, part, said):

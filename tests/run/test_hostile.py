@@ -16,7 +16,7 @@ MARKUP = "<img src=x onerror=alert(1)>"
 QUOTES = "\" onload='alert(1)' `$(touch harm)` {{ 7 * 7 }}"
 FORMULA = "=cmd|'calc'!A0"
 TEXTS = (MARKUP, QUOTES, FORMULA, "..")
-QUICK = ["-p", "epochs", "1", "-p", "image_size", "32"]
+QUICK = ["-p", "epochs", "1", "-p", "image_size", "128"]
 CHOSEN = ["--only", "01", "--only", "02", "--only", "03"]  # those that show names and metadata
 
 

@@ -18,10 +18,11 @@ import nbformat
 import pytest
 
 from helpers.storage.folders import project_root
+from maintenance.remake_notebooks import list_series
 from tests.support.browsing import open_browser
 
-NOTEBOOKS = sorted((project_root() / "notebooks").glob("0[0-7]_*.ipynb"))
-CHANGED = {"run": '"quick"', "epochs": "1", "image_size": "32"}
+NOTEBOOKS = list_series(project_root())
+CHANGED = {"run": '"quick"', "epochs": "1", "image_size": "128"}
 MINUTES = 60_000  # milliseconds
 READY = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
 # The menu's command, which ends when the last cell has.

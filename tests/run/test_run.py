@@ -11,6 +11,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from helpers.data.sources import find_data
+from helpers.evaluate import infection
 from helpers.evaluate.lung_masks import DRAWN, OWN
 from helpers.evaluate.metrics_file import describe_run
 from helpers.evaluate.segmentation import SCORES
@@ -28,7 +29,7 @@ def test_run_leaves_every_file_of_the_contract(quick_run):
         external = pattern.startswith("external/")  # none was named
         assert bool(list(quick_run.glob(pattern))) != external, pattern
     executed = sorted(path.stem[:2] for path in quick_run.glob("notebooks/*.ipynb"))
-    assert executed == ["01", "02", "03", "04", "05", "06"]
+    assert executed == ["01", "02", "03", "04", "05", "06", "08"]
 
 
 def test_a_run_leaves_no_file_that_the_layout_does_not_name(quick_run):
@@ -44,6 +45,8 @@ def test_tables_have_the_columns_of_the_contract(quick_run):
         "split.csv": ["file", "class", "group", "split", "hash"],
         "detection/predictions.csv": ["file", "class", "split", "label", "probability"],
         "segmentation/scores.csv": ["file", "class", *SCORES],
+        "infection/scores.csv": ["file", "class", *infection.SCORES],
+        "infection/severity.csv": ["file", "class", *infection.SEVERITY],
     }
     for name, expected in columns.items():
         assert list(pd.read_csv(quick_run / name).columns) == expected
@@ -80,15 +83,27 @@ def test_the_verdict_is_that_of_the_views(quick_run):
     assert verdict["text"].startswith("A shortcut" if verdict["shortcut"] else "No sign")
 
 
-def test_scores_are_of_the_test_split_only(quick_run):
+@pytest.mark.parametrize("part", ["segmentation", "infection"])
+def test_scores_are_of_the_test_split_only(quick_run, part):
     split = pd.read_csv(quick_run / "split.csv")
-    scores = pd.read_csv(quick_run / "segmentation" / "scores.csv")
+    scores = pd.read_csv(quick_run / part / "scores.csv")
     assert set(scores["file"]) == set(split.loc[split["split"] == "test", "file"])
+
+
+def test_healthy_xrays_have_no_part_in_the_dice_of_infection(quick_run):
+    scores = pd.read_csv(quick_run / "infection" / "scores.csv")
+    metrics = json.loads((quick_run / "infection" / "metrics.json").read_text())
+    ill, healthy = scores[scores["infected"]], scores[~scores["infected"]]
+    assert set(healthy["class"]) == {"Normal"}
+    assert metrics["dice"]["value"] == pytest.approx(ill["dice"].mean(), abs=1e-6)
+    assert metrics["dice"]["n"] == metrics["sensitivity"]["n"] == len(ill)
+    assert metrics["specificity"]["n"] == metrics["invented_share"]["n"] == len(healthy)
+    assert metrics["map_dice"]["value"] > 0.1, "the same answer for all overlaps with some"
 
 
 def test_a_run_killed_again_and_again_gives_equal_files(quick_run):
     killed = runs_root() / "killed"
-    names = ("03_detect_covid", "04_segment_lungs", "06_audit_shortcuts")
+    names = ("03_detect_covid", "04_segment_lungs", "06_audit_shortcuts", "08_segment_infection")
     moments = [Moment(name, random.uniform(0, 8)) for name in names]
     assert run_disturbed(killed, QUICK, moments)
     assert find_unequal(quick_run, killed) == []
@@ -105,7 +120,7 @@ def test_a_second_run_runs_nothing_and_ends_with_the_same_figures(quick_run, cap
     steps, figures = capsys.readouterr().out.split("\n\n", 1)
     assert [line.split(": ")[1] for line in steps.splitlines()] == [
         "up to date, not run again (--force runs it anyway)"
-    ] * 6
+    ] * 7
     assert "\n" + figures == describe_run(quick_run) + "\n"
 
 
@@ -114,11 +129,11 @@ def test_without_masks_the_lungs_are_those_that_the_package_draws(tmp_path, caps
         (tmp_path / "maskless" / name).mkdir(parents=True)
         for path in sorted(find_data("demo").root.glob(f"{name}/images/*.png"))[:30]:
             shutil.copy(path, tmp_path / "maskless" / name)
-    given = {"epochs": "1", "image_size": "32"}
+    given = {"epochs": "1", "image_size": "128"}
     folder = run_chain(Request(data=str(tmp_path / "maskless"), given=given))
     lines = capsys.readouterr().out.splitlines()
     skipped = [line.split(":")[0] for line in lines if "skipped" in line]
-    assert skipped == ["04_segment_lungs", "05_evaluate"]
+    assert skipped == ["04_segment_lungs", "05_evaluate", "08_segment_infection"]
     verdict = json.loads((folder / "shortcuts" / "verdict.json").read_text())
     assert verdict["masks"] == DRAWN
     for number in ("03", "06"):
@@ -151,11 +166,12 @@ def test_a_failing_cell_ends_the_run_with_notebook_error_and_remedy(capsys):
 
 def test_real_tuberculosis_data_are_segmented_and_detection_says_why_not(real_data, capsys):
     archive = str(real_data / "shenzhen.zip")
-    given = {"epochs": "1", "image_size": "32"}
+    given = {"epochs": "1", "image_size": "128"}
     folder = run_chain(Request(data=archive, run="shenzhen", given=given))
     said = capsys.readouterr().out
     assert "03_detect_covid: skipped" in said
     assert "06_audit_shortcuts: skipped" in said
+    assert "08_segment_infection: skipped, since it needs infection masks" in said
     assert len(pd.read_csv(folder / "index.csv")) == 566
     assert (folder / "segmentation" / "metrics.json").is_file()
     assert not (folder / "detection" / "metrics.json").exists()

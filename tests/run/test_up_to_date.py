@@ -17,7 +17,7 @@ from helpers.storage import versions
 from helpers.storage.layout import CHAIN, find_step, list_files, list_notebooks
 from tests.support.builders import refused, upgrade, write_notebook
 
-NUMBERS = ("01", "02", "03", "04", "05", "06")
+NUMBERS = ("01", "02", "03", "04", "05", "06", "08")
 PARAMETERS = (
     'data: str = "demo"\nrun: str = None\nseed: int = 7\nsize: int = 5\nepochs: int = None\n'
 )
@@ -32,7 +32,7 @@ FILES = [name for name in FILES if "*" not in name] + [
 
 
 class Chain:
-    """Six notebooks without a kernel, and a run folder in which all of them have finished."""
+    """Seven notebooks without a kernel, and a run folder in which all of them have finished."""
 
     def __init__(self, folder):
         self.notebooks = {number: folder / f"{number}_n.ipynb" for number in NUMBERS}

@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 
 from helpers.data.images import fingerprint
-from helpers.split.index import INDEX_COLUMNS, build_index, published_table, read_index, write_index
+from helpers.split.index import (
+    INDEX_COLUMNS,
+    build_index,
+    published_table,
+    read_index,
+    refuse_uninfected,
+    write_index,
+)
 from tests.support.builders import (
     COUNTS,
     IMAGE_SHAPE,
@@ -160,3 +167,15 @@ def test_the_real_archives_hold_what_their_readme_says(real_indexes):
         assert len(index) == sum(counts[name].values())
         assert set(index["mask_width"]) == set(index["mask_height"]) == {256}
         assert set(index["width"]) == set(index["height"]) == {299}
+
+
+@pytest.mark.parametrize("lacking", ["train", "validation", "test"])
+def test_a_split_without_infection_is_named(lacking):
+    split = pd.DataFrame({"split": ["train", "validation", "test"] * 2}, index=range(5, 11))
+    infected = np.array([True] * 3 + [False] * 3)
+    refuse_uninfected(split, infected)
+    with refused(lacking, "none of its X-rays has any infection", "Give more X-rays"):
+        refuse_uninfected(split, infected & (split["split"] != lacking).to_numpy())
+    with refused(lacking, "none of its X-rays has any infection", "Give more X-rays"):
+        kept = (split["split"] != lacking).to_numpy()
+        refuse_uninfected(split[kept], infected[kept])

@@ -36,6 +36,7 @@ def test_what_a_notebook_reads_an_earlier_one_writes():
         ("detection/model.keras", "03_detect_covid"),
         ("segmentation/metrics.json", "05_evaluate"),
         ("shortcuts/lungs/fold-1/model.keras", "06_audit_shortcuts"),
+        ("infection/severity.csv", "08_segment_infection"),
         ("figures/04_curves.png", "04_segment_lungs"),
         ("notebooks/03_detect_covid.html", "report"),
     ],

@@ -22,8 +22,9 @@ from helpers.storage.errors import CovidLungsError
 IMAGE_SHAPE = (40, 36)
 MASK_SHAPE = (24, 20)
 COUNTS = {"COVID": 4, "Normal": 5}
-# One epoch on small images, where the chain is tested and not what the networks learn.
-QUICK = ["-p", "epochs", "1", "-p", "image_size", "32", "-p", "seed", "7"]
+# One epoch on the smallest images that every network of the demo takes: the chain is tested, not
+# what the networks learn.
+QUICK = ["-p", "epochs", "1", "-p", "image_size", "128", "-p", "seed", "7"]
 
 
 @contextmanager
