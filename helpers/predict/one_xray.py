@@ -19,14 +19,21 @@ from helpers.evaluate.calibration import EDGES, apply_temperature
 from helpers.evaluate.heat_maps import energy_in_lungs, find_heat, occlude
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
-from helpers.predict.files import MASKS, find_xrays
-from helpers.predict.prediction import load_likeness, load_networks, predict_files
+from helpers.predict.files import INFECTION, MASKS, find_xrays
+from helpers.predict.networks import load_likeness, load_networks
+from helpers.predict.prediction import INFECTED, predict_files
 from helpers.report.provenance import find_source
 from helpers.split.splits import read_split
 from helpers.storage.colab import in_colab
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import default_run_name, find_trained, require, runs_root
-from helpers.storage.layout import DETECTOR, SEGMENTER
+from helpers.storage.folders import (
+    default_run_name,
+    find_trained,
+    is_trained,
+    require,
+    runs_root,
+)
+from helpers.storage.layout import DETECTOR
 from helpers.train import lungs
 from helpers.train.recipes import THRESHOLD
 from helpers.train.trained import load_model
@@ -115,16 +122,16 @@ def _on_disk(content: bytes) -> Iterator[Path]:
 def find_own_run(run: str, data: str, recipe: str) -> Path | None:
     """Return the folder of the run that is named.
 
-    If none is named, it is the one that the notebooks make from data and recipe, or None if its
-    segmenter has not been trained.
+    If none is named, it is the one that the notebooks make from data and recipe, or None if no
+    network of it has been trained.
 
     Raises:
-        CovidLungsError: the named run is not there, or has no segmenter.
+        CovidLungsError: the named run is not there, or has no network.
     """
     if run:
         return find_trained(run)
     folder = runs_root() / default_run_name(data, recipe)
-    return folder if (folder / SEGMENTER).is_file() else None
+    return folder if is_trained(folder) else None
 
 
 class Reading(NamedTuple):
@@ -137,6 +144,8 @@ class Reading(NamedTuple):
     accepted: bool
     reason: str  # why it is not accepted, or why to be wary of the mask, or ""
     expected_dice: float  # of the mask, by the package's network; NaN with a run's
+    infection: np.ndarray | None = None  # as the mask; None without a network for it
+    shares: dict[str, float] | None = None  # infected, of the lungs and of each zone, likewise
 
     @property
     def verdict(self) -> str:
@@ -148,7 +157,8 @@ class Reading(NamedTuple):
 def read_by(run_folder: Path | None, content: bytes) -> Reading:
     """Return what a run's networks predict for the X-ray in a file, as `covid-lungs predict` does.
 
-    Without a run it is the package's lung network. Nothing of the X-ray stays on the disk.
+    Without a run, or if it has none for the lungs, the package's network draws those. Nothing of
+    the X-ray stays on the disk.
 
     Raises:
         CovidLungsError: the file cannot be decoded, or a network cannot be loaded.
@@ -158,8 +168,11 @@ def read_by(run_folder: Path | None, content: bytes) -> Reading:
         image, out = read_xray(file), file.with_name("out")
         table = predict_files(networks, find_xrays([file]), out, likeness)
         mask = read_mask(out / MASKS / f"{NAME}.png")
-    row = table.drop(columns="file").iloc[0]
-    return Reading(image, mask, **row)
+        drawn = out / INFECTION / f"{NAME}.png"
+        infection = read_mask(drawn) if drawn.is_file() else None
+    row = table.drop(columns=["file", *INFECTED]).iloc[0]
+    shares = None if infection is None else table[INFECTED].iloc[0].to_dict()
+    return Reading(image, mask, **row, infection=infection, shares=shares)
 
 
 def describe_probability(run_folder: Path, probability: float) -> str:

@@ -23,6 +23,7 @@ from helpers.train.postprocessing import draw_lungs
 
 TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
 OTHER_COLOUR = (80, 170, 255)  # of a second network's mask
+INFECTION_COLOUR = (255, 70, 220)  # differs from orange for colour-blind readers, too
 
 
 def pick_examples(

@@ -18,7 +18,8 @@ from helpers.predict.export import (
     open_converted,
 )
 from helpers.predict.files import find_xrays
-from helpers.predict.prediction import load_networks, predict_files
+from helpers.predict.networks import load_networks
+from helpers.predict.prediction import predict_files
 from helpers.run.command import main
 from helpers.train.models import _standardise, build_detector, build_unet, look_twice
 from helpers.train.recipes import RECIPES

@@ -17,6 +17,7 @@ from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import Estimate, read_metrics, write_metrics
 from helpers.predict import one_xray
 from helpers.predict.files import find_xrays
+from helpers.predict.networks import Networks
 from helpers.predict.novelty import learn_likeness, write_likeness
 from helpers.predict.one_xray import (
     DRAWN,
@@ -108,7 +109,7 @@ def test_a_reading_is_what_predict_says_and_leaves_nothing(run, tmp_path, monkey
     assert not list(work.iterdir())
     file = tmp_path / "a.png"
     file.write_bytes(png(chest(9)))
-    networks = [keras.models.load_model(run / part / "model.keras") for part in PARTS]
+    networks = Networks(*(keras.models.load_model(run / part / "model.keras") for part in PARTS))
     row = predict_files(networks, find_xrays([file]), tmp_path / "out").iloc[0]
     assert row["covid_probability"] == reading.covid_probability
 

@@ -16,7 +16,7 @@ from helpers.storage.folders import (
 )
 from tests.support.builders import refused
 
-PARTS = ["detection", "figures", "notebooks", "segmentation", "shortcuts"]
+PARTS = ["detection", "figures", "infection", "notebooks", "segmentation", "shortcuts"]
 pytestmark = pytest.mark.usefixtures("runs", "cache")
 
 
