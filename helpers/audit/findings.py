@@ -20,6 +20,7 @@ from helpers.data.sources import PUBLISHED_COUNTS, DataSet
 EXAMPLES = 3  # files shown of each finding
 SMALLEST_SIDE = 64  # pixels
 LARGEST_STRETCH = 0.05  # by which the proportions of an X-ray and of its mask may differ
+MOST_OUTSIDE = 0.5  # of an infection
 MOST = 0.5  # of the X-rays: where more are unusable, this is probably the wrong data set
 
 # Of each finding: what was found, and what to do about it. {} stands for details.
@@ -41,7 +42,10 @@ ERRORS = {
     "oversized_file": ("files larger than any X-ray", "save them smaller"),
     "blank_xray": ("X-rays whose pixels are all equal", "restore them, or remove the pairs"),
     "blank_mask": ("masks all black or all white", "draw them again, or remove the pairs"),
-    "label_map_mask": ("masks of several labels", "save the lungs as 255 and all else as 0"),
+    "label_map_mask": (
+        "masks of several labels",
+        "save the lungs, or what is infected, as 255 and all else as 0",
+    ),
     "image_without_mask": ("X-rays without a mask", "restore the masks, or remove these files"),
     "mask_without_image": ("masks without an X-ray", "restore the X-rays, or remove these files"),
     "half_a_mask": ("masks of one lung without the other's", "restore the missing files"),
@@ -63,7 +67,11 @@ WARNINGS = {
     "mask_of_other_shape": ("masks of other proportions than the X-ray", "check that they match"),
     "mask_not_binary": (
         "masks of more than two levels",
-        "save them as PNG; pixels above half of the brightest count as lung",
+        "save them as PNG; pixels above half of the brightest count as lung, or as infected",
+    ),
+    "infection_outside_lungs": (
+        "infection masks that lie mostly outside the lung mask",
+        "look whether they are of this X-ray; severity counts only what is inside the lungs",
     ),
     "mixed_mask_conventions": (
         "classes whose masks differ in whether the heart is in or out",
@@ -98,7 +106,11 @@ NOTES = {
     "other_files": ("files that are no images by their ending", "remove or convert them"),
     "no_lung_masks": (
         "X-rays without a lung mask, as no folder of lung masks was found",
-        "nothing: the lung network of the package draws them for 03 and 06; 04 and 05 are skipped",
+        "nothing: the package's lung network draws them for 03, 06 and 08; 04 and 05 are skipped",
+    ),
+    "no_infection_mask": (
+        "X-rays without an infection mask, where others have one",
+        "nothing: notebook 08 leaves them out; a healthy X-ray with a black mask would count",
     ),
     "deep_xrays": (
         "X-rays of 16 bits, scaled to 8",
@@ -188,8 +200,6 @@ def about_pairs(pairs: pd.DataFrame, near: set[str]) -> list[Found]:
     sizes = (pairs["width"].astype(str) + " × " + pairs["height"].astype(str)).value_counts()
     masked = pairs[pairs["mask"] != ""]
     masks, reasons = masked["mask"], why_implausible(masked)
-    proportions = masked["width"] / masked["height"]
-    stretch = np.log(proportions / (masked["mask_width"] / masked["mask_height"]))
     return [
         Found("exact_copies", files[pairs.duplicated("pixels", keep=False)]),
         Found("near_copies", files[files.isin(near)]),
@@ -199,9 +209,33 @@ def about_pairs(pairs: pd.DataFrame, near: set[str]) -> list[Found]:
         Found("small_xrays", files[smallest < SMALLEST_SIDE]),
         Found("several_sizes", sizes.index if len(sizes) > 1 else []),
         Found("implausible_mask", masks[reasons != ""], ", ".join(sorted(set(reasons) - {""}))),
-        Found("mask_of_other_shape", masks[stretch.abs() > LARGEST_STRETCH]),
-        Found("mask_not_binary", masks[~masked["binary"]]),
+        *about_masks(pairs),
     ]
+
+
+def about_masks(pairs: pd.DataFrame) -> list[Found]:
+    """Return what the usable X-rays' masks of lungs and of infection show."""
+    masked, infected = pairs[pairs["mask"] != ""], pairs[pairs["infection_mask"] != ""]
+    masks, infections = masked["mask"], infected["infection_mask"]
+    stretched = masks[_stretch(masked, "mask") > LARGEST_STRETCH]
+    stretched_too = infections[_stretch(infected, "infection") > LARGEST_STRETCH]
+    outside = infections[infected["infection_outside"] > MOST_OUTSIDE]
+    without = pairs.loc[pairs["infection_mask"] == "", "file"]
+    return [
+        Found("mask_of_other_shape", sorted([*stretched, *stretched_too])),
+        Found(
+            "mask_not_binary",
+            sorted([*masks[~masked["binary"]], *infections[~infected["infection_binary"]]]),
+        ),
+        Found("infection_outside_lungs", outside),
+        Found("no_infection_mask", without if len(infected) else []),
+    ]
+
+
+def _stretch(pairs: pd.DataFrame, part: str) -> pd.Series:
+    """Return how much the proportions of X-rays and of a kind of masks differ, as a logarithm."""
+    proportions = pairs[f"{part}_width"] / pairs[f"{part}_height"]
+    return np.log(pairs["width"] / pairs["height"] / proportions).abs()
 
 
 def about_conventions(conventions: dict[str, str]) -> Found:

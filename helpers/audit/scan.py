@@ -41,9 +41,20 @@ MASK_COLUMNS = {
     "binary": "binary",
     **{name: name for name in MEASURES},
 }
-INFECTION_COLUMNS = {"file": "infection_mask", "pixels": "infection_pixels"}
-TEXTS = ["mask", "mask_pixels", *INFECTION_COLUMNS.values()]
-WHOLE_NUMBERS = ["width", "height", "mask_width", "mask_height", "bits", "regions"]
+INFECTION_COLUMNS = {
+    "file": "infection_mask",
+    "width": "infection_width",
+    "height": "infection_height",
+    "pixels": "infection_pixels",
+    "binary": "infection_binary",
+    "outside": "infection_outside",
+}
+TEXTS = ["mask", "mask_pixels", "infection_mask", "infection_pixels"]
+WHOLE_NUMBERS = [
+    *("width", "height", "mask_width", "mask_height", "bits", "regions"),
+    *("infection_width", "infection_height"),
+]
+BOOLS = ["coloured", "binary", "infection_binary"]
 
 
 class Seen(NamedTuple):
@@ -76,7 +87,8 @@ class Scan(NamedTuple):
 
     Attributes:
         files: a row a file, sorted by `file`: the fields of `Seen` but `small`, `class` for
-            `class_name`, and the measures of masks.
+            `class_name`, and the measures of masks: those of `measure_masks` for lungs, and
+            `outside` for an infection, the share of it that lies outside the lung mask.
         thumbnails: of each sound X-ray, by `file`, for `find_copies`.
         listing: what is there at all, and by which layout.
     """
@@ -99,9 +111,27 @@ def scan(data_set: DataSet) -> Scan:
     small = files.pop("small").dropna()
     masks = small[files["part"] == MASKS]
     files = files.join(measure_masks(list(masks)).set_index(masks.index))
+    files["outside"] = _share_outside(files, small)
     xrays = small[files["part"] == IMAGES]
     thumbnails = dict(zip(files["file"][xrays.index], xrays, strict=True))
     return Scan(files, thumbnails, listing)
+
+
+def _share_outside(files: pd.DataFrame, small: pd.Series) -> pd.Series:
+    """Return for each mask of an infection the share of it that lies outside the lung mask.
+
+    It is NaN for other files, for a black mask, and without a lung mask of the same name. `small`
+    are the masks as `shrink_mask` gives them.
+    """
+    sound = files.loc[small.index, [*KEYS, "part"]].assign(small=small)
+    lungs, infection = (sound[sound["part"] == part] for part in (MASKS, INFECTION))
+    lungs = lungs.drop_duplicates(KEYS).set_index(KEYS)["small"]
+    paired = infection.join(lungs.rename("lungs"), on=KEYS).dropna(subset="lungs")
+    shares = {
+        row.Index: float(np.mean(row.lungs[row.small == 1] == 0)) if row.small.any() else np.nan
+        for row in paired.itertuples()
+    }
+    return pd.Series(shares, index=files.index, dtype=float)
 
 
 def _read(root: Path, place: Place) -> Seen:
@@ -148,7 +178,7 @@ def _mask_facts(picture: Picture, part: str) -> dict:
     brightest = brightest_channel(picture.pixels)
     largest = int(brightest.max())
     full = np.count_nonzero(brightest == largest)
-    binary = np.count_nonzero(brightest) == full
+    binary = np.count_nonzero(brightest) in (full, 0)  # all of one brightness, or none at all
     blank = full == brightest.size or (largest <= NOISE_LEVEL and not binary)
     if blank and (largest or part == MASKS):
         raise BadImageError("blank_mask", "the mask is all black or all white")
@@ -208,5 +238,5 @@ def _join_parts(sound: pd.DataFrame, has_masks: bool) -> pd.DataFrame:
     pairs = pairs.drop(columns="stem").sort_values("file", ignore_index=True)
     pairs[TEXTS] = pairs[TEXTS].astype(object).where(pairs[TEXTS].notna(), "").astype(str)
     pairs[WHOLE_NUMBERS] = pairs[WHOLE_NUMBERS].fillna(0).astype(int)
-    pairs[["coloured", "binary"]] = pairs[["coloured", "binary"]].astype(bool)
+    pairs[BOOLS] = pairs[BOOLS].astype(bool)
     return pairs

@@ -71,7 +71,8 @@ def read_index(run_folder: Path, data_set: DataSet) -> pd.DataFrame:
             f"{shown(path)} does not have the columns of an index: remove it and run 01_get_data "
             "again."
         )
-    masks = (file for mask in index["mask"] if mask for file in mask.split(HALVES))
+    masks = pd.concat([index["mask"], index["infection_mask"]])
+    masks = (file for mask in masks if mask for file in mask.split(HALVES))
     for file in [*index["file"], *masks]:
         if not (data_set.root / file).is_file():
             raise CovidLungsError(

@@ -132,7 +132,16 @@ RECIPES = {
             image_size=128, filters=(8, 16, 32, 64), epochs=5, batch_size=4, learning_rate=2e-3
         ),
         infection=SegmentationSettings(
-            image_size=128, filters=(8, 16, 32, 64), epochs=5, batch_size=4, learning_rate=2e-3
+            image_size=192,
+            filters=(24, 48, 96, 128),
+            epochs=6,
+            batch_size=4,
+            learning_rate=2e-3,
+            patch=4,
+            standardised=True,
+            cross_entropy=True,
+            from_lungs=True,
+            schedule="cosine",
         ),
         shortcuts=replace(SHORTCUTS, image_size=64, epochs=8),
     ),

@@ -26,6 +26,10 @@ SOUND = {
     "lung_share": 0.3,
     "regions": 2,
     "edge_share": 0.0,
+    "infection_width": 256,
+    "infection_height": 256,
+    "infection_binary": True,
+    "infection_outside": 0.0,
 }
 
 
@@ -34,6 +38,7 @@ def pairs_of(*changes: dict) -> pd.DataFrame:
     rows = []
     for number, change in enumerate(changes, 1):
         names = {"file": f"{number}.png", "mask": f"m{number}.png", "pixels": f"p{number}"}
+        names["infection_mask"] = f"i{number}.png"
         rows.append({**names, **SOUND, **change})
     return pd.DataFrame(rows)
 
@@ -97,13 +102,46 @@ def test_a_sound_pair_gives_no_finding():
         # Both ways, by a twentieth of the proportion.
         ("mask_of_other_shape", {"mask_width": 268}, {"mask_width": 270}),
         ("mask_of_other_shape", {"mask_height": 268}, {"mask_height": 270}),
-        ("mask_of_other_shape", {"width": 512, "height": 512}, {"width": 512}),
     ],
 )
 def test_an_xray_or_mask_beyond_a_limit_is_found(name, fine, found):
     named = listed(findings.about_pairs(pairs_of(fine, found, fine), set()))[name]
     assert named == ["m2.png" if "mask" in name else "2.png"]
     assert name not in listed(findings.about_pairs(pairs_of(fine, fine), set()))
+
+
+@pytest.mark.parametrize(
+    ("name", "fine", "found"),
+    [
+        ("mask_of_other_shape", {"infection_width": 268}, {"infection_width": 270}),
+        ("mask_not_binary", {}, {"infection_binary": False}),
+        ("infection_outside_lungs", {"infection_outside": 0.5}, {"infection_outside": 0.51}),
+    ],
+)
+def test_an_infection_mask_beyond_a_limit_is_found(name, fine, found):
+    pairs = pairs_of(fine, found, fine)
+    assert listed(findings.about_pairs(pairs, set())) == {name: ["i2.png"]}
+    assert listed(findings.about_pairs(pairs_of(fine, fine), set())) == {}
+    without = pairs.assign(infection_mask="")
+    assert listed(findings.about_pairs(without, set())) == {}
+
+
+def test_an_xray_of_other_proportions_than_both_its_masks():
+    pairs = pairs_of({"width": 512, "height": 512}, {"width": 512})
+    found = listed(findings.about_pairs(pairs, set()))
+    assert found["mask_of_other_shape"] == ["i2.png", "m2.png"]
+
+
+def test_lung_and_infection_masks_of_other_proportions_are_one_finding():
+    pairs = pairs_of({"mask_width": 99}, {"infection_height": 99}, {})
+    assert listed(findings.about_pairs(pairs, set())) == {
+        "mask_of_other_shape": ["i2.png", "m1.png"]
+    }
+
+
+def test_xrays_without_an_infection_mask_are_noted_where_others_have_one():
+    pairs = pairs_of({}, {"infection_mask": ""}, {"infection_outside": float("nan")})
+    assert listed(findings.about_pairs(pairs, set())) == {"no_infection_mask": ["2.png"]}
 
 
 def test_sizes_are_listed_if_there_are_several_the_most_frequent_first():

@@ -17,7 +17,7 @@ from helpers.audit.scan import (
 from helpers.data.images import fingerprint, read_mask, read_xray
 from tests.support.builders import image_path, write_image, xray
 
-COLUMNS = ["class", *Seen._fields, *MEASURES]
+COLUMNS = ["class", *Seen._fields, *MEASURES, "outside"]
 PAIR_COLUMNS = {
     *("class", "published_split", *XRAY_COLUMNS),
     *MASK_COLUMNS.values(),

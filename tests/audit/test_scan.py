@@ -33,7 +33,10 @@ def scan_one(folder: Path, part: str, pixels: np.ndarray) -> tuple[pd.Series, Sc
 
 def test_every_file_has_a_row_with_its_facts(data_set):
     files, thumbnails, listing = scan(data_set)
-    assert set(files.columns) == {"class", *Seen._fields, *MEASURES} - {"class_name", "small"}
+    assert set(files.columns) == {"class", *Seen._fields, *MEASURES, "outside"} - {
+        "class_name",
+        "small",
+    }
     paths = {path.relative_to(data_set.root).as_posix() for path in data_set.root.rglob("*.png")}
     assert list(files["file"]) == sorted(paths)
     assert listing.others == []
@@ -121,6 +124,39 @@ def test_a_mask_of_the_infection_may_be_black(pixels, fault, tmp_path):
     write_image(tmp_path / "COVID/infection masks/a.png", pixels)
     files = scan(DataSet("tiny", tmp_path, synthetic=False)).files.set_index("part")
     assert files.loc["infection masks", "fault"] == fault
+    assert fault or files.loc["infection masks", "binary"], "of no levels, not of several"
+
+
+@pytest.mark.parametrize(
+    ("moved", "infection", "outside"),
+    [
+        (0, LUNGS, 0),
+        (0, LUNGS * 0, None),  # a black one lies nowhere
+        (0, cv2.resize(LUNGS, None, fx=3, fy=3), 0),  # of another size
+        (0, np.where(LUNGS, 0, np.uint8(255)), 1),
+        (LUNGS.shape[0] // 4, LUNGS, "some"),
+    ],
+)
+def test_the_share_of_an_infection_outside_the_lungs(moved, infection, outside, tmp_path):
+    write_image(tmp_path / "COVID/images/a.png", GREY)
+    write_image(tmp_path / "COVID/masks/a.png", np.roll(LUNGS, moved, axis=0))
+    write_image(tmp_path / "COVID/infection masks/a.png", infection)
+    # Another name, split or class is another X-ray's.
+    write_image(tmp_path / "COVID/images/b.png", GREY[::-1])
+    write_image(tmp_path / "COVID/masks/b.png", LUNGS[::-1])
+    files = scan(DataSet("tiny", tmp_path, synthetic=False)).files.set_index("file")
+    found = files["outside"].dropna().to_dict()
+    if outside == "some":
+        assert 0.1 < found["COVID/infection masks/a.png"] < 0.9
+    else:
+        assert found == ({} if outside is None else {"COVID/infection masks/a.png": outside})
+
+
+def test_without_lung_masks_no_infection_lies_outside_them(tmp_path):
+    write_image(tmp_path / "COVID/images/a.png", GREY)
+    write_image(tmp_path / "COVID/infection masks/a.png", LUNGS)
+    files = scan(DataSet("tiny", tmp_path, synthetic=False)).files
+    assert len(files) == 2 and files["outside"].isna().all()
 
 
 def test_a_mask_of_zeros_and_ones_measures_as_one_of_black_and_white(tmp_path):

@@ -15,7 +15,15 @@ from helpers.data.images import fingerprint
 from helpers.data.listing import HALVES, class_key, class_of
 from helpers.data.sources import DataSet, find_data
 from helpers.split.index import build_index, has_masks
-from tests.support.builders import lung_mask, make_data_set, refused, write_image, xray
+from tests.support.builders import (
+    lung_mask,
+    make_data_set,
+    make_qata,
+    make_qu_ex,
+    refused,
+    write_image,
+    xray,
+)
 from tests.support.dicom_files import as_bytes, make
 
 
@@ -238,6 +246,37 @@ def test_an_xray_without_its_infection_mask_is_used(tmp_path):
     without = index.loc[index["infection_mask"] == "", "file"].tolist()
     assert without == [xrays[0].image, xrays[1].image]
     assert findings(audit)["empty_file"] == [xrays[1].infection]
+
+
+def test_a_drawn_covid_qu_ex_is_sound_and_healthy_but_for_covid(tmp_path):
+    data_set = make_qu_ex(tmp_path / "qu", 1)
+    _, index, audit = read(tmp_path / "qu")
+    assert data_set.root.name == "Infection Segmentation Data"
+    assert audit["counts"] == {"COVID": 3, "Non-COVID": 3, "Normal": 3}
+    assert (audit["left_out"], audit["layout"][:11]) == ([], "COVID-QU-Ex")
+    assert not {found["level"] for found in audit["findings"]} & {"error", "warning"}
+    columns = ["class", "mask", "infection_mask"]
+    for class_name, mask, infection_mask in index[columns].itertuples(index=False):
+        lungs, infection = data_set.read_mask(mask), data_set.read_mask(infection_mask)
+        assert lungs.shape == infection.shape == (256, 256)
+        assert not infection[lungs == 0].any()
+        assert infection.any() == (class_name == "COVID")
+
+
+def test_a_drawn_qata_has_both_sets_patients_and_no_lung_masks(tmp_path):
+    data_set = make_qata(tmp_path / "qata", 1)
+    _, index, audit = read(tmp_path / "qata")
+    assert audit["counts"] == {"COVID": 10}
+    assert audit["left_out"] == []
+    assert findings(audit).keys() == {"no_lung_masks"}
+    assert index["published_split"].value_counts().to_dict() == {"train": 8, "test": 2}
+    named = index["file"].str.extract("/cxr_(s[0-9]+)-", expand=False).fillna("")
+    assert index["patient"].tolist() == named.tolist()
+    assert index["patient"].value_counts().to_dict() == {
+        "": 2,
+        **dict.fromkeys(["s101", "s102", "s103", "s104"], 2),
+    }
+    assert all(data_set.read_mask(mask).any() for mask in index["infection_mask"])
 
 
 def test_several_data_sets_are_refused_with_their_names(tmp_path):

@@ -9,11 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.data.images import resize_image, resize_mask
-from helpers.data.synthetic import CLASS_NAMES, SHORTCUTS, draw_xray, image_seed, write_data_set
+from helpers.data.synthetic import (
+    CLASS_NAMES,
+    SHORTCUTS,
+    Drawing,
+    draw_xray,
+    image_seed,
+    write_data_set,
+)
 from helpers.data.synthetic.data_set import (
     BORDER_GREY,
     BORDER_WIDTH,
     BRIGHTER,
+    KINDS,
     brighten,
     change,
     draw_border,
@@ -144,12 +152,11 @@ def test_each_xray_shows_what_was_planned_and_copies_what_their_originals_show(c
         assert len(plan) == {"COVID": 4, "Normal": 1}[class_name]
         for number in range(1, count + 1):
             drawn, changes = copied.get(number, (number, None))
-            expected = read_xray(clean[f"{class_name}/images/{class_name}-{drawn}.png"])
-            mask = read_xray(clean[f"{class_name}/masks/{class_name}-{drawn}.png"])
+            name = f"{class_name}-{drawn}.png"
+            drawing = Drawing(*(read_xray(clean[f"{class_name}/{part}/{name}"]) for part in KINDS))
             if drawn in plan:
-                expected = SHORTCUTS[kind](expected)
-            if changes:
-                expected = change(expected, mask, changes)[0]
+                drawing = drawing._replace(image=SHORTCUTS[kind](drawing.image))
+            expected = (change(drawing, changes) if changes else drawing).image
             found = read_xray(files[f"{class_name}/images/{class_name}-{number}.png"])
             np.testing.assert_array_equal(found, expected)
 

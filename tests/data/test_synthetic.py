@@ -14,6 +14,8 @@ from helpers.data.synthetic import (
     CLASS_NAMES,
     DEMO_COUNTS,
     SYNTHETIC_MARKER,
+    Drawing,
+    draw_infected,
     draw_xray,
     image_seed,
     write_data_set,
@@ -55,12 +57,11 @@ def copied_set(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def read_pair(folder: Path, class_name: str, number: int) -> tuple[np.ndarray, np.ndarray]:
-    """The X-ray and the mask, as stored, of a data set on disk."""
+def read_drawing(folder: Path, class_name: str, number: int) -> Drawing:
+    """The X-ray and the masks, as stored, of a data set on disk."""
     name = f"{class_name}-{number}.png"
-    paths = (folder / class_name / kind / name for kind in ("images", "masks"))
-    image, mask = (cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths)
-    return image, mask
+    paths = (folder / class_name / kind / name for kind in ("images", "masks", "infection masks"))
+    return Drawing(*(cv2.imread(str(path), cv2.IMREAD_UNCHANGED) for path in paths))
 
 
 def overlap(first: np.ndarray, second: np.ndarray) -> float:
@@ -147,6 +148,41 @@ def test_covid_whitens_both_lungs_more_than_the_base_rate_of_noise() -> None:
         assert gain[left].mean() > 3
 
 
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds, class_name=st.sampled_from(CLASS_NAMES), varied=st.booleans())
+def test_the_infection_lies_in_the_lungs_and_is_there_but_in_normal(seed, class_name, varied):
+    drawing = draw_infected(class_name, seed, varied)
+    for part, same in zip(drawing, draw_xray(class_name, seed, varied), strict=False):
+        np.testing.assert_array_equal(part, same)
+    assert drawing.infection.dtype == np.uint8 and drawing.infection.shape == (MASK_SIZE, MASK_SIZE)
+    assert set(np.unique(drawing.infection)) <= {0, 255}
+    assert not drawing.infection[drawing.lungs == 0].any()
+    assert drawing.infection.any() == (class_name != "Normal")
+
+
+@pytest.mark.parametrize(
+    ("disease", "low", "high"),
+    [("COVID", 0.2, 0.5), ("Lung_Opacity", 0.1, 0.3), ("Viral Pneumonia", 0.15, 0.4)],
+)
+def test_the_infection_is_what_whitens_and_no_confetti(disease: str, low: float, high: float):
+    shares, gains = [], []
+    for seed in range(12):
+        healthy, (ill, lungs, infection) = (
+            draw_xray("Normal", seed)[0],
+            draw_infected(disease, seed),
+        )
+        inside, seen = (lungs_at_xray_size(mask, -2) for mask in (lungs, infection))
+        gain = ill.astype(int) - healthy
+        gains.append((gain[seen].mean(), gain[inside & ~lungs_at_xray_size(infection, 2)].mean()))
+        shares.append((infection > 0).sum() / (lungs > 0).sum())
+        count, _, stats, _ = cv2.connectedComponentsWithStats(infection)
+        assert count - 1 <= 8, "patches"
+        assert np.median(stats[1:, cv2.CC_STAT_AREA]) > 0.01 * (lungs > 0).sum(), "no specks"
+    assert low < np.mean(shares) < high
+    within, around = np.mean(gains, axis=0)
+    assert within > 2 * around
+
+
 def test_no_two_originals_of_a_data_set_share_their_seed() -> None:
     numbered = [
         image_seed(class_name, seed, number)
@@ -160,7 +196,7 @@ def test_no_two_originals_of_a_data_set_share_their_seed() -> None:
 def test_the_data_set_has_the_layout_of_the_database(data_set: Path) -> None:
     for class_name, count in SMALL_COUNTS.items():
         names = {f"{class_name}-{number}.png" for number in range(1, count + 1)}
-        for kind in ("images", "masks"):
+        for kind in ("images", "masks", "infection masks"):
             assert {path.name for path in (data_set / class_name / kind).iterdir()} == names
         table = pd.read_excel(data_set / f"{class_name}.metadata.xlsx")
         assert list(table.columns) == ["FILE NAME", "FORMAT", "SIZE", "URL"]
@@ -171,13 +207,13 @@ def test_the_data_set_has_the_layout_of_the_database(data_set: Path) -> None:
 
 
 def test_files_hold_grey_xrays_and_rgb_masks(data_set: Path) -> None:
-    image, mask = draw_xray("COVID", image_seed("COVID", 3, 2))
-    read_image = cv2.imread(str(data_set / "COVID/images/COVID-2.png"), cv2.IMREAD_UNCHANGED)
-    read_mask = cv2.imread(str(data_set / "COVID/masks/COVID-2.png"), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(read_image, image)
-    assert read_mask.shape == (MASK_SIZE, MASK_SIZE, 3)
-    for channel in range(3):
-        np.testing.assert_array_equal(read_mask[..., channel], mask)
+    drawn = draw_infected("COVID", image_seed("COVID", 3, 2))
+    read = read_drawing(data_set, "COVID", 2)
+    np.testing.assert_array_equal(read.image, drawn.image)
+    for read_mask, mask in zip(read[1:], drawn[1:], strict=True):
+        assert read_mask.shape == (MASK_SIZE, MASK_SIZE, 3)
+        for channel in range(3):
+            np.testing.assert_array_equal(read_mask[..., channel], mask)
 
 
 @settings(deadline=None)
@@ -200,45 +236,50 @@ def test_copies_are_the_same_pixels_or_changed_alike_in_xray_and_mask(copied_set
         plan = plan_copies(count, 0.5, image_seed(class_name, 5, 0))
         assert len(plan) == count / 2
         for number, (drawn, changes) in plan.items():
-            image, mask = read_pair(copied_set, class_name, number)
-            original, original_mask = read_pair(copied_set, class_name, drawn)
+            image, *masks = read_drawing(copied_set, class_name, number)
+            original, *original_masks = read_drawing(copied_set, class_name, drawn)
             assert image.shape == (XRAY_SIZE, XRAY_SIZE)
-            assert mask.shape == (MASK_SIZE, MASK_SIZE, 3)
-            assert set(np.unique(mask)) == {0, 255}
             assert (image.tobytes() == original.tobytes()) == (changes is None)
             assert np.corrcoef(image.ravel(), original.ravel())[0, 1] > 0.9
-            if changes is None:
-                np.testing.assert_array_equal(mask, original_mask)
-            else:
-                cropped = cut_out(original_mask[..., 0], changes)
-                assert overlap(mask[..., 0] > 0, cropped) > 0.99
-                assert overlap(mask > 0, original_mask > 0) < 0.99
+            for mask, original_mask in zip(masks, original_masks, strict=True):
+                assert mask.shape == (MASK_SIZE, MASK_SIZE, 3)
+                assert set(np.unique(mask)) <= {0, 255}
+                if changes is None or not original_mask.any():
+                    np.testing.assert_array_equal(mask, original_mask)
+                else:
+                    cropped = cut_out(original_mask[..., 0], changes)
+                    assert overlap(mask[..., 0] > 0, cropped) > 0.98
+                    assert overlap(mask > 0, original_mask > 0) < 0.99
 
 
 @settings(max_examples=40, deadline=None)
 @given(seed=seeds)
-def test_a_changed_xray_follows_the_crop_as_its_mask_does(seed: int) -> None:
-    mask = draw_xray("Normal", 1)[1]
+def test_a_changed_xray_follows_the_crop_as_its_masks_do(seed: int) -> None:
+    drawing = draw_infected("COVID", 1)
     changes = choose_changes(np.random.default_rng(seed))
-    lungs_alone = cv2.resize(mask, (XRAY_SIZE, XRAY_SIZE)) // 2 + 40
-    image, changed_mask = change(lungs_alone, mask, changes)
-    middle = (float(image.min()) + float(image.max())) / 2
-    seen = cv2.resize((image > middle).astype(np.uint8), mask.shape) > 0
-    assert overlap(seen, changed_mask > 0) > 0.96
+    for part, mask in enumerate(drawing[1:]):
+        part_alone = cv2.resize(mask, (XRAY_SIZE, XRAY_SIZE)) // 2 + 40
+        image, *masks = change(drawing._replace(image=part_alone), changes)
+        middle = (float(image.min()) + float(image.max())) / 2
+        seen = cv2.resize((image > middle).astype(np.uint8), mask.shape) > 0
+        assert overlap(seen, masks[part] > 0) > (0.96, 0.93)[part]
 
 
 def test_each_change_shows() -> None:
-    image, mask = draw_xray("Normal", 2)
+    drawing = draw_infected("COVID", 2)
+    image = drawing.image
     none = Changes((0, 0), 1, 1, 1, 1, 100)
-    assert difference(change(image, mask, none)[0], image).max() <= 4, "but for JPEG"
-    np.testing.assert_array_equal(change(image, mask, none)[1], mask)
-    darker = change(image, mask, replace(none, brightness=0.8))[0]
+    same = change(drawing, none)
+    assert difference(same.image, image).max() <= 4, "but for JPEG"
+    np.testing.assert_array_equal(same.lungs, drawing.lungs)
+    np.testing.assert_array_equal(same.infection, drawing.infection)
+    darker = change(drawing, replace(none, brightness=0.8)).image
     assert darker.mean() == pytest.approx(0.8 * image.mean(), rel=0.02)
-    flatter = change(image, mask, replace(none, contrast=0.8))[0]
+    flatter = change(drawing, replace(none, contrast=0.8)).image
     assert flatter.std() == pytest.approx(0.8 * image.std(), rel=0.02)
-    smaller = change(image, mask, replace(none, scale=0.5))[0]
+    smaller = change(drawing, replace(none, scale=0.5)).image
     assert cv2.Laplacian(smaller, cv2.CV_64F).std() < 0.8 * cv2.Laplacian(image, cv2.CV_64F).std()
-    coarse = change(image, mask, replace(none, quality=50))[0]
+    coarse = change(drawing, replace(none, quality=50)).image
     assert difference(coarse, image).mean() > 0.5
 
 
@@ -263,7 +304,7 @@ def test_equal_seeds_write_equal_files_and_others_do_not(copied_set: Path, tmp_p
     write_data_set(tmp_path / "again", {"COVID": 8}, seed=5, copies=0.5)
     write_data_set(tmp_path / "other", {"COVID": 8}, seed=4, copies=0.5)
     paths = [path.relative_to(tmp_path / "again") for path in (tmp_path / "again").rglob("*.png")]
-    assert len(paths) == 16
+    assert len(paths) == 24
     for path in paths:
         assert (tmp_path / "again" / path).read_bytes() == (copied_set / path).read_bytes()
         assert (tmp_path / "other" / path).read_bytes() != (copied_set / path).read_bytes()

@@ -116,8 +116,10 @@ def test_a_missing_index_names_the_notebook_that_makes_it(data_set, runs):
         read_index(runs / "a", data_set)
 
 
-@pytest.mark.parametrize("part", ["images", "masks"])
+@pytest.mark.parametrize("part", ["images", "masks", "infection masks"])
 def test_files_that_are_not_there_are_named(data_set, runs, part):
+    infection = data_set.root / "Normal/infection masks/Normal-5.png"
+    write_image(infection, lung_mask(5))
     make_run(runs / "a", data_set)
     (data_set.root / "Normal" / part / "Normal-5.png").unlink()
     with refused(

@@ -1,11 +1,13 @@
 """A data set's own split, which is kept as it is."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.split.groups import merge_groups
+from helpers.split.groups import merge_groups, read_groups
 from helpers.split.index import build_index, read_index, write_index
 from helpers.split.splits import (
     assign_splits,
@@ -15,7 +17,7 @@ from helpers.split.splits import (
     read_split,
     write_split,
 )
-from tests.support.builders import make_data_set, refused
+from tests.support.builders import make_data_set, make_qata, make_qu_ex, refused
 from tests.support.indexes import table_of
 
 seeds = st.integers(0, 2**31 - 1)
@@ -85,6 +87,50 @@ def test_hashes_and_file_are_those_of_any_split(tmp_path, runs):
     pd.testing.assert_frame_equal(kept, drawn)
     write_split(folder, kept)
     assert list(read_split(folder, data_set)["split"]) == list(drawn["split"])
+
+
+@pytest.fixture(scope="module")
+def qata(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The index of a drawn QaTa-COV19, with both of its sets."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COVID_LUNGS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return build_index(make_qata(tmp_path_factory.mktemp("qata")))[0]
+
+
+def test_the_validation_part_of_qata_is_drawn_by_patient(qata):
+    split = keep_published(qata, 7)
+    assert split["split"].value_counts().to_dict() == {"train": 14, "validation": 2, "test": 4}
+    assert (split["split"] == "test").equals(qata["published_split"] == "test")
+    assert divided_groups(split).empty
+    named = qata["patient"] != ""
+    patients = qata["patient"][named]
+    assert patients.nunique() < len(patients)
+    assert split["group"][named].nunique() == patients.nunique()
+
+
+def test_patients_in_qata_s_names_and_in_a_groups_file_are_joined(qata, tmp_path):
+    """A file ties an X-ray without a patient in its name to all X-rays of a patient."""
+    train = qata[qata["published_split"] == "train"]
+    first, second = (Path(file).stem for file in train.loc[train["patient"] == "", "file"][:2])
+    patient = train["patient"].max()
+    tied = Path(train.loc[train["patient"] == patient, "file"].iloc[0]).name
+    path = tmp_path / "patients.csv"
+    path.write_text(f"file,group\n{first},A\n{tied},A\n{second},B\n")
+    groups = read_groups(path, qata)
+    whole = qata["file"].str.contains(f"{first}.png", regex=False) | (qata["patient"] == patient)
+    for seed in range(5):
+        for split in (keep_published(qata, seed, groups), assign_splits(qata, seed, groups)):
+            assert divided_groups(split).empty
+            assert (split["group"] == split["group"][whole].iloc[0]).equals(whole)
+    assert whole.sum() == 3
+
+
+def test_the_published_split_of_covid_qu_ex_is_kept_healthy_xrays_included(cache, tmp_path):
+    index, _ = build_index(make_qu_ex(tmp_path / "qu", 1))
+    split = keep_published(index, 7)
+    places = {"Train": "train", "Val": "validation", "Test": "test"}
+    assert split["split"].tolist() == [places[file.split("/")[0]] for file in split["file"]]
+    assert pd.crosstab(split["class"], split["split"]).to_numpy().tolist() == [[1] * 3] * 3
 
 
 @pytest.mark.parametrize(

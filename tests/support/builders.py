@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from helpers.data.sources import DataSet
+from helpers.data.sources import DataSet, find_data
+from helpers.data.synthetic import draw_infected
 from helpers.split.index import build_index, write_index
 from helpers.split.splits import assign_splits, write_split
 from helpers.storage import versions
@@ -85,6 +86,57 @@ def make_data_set(folder: Path, counts: dict[str, int] = COUNTS) -> DataSet:
         for number in range(1, count + 1):
             write_pair(folder, class_name, number)
     return DataSet(name=folder.name, folder=folder, synthetic=False)
+
+
+QU_EX_CLASSES = {  # folder, how its files are called, and what is drawn in them
+    "COVID-19": ("covid_{}", "COVID"),
+    "Non-COVID": ("non_COVID ({})", "Lung_Opacity"),
+    "Normal": ("Normal ({})", "Normal"),
+}
+
+
+def make_qu_ex(folder: Path, count: int = 2) -> DataSet:
+    """Draw the infection part of COVID-QU-Ex: `count` X-rays of each split and class, with masks.
+
+    As published, all is of 256 pixels a side and grey, and only the infection masks of COVID-19 are
+    not black.
+    """
+    root = folder / "Infection Segmentation Data" / "Infection Segmentation Data"
+    number = 0
+    for split in ("Train", "Val", "Test"):
+        for class_folder, (called, drawn) in QU_EX_CLASSES.items():
+            for _ in range(count):
+                number += 1
+                image, lungs, infection = draw_infected(drawn, number)
+                parts = {
+                    "images": cv2.resize(image, lungs.shape, interpolation=cv2.INTER_AREA),
+                    "lung masks": lungs,
+                    "infection masks": infection * (drawn == "COVID"),
+                }
+                for part, pixels in parts.items():
+                    name = f"{called.format(number)}.png"
+                    write_image(root / split / class_folder / part / name, pixels)
+    return find_data(str(folder))
+
+
+def make_qata(folder: Path, count: int = 2) -> DataSet:
+    """Draw both sets of QaTa-COV19, X-rays of 224 pixels a side with infection masks.
+
+    In the training set are `8 * count` X-rays, in the test set `2 * count`: a quarter without a
+    patient in their name, the others two a patient.
+    """
+    number = 0
+    for part, total in {"Train Set": 8 * count, "Test Set": 2 * count}.items():
+        for place in range(total):
+            number += 1
+            image, _, infection = draw_infected("COVID", number)
+            patient = f"cxr_s{100 + (number - 1) // 2}-e{number}-r1"
+            stem = f"covid_{number}" if place < total // 4 else patient
+            image = cv2.resize(image, (224, 224), interpolation=cv2.INTER_AREA)
+            mask = cv2.resize(infection, (224, 224), interpolation=cv2.INTER_NEAREST)
+            write_image(folder / part / "Images" / f"{stem}.png", image)
+            write_image(folder / part / "Ground-truths" / f"mask_{stem}.png", mask)
+    return find_data(str(folder))
 
 
 def make_run(folder: Path, data_set: DataSet, seed: int = 7) -> pd.DataFrame:

@@ -36,6 +36,10 @@ class Victim(NamedTuple):
         return self.root / self.class_name / "masks" / f"{self.stem}.png"
 
     @property
+    def infection(self) -> Path:
+        return self.root / self.class_name / "infection masks" / f"{self.stem}.png"
+
+    @property
     def masks(self) -> list[Path]:
         """All masks of the class."""
         return sorted(self.mask.parent.glob("*.png"))
@@ -90,7 +94,7 @@ def grey(path: Path) -> Pixels:
         pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
         if pixels is not None:
             return pixels
-    return lung_mask(1) if path.parent.name == "masks" else xray(1)
+    return lung_mask(1) if path.parent.name.endswith("masks") else xray(1)
 
 
 def changed(
@@ -99,7 +103,8 @@ def changed(
     """Return a planter that makes new content for an X-ray or a mask from its grey pixels."""
 
     def plant(victim: Victim) -> Planted:
-        path = victim.image if part == "X-ray" else victim.mask
+        path = {"X-ray": victim.image, "mask": victim.mask, "infection": victim.infection}[part]
+        path.parent.mkdir(exist_ok=True)  # not all data sets have infection masks
         put(path, change(grey(path)))
         return Planted(finding, victim.show(path), usable, text)
 
@@ -110,8 +115,10 @@ def change_xray(finding: str, change: Callable[[Pixels], Pixels], usable: int = 
     return changed("X-ray", finding, lambda image: encode(change(image)), usable)
 
 
-def change_mask(finding: str, change: Callable[[Pixels], Pixels], text: str = "") -> Planter:
-    return changed("mask", finding, lambda mask: encode(change(mask)), text=text)
+def change_mask(
+    finding: str, change: Callable[[Pixels], Pixels], text: str = "", part: str = "mask"
+) -> Planter:
+    return changed(part, finding, lambda mask: encode(change(mask)), text=text)
 
 
 def draw_mask(text: str, *boxes: Box) -> Planter:
@@ -136,7 +143,8 @@ def damages(part: str) -> Iterator[tuple[str, Planter]]:
         ("too large", "oversized_file", lambda pixels: png((30_000, 30_000), 1, 0, [])),
         ("transparent", "unclear_file", lambda pixels: encode(cv2.merge([pixels | 99] * 4))),
     ):
-        yield f"{name} {part}", changed(part, finding, damage, -1)
+        # An X-ray is used without its infection mask.
+        yield f"{name} {part}", changed(part, finding, damage, 0 if part == "infection" else -1)
     other = changed(part, "wrong_extension", lambda pixels: encode(pixels, ".jpg"))
     yield f"JPEG behind .png of {part}", other
 
@@ -195,6 +203,29 @@ def plant_mask_without_xray(victim: Victim) -> Planted:
     return Planted("mask_without_image", victim.show(victim.mask), -1)
 
 
+def plant_infection(victim: Victim) -> Planted:
+    """Outline everything but the lungs as infected."""
+    victim.infection.parent.mkdir(exist_ok=True)
+    put(victim.infection, encode(np.where(grey(victim.mask) > 127, 0, np.uint8(255))))
+    return Planted("infection_outside_lungs", victim.show(victim.infection))
+
+
+def plant_xray_without_infection(victim: Victim) -> Planted:
+    """Remove the infection mask, and add an X-ray that has one."""
+    remove(victim.infection)
+    added = add_pair(victim, lambda image: image[::-1], victim.class_name)
+    added.infection.parent.mkdir(exist_ok=True)
+    put(added.infection, encode(grey(victim.mask)))
+    return Planted("no_infection_mask", victim.show(victim.image), 1)
+
+
+def plant_infection_without_xray(victim: Victim) -> Planted:
+    infection = victim._replace(stem=f"{victim.stem}-lost").infection
+    infection.parent.mkdir(exist_ok=True)
+    put(infection, encode(grey(victim.mask)))
+    return Planted("mask_without_image", victim.show(infection))
+
+
 def plant_name_twice(victim: Victim) -> Planted:
     put(victim.image.with_suffix(".bmp"), encode(grey(victim.image), ".bmp"))
     return Planted("name_twice", victim.show(victim.image), -1)
@@ -233,8 +264,8 @@ def plant_copy_across(change: Callable[[Pixels], Pixels]) -> Planter:
 
 
 def plant_published_missing(victim: Victim) -> Planted:
-    remove(victim.image)
-    remove(victim.mask)
+    for path in (victim.image, victim.mask, victim.infection):
+        remove(path)
     return Planted("published_missing", victim.stem, -1)
 
 
@@ -325,7 +356,7 @@ def plant_half_the_hearts(victim: Victim) -> Planted:
 
 
 def plant_empty_class(victim: Victim) -> Planted:
-    for part in ("images", "masks"):
+    for part in ("images", "masks", "infection masks"):
         (victim.root / "Tuberculosis" / part).mkdir(parents=True, exist_ok=True)
     return Planted("class_without_xrays", "Tuberculosis")
 
@@ -343,6 +374,7 @@ def plant_renamed_masks(victim: Victim) -> Planted:
 PLANTERS: dict[str, Planter] = {
     **dict(damages("X-ray")),
     **dict(damages("mask")),
+    **dict(damages("infection")),
     "link to nowhere": plant_link,
     "colour X-ray": change_xray(
         "coloured_xrays", lambda image: cv2.merge([image, image // 2, image])
@@ -362,6 +394,18 @@ PLANTERS: dict[str, Planter] = {
     "mask too small": draw_mask("smaller than 5%", (0.4, 0.5, 0.2, 0.3), (0.4, 0.5, 0.6, 0.7)),
     "mask of one region": draw_mask("not two regions", RIGHT_LUNG),
     "mask along an edge": draw_mask("along more than 75% of an edge", (0, 1, 0, 0.3), LEFT_LUNG),
+    "white infection mask": changed(
+        "infection", "blank_mask", lambda mask: encode(np.full_like(mask, 255))
+    ),
+    "infection mask of many levels": change_mask(
+        "mask_not_binary", lambda mask: cv2.blur(mask, (5, 5)), part="infection"
+    ),
+    "infection mask of other proportions": change_mask(
+        "mask_of_other_shape", lambda mask: np.repeat(mask, 2, axis=0), part="infection"
+    ),
+    "infection outside the lungs": plant_infection,
+    "X-ray without infection mask": plant_xray_without_infection,
+    "infection mask without X-ray": plant_infection_without_xray,
     "X-ray without mask": plant_xray_without_mask,
     "mask without X-ray": plant_mask_without_xray,
     "two files of one name": plant_name_twice,

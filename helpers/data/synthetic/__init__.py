@@ -7,13 +7,15 @@ from helpers.data.synthetic.data_set import (
     image_seed,
     write_data_set,
 )
-from helpers.data.synthetic.xrays import CLASS_NAMES, draw_xray
+from helpers.data.synthetic.xrays import CLASS_NAMES, Drawing, draw_infected, draw_xray
 
 __all__ = [
     "CLASS_NAMES",
     "DEMO_COUNTS",
     "SHORTCUTS",
     "SYNTHETIC_MARKER",
+    "Drawing",
+    "draw_infected",
     "draw_xray",
     "image_seed",
     "write_data_set",

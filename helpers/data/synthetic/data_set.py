@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from helpers.data.synthetic.xrays import CLASS_NAMES, XRAY_SIZE, draw_xray
+from helpers.data.synthetic.xrays import CLASS_NAMES, XRAY_SIZE, Drawing, as_mask, draw_infected
 from helpers.data.threads import share
 
 DEMO_COUNTS = {"COVID": 160, "Normal": 120, "Lung_Opacity": 60, "Viral Pneumonia": 60}
 SYNTHETIC_MARKER = "SYNTHETIC.txt"
 SEEDS_PER_DATA_SET = 10_000_000
+KINDS = ("images", "masks", "infection masks")  # the folders for what a Drawing holds
 MIN_ORIGINALS = 3  # of a class: one each for training, validation and test
 MARKER_RADIUS, MARKER_GREY = 8, 225  # pixels, grey levels
 BRIGHTER = 18  # grey levels
@@ -26,8 +27,9 @@ README = """These chest X-rays are synthetic: a program drew them. None of them 
 
 They have the layout of the COVID-19 Radiography Database, so that the notebooks can be tried
 without a download. The lungs and the disease in them are drawn after textbook descriptions, and
-each mask is exactly the lung that was drawn. As in that database, some X-rays may be copies of
-others. Scores on them say nothing about real patients.
+each mask is exactly the lung that was drawn. Each infection mask is the part of the lungs that the
+drawn disease whitens, as a reader would outline it; it is black for Normal. As in that database,
+some X-rays may be copies of others. Scores on them say nothing about real patients.
 """
 
 
@@ -40,6 +42,8 @@ def write_data_set(
     agreement: float = 0.95,
 ) -> None:
     """Write synthetic X-rays and masks in the layout of the COVID-19 Radiography Database.
+
+    Beside its folders of lung masks, `masks`, are folders of `infection masks`.
 
     Equal seeds give equal PNG files; files of the same names are written over. Of the `counts` of
     X-rays by class, the share `copies` are copies, see `plan_copies`. Originals show a `shortcut`
@@ -79,22 +83,23 @@ def write_class(
     planted: dict[int, str],
 ) -> None:
     """Write the X-rays 1 to count of a class, their masks with three channels, and the metadata."""
-    for kind in ("images", "masks"):
+    for kind in KINDS:
         (folder / class_name / kind).mkdir(parents=True, exist_ok=True)
     names = [f"{class_name}-{number}" for number in range(1, count + 1)]
 
     def write(number: int) -> None:
-        """Write an X-ray with its mask."""
+        """Write an X-ray with its masks."""
         original, changes = copied.get(number, (number, None))
-        image, mask = draw_xray(class_name, image_seed(class_name, seed, original))
+        drawing = draw_infected(class_name, image_seed(class_name, seed, original))
         if original in planted:
-            image = SHORTCUTS[planted[original]](image)
+            drawing = drawing._replace(image=SHORTCUTS[planted[original]](drawing.image))
         if changes:
-            image, mask = change(image, mask, changes)
-        for kind, pixels in (("images", image), ("masks", cv2.merge([mask, mask, mask]))):
+            drawing = change(drawing, changes)
+        for kind, pixels in zip(KINDS, drawing, strict=True):
+            stored = pixels if kind == "images" else cv2.merge([pixels] * 3)
             path = folder / class_name / kind / f"{names[number - 1]}.png"
             # OpenCV's own writer passes over a full disk in silence.
-            path.write_bytes(cv2.imencode(".png", pixels)[1])
+            path.write_bytes(cv2.imencode(".png", stored)[1])
 
     share(write, range(1, count + 1))
     columns = {"FORMAT": "PNG", "SIZE": f"{XRAY_SIZE}*{XRAY_SIZE}", "URL": "synthetic"}
@@ -143,16 +148,17 @@ def choose_changes(rng: np.random.Generator) -> Changes:
     )
 
 
-def change(image: np.ndarray, mask: np.ndarray, changes: Changes) -> tuple[np.ndarray, np.ndarray]:
-    """Return the changed X-ray, uint8, and its mask of 0 and 255, cropped alike; shapes stay."""
+def change(drawing: Drawing, changes: Changes) -> Drawing:
+    """Return the drawing with its X-ray changed, and both masks cropped alike; shapes stay."""
+    image = drawing.image
     stored = cv2.resize(crop(image, changes), None, fx=changes.scale, fy=changes.scale)
     grey = cv2.resize(stored, image.shape[::-1]).astype(np.float32)
     mean = grey.mean()
     grey = (grey - mean) * changes.contrast + mean * changes.brightness
     grey = np.clip(np.round(grey), 0, 255).astype(np.uint8)
     packed = cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, changes.quality])[1]
-    changed_mask = np.where(crop(mask, changes) > 127, 255, 0).astype(np.uint8)
-    return cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), changed_mask
+    masks = (as_mask(crop(mask, changes) > 127) for mask in drawing[1:])
+    return Drawing(cv2.imdecode(packed, cv2.IMREAD_GRAYSCALE), *masks)
 
 
 def crop(pixels: np.ndarray, changes: Changes) -> np.ndarray:

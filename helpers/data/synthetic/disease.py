@@ -1,9 +1,32 @@
-"""Disease: how much of the air in a drawn lung each pattern fills, from 0 to 1 (filled)."""
+"""Disease: how much of the air in a drawn lung each pattern fills, from 0 to 1, and where it shows.
+
+A reader of X-rays draws a line around the area that a pattern whitens, not around each thread of
+it. `shade_findings` gives the mean fill of the neighbourhood, and OUTLINES the level where the line
+runs.
+"""
+
+from typing import NamedTuple
 
 import numpy as np
 
 from helpers.data.synthetic import canvas
 from helpers.data.synthetic.anatomy import SIDES, Build, hila
+
+
+class Outline(NamedTuple):
+    """How far a reader's eye joins what a pattern fills, and from which mean fill on it is seen.
+
+    Attributes:
+        reach: of the neighbourhood, the deviation of a Gaussian in canvas units.
+        level: mean fill of the neighbourhood on the line, 0 to 1.
+    """
+
+    reach: float
+    level: float
+
+
+DENSE, NET = Outline(9, 0.2), Outline(26, 0.115)  # the gaps of a net are part of it
+OUTLINES = {"COVID": DENSE, "Normal": DENSE, "Lung_Opacity": DENSE, "Viral Pneumonia": NET}
 
 
 def draw_findings(
@@ -20,6 +43,18 @@ def draw_findings(
         return np.zeros(lungs.shape, np.float32)
     soft = canvas.soften(lungs.astype(np.float32), 2.5)
     return np.clip(fill, 0, 1) * np.maximum(2 * soft - 1, 0)  # fades at the border
+
+
+def shade_findings(class_name: str, fill: np.ndarray, lungs: np.ndarray) -> np.ndarray:
+    """Return a layer above 0 where a reader sees the findings of a class, below 0 elsewhere.
+
+    It is the mean fill of the neighbourhood within the lungs, less the level of the class's
+    outline. `fill` is what `draw_findings` returns for the lungs, a bool mask.
+    """
+    reach, level = OUTLINES[class_name]
+    air = lungs.astype(np.float32)
+    near = np.maximum(canvas.soften(air, reach), np.float32(0.01))  # else 0 where no lung is near
+    return canvas.soften(fill * air, reach) / near - np.float32(level)
 
 
 def place_in_lung(lungs: np.ndarray, side: int, height: float, depth: float) -> tuple[float, float]:

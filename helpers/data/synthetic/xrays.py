@@ -1,16 +1,17 @@
-"""X-rays: a drawn chest on a film, with the exact mask of its lungs.
+"""X-rays: a drawn chest on a film, with the exact masks of its lungs and of what is infected.
 
 No X-ray of a patient is behind these pictures. A picture sums up the densities of a drawn body,
 as rays do on their way through a real one, and turns the sum into grey levels.
 """
 
 from math import cos, radians, sin
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
 from helpers.data.synthetic import anatomy, canvas
-from helpers.data.synthetic.disease import draw_findings
+from helpers.data.synthetic.disease import draw_findings, shade_findings
 
 CLASS_NAMES = ("COVID", "Normal", "Lung_Opacity", "Viral Pneumonia")
 XRAY_SIZE = 299  # pixels, as in the COVID-19 Radiography Database
@@ -20,8 +21,30 @@ FULL_DENSITY = 1.35  # what comes out white
 NOTES = ("AP", "PA", "PORTABLE", "SUPINE", "SITTING", "ERECT")
 
 
+class Drawing(NamedTuple):
+    """A drawn X-ray with what is true of it.
+
+    Attributes:
+        image: uint8 (299, 299).
+        lungs: mask, uint8 (256, 256) with 255 in the lungs and 0 elsewhere, heart and mediastinum
+            left out.
+        infection: mask likewise of the part of the lungs that a reader would outline as infected;
+            all 0 for Normal.
+    """
+
+    image: np.ndarray
+    lungs: np.ndarray
+    infection: np.ndarray
+
+
 def draw_xray(class_name: str, seed: int, varied: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    """Draw one chest X-ray and the mask of its lungs.
+    """Draw one chest X-ray and the mask of its lungs: `image` and `lungs` of `draw_infected`."""
+    drawing = draw_infected(class_name, seed, varied)
+    return drawing.image, drawing.lungs
+
+
+def draw_infected(class_name: str, seed: int, varied: bool = False) -> Drawing:
+    """Draw one chest X-ray with the masks of its lungs and of what is infected in them.
 
     Body, pose, exposure and grain come from the seed alone: X-rays of two classes with the same
     seed differ inside the lungs only.
@@ -31,10 +54,6 @@ def draw_xray(class_name: str, seed: int, varied: bool = False) -> tuple[np.ndar
         seed: decides everything but the signs of the class.
         varied: whether most bodies are unlike those of the demo (children, large hearts), and most
             films cropped or tilted, for a network that must know such X-rays, too.
-
-    Returns:
-        Image, uint8 (299, 299), and mask, uint8 (256, 256) with 255 in the lungs and 0 elsewhere,
-        heart and mediastinum left out.
 
     Raises:
         ValueError: for a class that is not in CLASS_NAMES.
@@ -52,8 +71,14 @@ def draw_xray(class_name: str, seed: int, varied: bool = False) -> tuple[np.ndar
     # A scanner's software reduces large differences and keeps the detail.
     evened = healthy - rng.uniform(0.0, 0.35) * (canvas.soften(healthy, 45) - 0.55)
     image = develop(evened + fill * fillable, pose, rng)
-    mask = pose.apply(lungs.astype(np.float32), MASK_SIZE) > 0.5
-    return image, mask.astype(np.uint8) * 255
+    inside = pose.apply(lungs.astype(np.float32), MASK_SIZE) > 0.5
+    seen = pose.apply(shade_findings(class_name, fill, lungs), MASK_SIZE) > 0
+    return Drawing(image, as_mask(inside), as_mask(inside & seen))
+
+
+def as_mask(inside: np.ndarray) -> np.ndarray:
+    """Return a bool mask as one of 0 and 255, uint8."""
+    return inside.astype(np.uint8) * 255
 
 
 class Pose:
