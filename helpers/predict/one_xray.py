@@ -14,11 +14,12 @@ from helpers.data.decoding import BadImageError
 from helpers.data.images import read_file, read_mask, read_xray, resize_image, resize_mask
 from helpers.data.layouts import POSITIVE_CLASS
 from helpers.data.sources import DataSet, find_data, find_path
-from helpers.data.synthetic import draw_xray, image_seed
+from helpers.data.synthetic import Drawing, draw_infected, image_seed
 from helpers.evaluate.calibration import EDGES, apply_temperature
 from helpers.evaluate.heat_maps import energy_in_lungs, find_heat, occlude
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
+from helpers.evaluate.zones import infected_shares
 from helpers.predict.files import INFECTION, MASKS, find_xrays
 from helpers.predict.networks import load_likeness, load_networks
 from helpers.predict.prediction import INFECTED, predict_files
@@ -80,9 +81,12 @@ def take_xray(xray: str, upload: "FileUpload | None", seed: int) -> tuple[bytes,
         return content, YOURS
     if upload is not None and upload.value:
         return bytes(upload.value[0]["content"]), YOURS
-    # From another data set than the demo's, so that no network was trained on it.
-    image, _ = draw_xray(POSITIVE_CLASS, image_seed(POSITIVE_CLASS, 1, seed))
-    return cv2.imencode(".png", image)[1].tobytes(), DRAWN
+    return cv2.imencode(".png", _draw(seed).image)[1].tobytes(), DRAWN
+
+
+def _draw(seed: int) -> Drawing:
+    """Return an X-ray of another data set than the demo's, so that no network was trained on it."""
+    return draw_infected(POSITIVE_CLASS, image_seed(POSITIVE_CLASS, 1, seed))
 
 
 def _ask_colab() -> bytes | None:
@@ -98,6 +102,31 @@ def _ask_colab() -> bytes | None:
 def find_truth(label: str) -> str:
     """Return the class of an X-ray that `take_xray` labelled so; nothing if nobody knows it."""
     return POSITIVE_CLASS if label == DRAWN else ""
+
+
+def find_true_shares(label: str, seed: int) -> dict[str, float]:
+    """Return the true infected shares, by SHARES, of an X-ray that `take_xray` labelled so.
+
+    Nothing if nobody knows them. `seed` is the one that `take_xray` was given.
+    """
+    if label != DRAWN:
+        return {}
+    drawing = _draw(seed)
+    return infected_shares(drawing.infection // 255, drawing.lungs // 255)
+
+
+def describe_shares(shares: dict[str, float], true: dict[str, float]) -> str:
+    """Return in words how much of the lungs and of each zone is infected, a line each.
+
+    `true` are the true shares by the same names; nothing if nobody knows them.
+    """
+    lines = []
+    for name, share in shares.items():
+        place = "both lungs" if name == "infected_share" else name.replace("_", " ")
+        found = "no lung there" if np.isnan(share) else f"{share:6.1%} infected"
+        known = f" (truly {true[name]:.1%})" if name in true else ""
+        lines.append(f"{place:13} {found}{known}")
+    return "\n".join(lines)
 
 
 def decode_xray(content: bytes) -> np.ndarray:

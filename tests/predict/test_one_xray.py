@@ -11,6 +11,7 @@ import papermill
 import pytest
 
 from helpers.data.images import read_xray, resize_image, resize_mask
+from helpers.data.synthetic import draw_infected, image_seed
 from helpers.evaluate.detection import detection_metrics
 from helpers.evaluate.heat_maps import energy_in_lungs, find_heat, occlude
 from helpers.evaluate.intervals import estimate_share
@@ -24,9 +25,11 @@ from helpers.predict.one_xray import (
     YOURS,
     decode_xray,
     describe_probability,
+    describe_shares,
     find_lungs,
     find_own_run,
     find_run_data,
+    find_true_shares,
     find_truth,
     look_for_heat,
     offer_upload,
@@ -147,6 +150,7 @@ def test_the_notebook_draws_lungs_with_nothing_trained_and_says_what_a_run_adds(
     assert printed["07-verdict"].startswith("accepted\nDice coefficient that the network expects")
     assert "run notebook 00, or 01 to 05" in printed["07-networks"]
     assert printed["07-size"].endswith("It was drawn with signs of COVID.\n")
+    assert printed["07-infected"].startswith("No infection is drawn: that takes a run of yours")
     assert printed["07-decision"].startswith("No prediction: that takes a run of yours")
     assert "no success and no failure to show" in printed["07-surest"]
     assert not runs.exists()
@@ -285,6 +289,31 @@ def test_lungs_without_a_mask_are_drawn(data_set):
 def test_the_truth_is_known_of_a_drawn_xray_only():
     assert find_truth(DRAWN) == "COVID"
     assert find_truth(YOURS) == ""
+
+
+def test_the_true_shares_are_those_of_the_drawn_xray():
+    drawing = draw_infected("COVID", image_seed("COVID", 1, 7))
+    content, label = take_xray("", None, 7)
+    np.testing.assert_array_equal(decode_xray(content), drawing.image)
+    true = find_true_shares(label, 7)
+    inside = drawing.infection[drawing.lungs > 0] > 0
+    assert true["infected_share"] == pytest.approx(inside.mean())
+    assert 0.02 < true["infected_share"] < 0.98
+    assert find_true_shares(label, 8) != true
+    assert find_true_shares(YOURS, 7) == {}
+
+
+def test_shares_in_words():
+    shares = {"infected_share": 0.1234, "right_upper": np.nan, "left_lower": 1.0}
+    assert describe_shares(shares, {}) == (
+        "both lungs     12.3% infected\nright upper   no lung there\nleft lower    100.0% infected"
+    )
+    true = {"infected_share": 0.2, "right_share": 0.3, "right_upper": 0.0, "left_lower": 0.5}
+    assert describe_shares(shares, true).splitlines() == [
+        "both lungs     12.3% infected (truly 20.0%)",
+        "right upper   no lung there (truly 0.0%)",
+        "left lower    100.0% infected (truly 50.0%)",
+    ]
 
 
 def pixels(content: bytes, folder) -> np.ndarray:
