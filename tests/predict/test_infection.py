@@ -7,6 +7,7 @@ import cv2
 import keras
 import numpy as np
 import pandas as pd
+import papermill
 import pytest
 
 from helpers.data.images import read_mask
@@ -15,10 +16,16 @@ from helpers.evaluate.zones import ZONES, infected_shares
 from helpers.predict import prediction
 from helpers.predict.files import UNFINISHED, find_xrays
 from helpers.predict.networks import Networks, load_likeness, load_networks
-from helpers.predict.one_xray import find_own_run, read_by
+from helpers.predict.one_xray import (
+    describe_shares,
+    find_own_run,
+    find_true_shares,
+    read_by,
+    take_xray,
+)
 from helpers.predict.prediction import BATCH, COLUMNS, INFECTED, predict_files
 from helpers.run.command import main
-from helpers.storage.folders import find_trained
+from helpers.storage.folders import find_trained, project_root
 from helpers.train import lungs
 from helpers.train.models import build_detector
 from helpers.train.recipes import DetectionSettings
@@ -355,6 +362,30 @@ def test_the_command_says_nothing_of_infection_without_a_network(seer, runs, tmp
     main(["predict", "--run", "a", str(write_image(tmp_path / "a.png", chest(2)))])
     said = capsys.readouterr().out
     assert "infection" not in said and prediction.PACKAGE_LUNGS not in said
+
+
+def test_the_notebook_shows_the_infection_of_a_run_that_has_no_other_network(
+    healer, runs, tmp_path
+):
+    run = run_of(tmp_path / "ill", infection=healer)
+    path = project_root() / "notebooks" / "07_read_an_xray.ipynb"
+    place = {"cwd": tmp_path, "kernel_name": "python3", "progress_bar": False}
+    given = {"run": str(run)}
+    notebook = papermill.execute_notebook(path, tmp_path / "out.ipynb", given, **place)
+    outputs = {cell.id: cell.get("outputs", []) for cell in notebook.cells}
+    printed = {name: "".join(o.get("text", "") for o in outputs[name]) for name in outputs}
+    assert "infection/model.keras     segments infection" in printed["07-networks"]
+    assert printed["07-agreement"] == (
+        "Your run on the X-ray: accepted\n"
+        "Your run has no network for the lungs, so there is no second mask.\n"
+    )
+    assert "image/" in str(outputs["07-infected"])
+    content, label = take_xray("", None, 7)
+    shares = read_by(run, content).shares
+    said = describe_shares(shares, find_true_shares(label, 7))
+    assert printed["07-shares"] == f"{said}\n" and said.count("(truly ") == 7
+    assert printed["07-decision"] == "No prediction: this run has no detector.\n"
+    assert not runs.exists()
 
 
 def test_a_reading_has_the_infection_and_its_shares(seer, healer, tmp_path, monkeypatch):
