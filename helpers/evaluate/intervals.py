@@ -1,6 +1,6 @@
 """Intervals: how far a metric would move if other patients had been drawn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -13,9 +13,11 @@ from helpers.evaluate.metrics_file import Estimate
 CONFIDENCE = 0.95
 RESAMPLES = 5000
 BATCH = 100  # resamples at a time, to bound the memory
+ROUNDING = 1e-9  # by which resamples of equal values may differ
+FEWEST = 3  # X-rays of which agreement can be told
 
-# A metric of labels (N,), probabilities (N,) and the weights of the X-rays (resamples, N): one
-# value a resample.
+# A metric of two columns, such as labels and probabilities, both (N,), and of the weights of the
+# X-rays, (resamples, N): one value a resample.
 Statistic = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 
@@ -34,19 +36,34 @@ def estimate_mean(values: pd.Series, groups: pd.Series) -> Estimate:
     mean, count = float(known.mean()), len(totals)
     if count < 2:
         return Estimate(mean, len(known))
-    limit = student.ppf((1 + CONFIDENCE) / 2, count - 1) * np.sqrt(count / (count - 1))
     found = bootstrap(
         (totals["sum"].to_numpy(), totals["count"].to_numpy()),
         lambda sums, counts, axis: sums.sum(axis=axis) / counts.sum(axis=axis),
         paired=True,
         vectorized=True,
         method="percentile",
-        confidence_level=float(1 - 2 * norm.sf(limit)),
+        confidence_level=float(1 - 2 * norm.sf(_reach(count))),
         n_resamples=RESAMPLES,
         batch=BATCH,
         rng=np.random.default_rng(0),  # equal values give equal intervals
     ).confidence_interval
     return Estimate(mean, len(known), float(found.low), float(found.high))
+
+
+def _reach(count: int) -> float:
+    """Return how many standard deviations an interval of so many groups reaches to either side.
+
+    It is 1.96 for many groups, and more for few, as Hesterberg (2015) proposes.
+    """
+    return float(student.ppf((1 + CONFIDENCE) / 2, count - 1) * np.sqrt(count / (count - 1)))
+
+
+def compare_paired(first: pd.Series, second: pd.Series, groups: pd.Series) -> Estimate:
+    """Return what the first is more than the second by, X-ray by X-ray, as `estimate_mean` does.
+
+    Both are measured on the same X-rays, and have the index of the groups.
+    """
+    return estimate_mean(first - second, groups)
 
 
 def estimate_share(successes: pd.Series, groups: pd.Series) -> Estimate:
@@ -92,12 +109,14 @@ def estimate_statistic(
     if label.nunique() < 2:
         return Estimate(None, 0)
     count, groups = len(label), groups[label.index]
-    value = float(statistic(label.to_numpy(), probability.to_numpy(), np.ones((1, count)))[0])
+    columns = label.to_numpy(), probability.to_numpy()
+    value = float(statistic(*columns, np.ones((1, count)))[0])
     if groups.nunique() < 2:
         return Estimate(value, count)
     if value in (0, 1):
         return Estimate(value, count, *_wilson(value, groups.groupby(label).nunique().min()))
-    spread = _resample(statistic, label.to_numpy(), probability.to_numpy(), groups).std(ddof=1)
+    drawn = (weights[_have_both(columns[0], weights)] for weights in _draw_weights(groups))
+    spread = np.concatenate([statistic(*columns, weights) for weights in drawn]).std(ddof=1)
     if not spread:
         return Estimate(value, count)
     half = norm.ppf((1 + CONFIDENCE) / 2) * spread / (value * (1 - value))
@@ -105,22 +124,53 @@ def estimate_statistic(
     return Estimate(value, count, float(low), float(high))
 
 
-def _resample(
-    statistic: Statistic, label: np.ndarray, probability: np.ndarray, groups: pd.Series
-) -> np.ndarray:
-    """Return the statistic of each resample in which both classes occur."""
+def _have_both(label: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return in which resamples both classes occur: bool, (resamples,)."""
+    return (weights @ label > 0) & (weights @ (1 - label) > 0)
+
+
+def estimate_agreement(
+    statistic: Statistic, first: pd.Series, second: pd.Series, groups: pd.Series
+) -> Estimate:
+    """Return a statistic of two measurements of the same X-rays and its bootstrap interval.
+
+    Whole groups are resampled, as in `estimate_mean`. The interval is the percentile interval,
+    corrected for bias (Efron 1981), since resamples vary less than X-rays do: in simulations it
+    held the limits of agreement of 40 X-rays more often, 92 times of 100 if differences were
+    normal, and less often if they were skewed. X-rays that lack a measurement are left out. With
+    fewer than three X-rays, or where the statistic is not defined (NaN), there is no value; where
+    resamples do not differ, or with a single group, there is no interval. The three series have the
+    same index.
+    """
+    known = first.notna() & second.notna()
+    columns = first[known].to_numpy(), second[known].to_numpy()
+    groups = groups[first.index][known]
+    if (count := len(groups)) < FEWEST:
+        return Estimate(None, 0)
+    value = float(statistic(*columns, np.ones((1, count)))[0])
+    if np.isnan(value):
+        return Estimate(None, 0)
+    values = np.concatenate([statistic(*columns, weights) for weights in _draw_weights(groups)])
+    values = values[~np.isnan(values)]
+    if np.ptp(values) < ROUNDING:
+        return Estimate(value, count)
+    below = (np.mean(values < value) + np.mean(values <= value)) / 2
+    middle = 2 * norm.ppf(np.clip(below, 1 / RESAMPLES, 1 - 1 / RESAMPLES))
+    reach = _reach(groups.nunique())
+    low, high = np.quantile(values, norm.cdf([middle - reach, middle + reach]))
+    return Estimate(value, count, float(low), float(high))
+
+
+def _draw_weights(groups: pd.Series) -> Iterator[np.ndarray]:
+    """Yield how often each X-ray occurs in resamples of whole groups: float64, (BATCH, N)."""
     numbers, names = pd.factorize(groups)
     count = len(names)
     rng = np.random.default_rng(0)  # equal predictions give equal intervals
-    values = []
     for _ in range(RESAMPLES // BATCH):
         # How often each group is drawn in each resample: numbered in a row, they are counted once.
         drawn = rng.integers(count, size=(BATCH, count)) + count * np.arange(BATCH)[:, None]
         times = np.bincount(drawn.ravel(), minlength=BATCH * count).reshape(BATCH, count)
-        weights = times.astype("float64")[:, numbers]
-        complete = (weights @ label > 0) & (weights @ (1 - label) > 0)
-        values.append(statistic(label, probability, weights[complete]))
-    return np.concatenate(values)
+        yield times.astype("float64")[:, numbers]
 
 
 def subtract(first: Estimate, second: Estimate) -> Estimate:

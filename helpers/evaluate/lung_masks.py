@@ -1,7 +1,8 @@
-"""Lung masks: those of a data set, or, where it has none, what the package's network draws."""
+"""Lung masks: those of a data set, or what a network draws."""
 
 import math
 from collections.abc import Iterable
+from pathlib import Path
 from tempfile import TemporaryFile
 
 import numpy as np
@@ -13,7 +14,9 @@ from helpers.data.sources import DataSet
 from helpers.split.index import has_masks
 from helpers.storage.files import refusing
 from helpers.storage.folders import cache_root
-from helpers.train import inference, lungs
+from helpers.storage.layout import SEGMENTER
+from helpers.train import inference, lungs, trained
+from helpers.train.backend import keras
 from helpers.train.postprocessing import draw_lungs
 
 # Whose the masks are, in the words of notebooks and report: no reader may take one for the other.
@@ -32,11 +35,32 @@ def find_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> tuple
     """
     if has_masks(index):
         return arrays.prepare_masks(data_set, index, image_size), OWN
-    network = lungs.load_network()
+    return _draw_masks(lungs.load_network(), data_set, index, image_size), DRAWN
+
+
+def predict_masks(
+    run_folder: Path, data_set: DataSet, index: pd.DataFrame, image_size: int
+) -> np.ndarray:
+    """Return the lungs that `covid-lungs predict --run` would draw, as `find_masks` does.
+
+    They are by the run's own U-Net, or by the package's if the run has none.
+
+    Raises:
+        CovidLungsError: a network cannot be read, an X-ray has changed, or the cache has no room.
+    """
+    own = run_folder / SEGMENTER
+    network = trained.load_model(own) if own.is_file() else lungs.load_network()
+    return _draw_masks(network, data_set, index, image_size)
+
+
+def _draw_masks(
+    network: keras.Model, data_set: DataSet, index: pd.DataFrame, image_size: int
+) -> np.ndarray:
+    """Return the lungs that a network draws in the X-rays of an index, as `keep_masks` does."""
     xrays = arrays.prepare_images(data_set, index, network.input_shape[1])
     probabilities = inference.predict_each(network, xrays)
     drawn = (draw_lungs(probability, xrays.shape[1:]) for probability in probabilities)
-    return keep_masks(enumerate(drawn), len(index), image_size), DRAWN
+    return keep_masks(enumerate(drawn), len(index), image_size)
 
 
 def keep_masks(drawn: Iterable[tuple[int, np.ndarray]], count: int, image_size: int) -> np.ndarray:

@@ -90,18 +90,28 @@ def _score(true: np.ndarray, probability: np.ndarray) -> dict[str, float]:
     resized = resize_image(probability, true.shape)
     uncleaned = (resized > THRESHOLD).astype(np.uint8)
     predicted = clean_mask(uncleaned)
-    true_batch, predicted_batch, uncleaned_batch = (
-        image[None, ..., None] for image in (true, predicted, uncleaned)
-    )
-    # As `metrics.dice_loss`, but summed in float64: float32 is off by 1e-6.
-    shared = np.sum(resized, where=true == 1, dtype=np.float64)
-    total = np.sum(resized, dtype=np.float64) + true.sum()
     return {
-        "iou": float(iou(true_batch, predicted_batch)[0]),
-        "dice": float(dice(true_batch, predicted_batch)[0]),
-        UNCLEANED: float(dice(true_batch, uncleaned_batch)[0]),
-        "dice_loss": float(1 - (2 * shared + SMOOTHING) / (total + SMOOTHING)),
+        **measure_overlap(true, predicted, resized),
+        UNCLEANED: float(dice(true[None, ..., None], uncleaned[None, ..., None])[0]),
         **measure_distances(true, predicted),
+    }
+
+
+def measure_overlap(
+    true: np.ndarray, predicted: np.ndarray, probability: np.ndarray
+) -> dict[str, float]:
+    """Return the scores OVERLAP of one image.
+
+    Both masks are zeros and ones, uint8, and the probability is float32, all (height, width).
+    """
+    batches = true[None, ..., None], predicted[None, ..., None]
+    # As `metrics.dice_loss`, but summed in float64: float32 is off by 1e-6.
+    shared = np.sum(probability, where=true == 1, dtype=np.float64)
+    total = np.sum(probability, dtype=np.float64) + true.sum()
+    return {
+        "iou": float(iou(*batches)[0]),
+        "dice": float(dice(*batches)[0]),
+        "dice_loss": float(1 - (2 * shared + SMOOTHING) / (total + SMOOTHING)),
     }
 
 

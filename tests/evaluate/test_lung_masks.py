@@ -4,9 +4,14 @@ import pytest
 from helpers.data.arrays import prepare_masks
 from helpers.data.sources import find_data
 from helpers.evaluate import lung_masks
-from helpers.evaluate.lung_masks import DRAWN, OWN, find_masks
+from helpers.evaluate.lung_masks import DRAWN, OWN, find_masks, predict_masks
 from helpers.split.index import build_index
 from helpers.storage.folders import cache_root
+from helpers.storage.layout import SEGMENTER
+from helpers.train.backend import keras
+from helpers.train.models import build_unet
+from helpers.train.recipes import SegmentationSettings
+from helpers.train.trained import replace_model
 
 
 @pytest.fixture(scope="module")
@@ -39,3 +44,26 @@ def test_where_there_are_none_the_network_draws_them(demo):
     with pytest.raises(ValueError, match="read-only"):
         masks[0] = 0
     assert {path.suffix for path in arrays.iterdir()} == {".npy"}, "nothing stays of them"
+
+
+def test_without_a_network_of_its_own_a_run_has_the_package_s_lungs(demo, tmp_path):
+    data_set, index = demo
+    drawn, _ = find_masks(data_set, index.assign(mask="", mask_pixels=""), 64)
+    np.testing.assert_array_equal(predict_masks(tmp_path, data_set, index, 64), drawn)
+
+
+def test_a_run_s_own_network_draws_its_lungs(demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(lung_masks.lungs, "load_network", None)
+    data_set, index = demo
+    settings = SegmentationSettings(
+        image_size=32, filters=(2,), epochs=1, batch_size=4, learning_rate=1e-3
+    )
+    unet = build_unet(settings)
+    for weight in unet.layers[-2].weights:
+        weight.assign(keras.ops.ones_like(weight))
+    path = tmp_path / SEGMENTER
+    path.parent.mkdir()
+    replace_model(unet, path.parent)
+    masks = predict_masks(tmp_path, data_set, index, 64)
+    assert (masks.shape, masks.dtype) == ((8, 64, 64), np.uint8)
+    assert masks.all(), "this network calls every pixel lung"

@@ -1,0 +1,204 @@
+"""Infection: how well predicted infection fits the true one, and how much of the lungs it takes.
+
+Overlap is measured where there is infection: on a healthy X-ray IoU and Dice are 0 or 1, and what
+counts there is how much a network invents. Severity, the infected share of the lungs, is compared
+where there is infection too: healthy X-rays would be ranked right by finding any at all.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+from helpers.data import arrays
+from helpers.data.images import resize_image, resize_mask
+from helpers.data.sources import DataSet
+from helpers.data.threads import read_all
+from helpers.evaluate.agreement import lower_limit, spearman, upper_limit
+from helpers.evaluate.intervals import (
+    Estimate,
+    compare_paired,
+    estimate_agreement,
+    estimate_mean,
+    estimate_share,
+)
+from helpers.evaluate.segmentation import OVERLAP, measure_overlap
+from helpers.evaluate.zones import SHARES, ZONES, infected_shares, name_part
+from helpers.train.postprocessing import draw_infection
+
+LEAST_SHARE = 0.005  # of the lungs: less is a few stray pixels, and no infection that was found
+SCORES = [*OVERLAP, "infected", "found", "predicted_share", "outside_lungs"]
+SEVERITY = [*(f"true_{name}" for name in SHARES), *SHARES]
+FOUND = {
+    "sensitivity": "X-rays with infection in which it finds some (sensitivity)",
+    "specificity": "X-rays without infection in which it finds none (specificity)",
+    "invented_share": "share of the lungs that it invents on those",
+    "outside_lungs": "share of the predicted infection outside the lungs",
+}
+AGREEMENT = {
+    "severity_spearman": "rank correlation (Spearman)",
+    "severity_bias": "mean difference, predicted minus true",
+    "severity_low": "lower limit of agreement",
+    "severity_high": "upper limit of agreement",
+    "zone_error": "mean absolute error of a zone",
+}
+
+
+def measure_infection(
+    data_set: DataSet,
+    rows: pd.DataFrame,
+    probabilities: Iterable[np.ndarray],
+    true_lungs: Iterable[np.ndarray],
+    predicted_lungs: Iterable[np.ndarray],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return how well each X-ray's infection was found, and how much of the lungs it takes.
+
+    All is measured at the infection mask's own size. The first table has `file`, `class` and:
+
+    - `iou`, `dice`, `dice_loss`, as in `segmentation.score_masks`; nothing is cleaned.
+    - `infected`: whether the true mask has any infection.
+    - `found`: whether the predicted share of the lungs is above LEAST_SHARE.
+    - `predicted_share`: of the predicted lungs; NaN without lungs.
+    - `outside_lungs`: the share of the predicted infection that lies outside the true lungs; NaN
+      if none is predicted.
+
+    The second has `file`, `class`, for each of `zones.SHARES` the true infection's share of the
+    true lungs (`true_right_upper`), and the predicted infection's of the predicted lungs
+    (`right_upper`).
+
+    Args:
+        data_set: where the masks are.
+        rows: of the index, each with an infection mask.
+        probabilities: of infection for each row, float32 (height, width). They may come one by one,
+            as from `inference.predict_each`.
+        true_lungs: of each row, zeros and ones, uint8 of any size, as from `lung_masks.find_masks`.
+        predicted_lungs: the same, as from `lung_masks.predict_masks`.
+
+    Raises:
+        CovidLungsError: a mask cannot be decoded, or differs from that in the index.
+    """
+
+    def measure(row: tuple[str, str, np.ndarray, np.ndarray, np.ndarray]) -> dict[str, float]:
+        mask, recorded, *others = row
+        true = data_set.read_mask(mask)
+        arrays.refuse_changed(mask, true, recorded)
+        return _measure(true, *others)
+
+    masks = rows["infection_mask"], rows["infection_pixels"]
+    given = zip(*masks, probabilities, true_lungs, predicted_lungs, strict=True)
+    measured = pd.DataFrame(
+        read_all(measure, given, "measuring", len(rows)), columns=[*SCORES, *SEVERITY]
+    ).round(6)
+    named = rows[["file", "class"]].reset_index(drop=True)
+    return named.join(measured[SCORES]), named.join(measured[SEVERITY])
+
+
+def _measure(
+    true: np.ndarray, probability: np.ndarray, true_lungs: np.ndarray, predicted_lungs: np.ndarray
+) -> dict[str, float]:
+    """Return the scores and the severity of one X-ray."""
+    resized = resize_image(probability, true.shape)
+    predicted = draw_infection(resized, true.shape)
+    true_lungs, predicted_lungs = (
+        resize_mask(lungs, true.shape) for lungs in (true_lungs, predicted_lungs)
+    )
+    shares = infected_shares(predicted, predicted_lungs)
+    area = int(predicted.sum())
+    return {
+        **measure_overlap(true, predicted, resized),
+        "infected": bool(true.any()),
+        "found": shares["infected_share"] > LEAST_SHARE,
+        "predicted_share": shares["infected_share"],
+        "outside_lungs": float((predicted > true_lungs).sum() / area) if area else np.nan,
+        **{f"true_{name}": share for name, share in infected_shares(true, true_lungs).items()},
+        **shares,
+    }
+
+
+def infection_metrics(
+    scores: pd.DataFrame, severity: pd.DataFrame, groups: pd.Series
+) -> dict[str, Estimate]:
+    """Return the metrics of infection masks and of severity, each with its interval.
+
+    - `iou`, `dice`, `dice_loss`: means over X-rays with infection, then class by class
+      (`dice/COVID`).
+    - `sensitivity`, `specificity`: of X-rays, by `infected` and `found`.
+    - `invented_share`: the mean predicted share of the lungs on X-rays without infection.
+    - `outside_lungs`: the mean share of predicted infection that lies outside the lungs.
+    - `severity_spearman`, `severity_bias`, `severity_low`, `severity_high`: of the true and the
+      predicted share of the lungs on X-rays with infection: rank correlation, mean difference
+      (predicted minus true), and the limits of agreement.
+    - `zone_error`: the mean absolute error of a zone's share on X-rays with infection.
+
+    Scores, severity and groups have the same index. A metric of no X-ray has no value.
+    """
+    infected = scores["infected"]
+    ill, healthy, shares = scores[infected], scores[~infected], severity[infected]
+    parts = {"": ill} | {f"/{name}": part for name, part in ill.groupby("class")}
+    means = {
+        f"{name}{suffix}": estimate_mean(part[name], groups[part.index])
+        for suffix, part in parts.items()
+        for name in OVERLAP
+    }
+    true, predicted = shares["true_infected_share"], shares["infected_share"]
+    agreement = {
+        name: estimate_agreement(statistic, true, predicted, groups)
+        for name, statistic in (
+            ("severity_spearman", spearman),
+            ("severity_low", lower_limit),
+            ("severity_high", upper_limit),
+        )
+    }
+    return means | {
+        "sensitivity": estimate_share(ill["found"], groups),
+        "specificity": estimate_share(~healthy["found"], groups),
+        "invented_share": estimate_mean(healthy["predicted_share"], groups),
+        "outside_lungs": estimate_mean(scores["outside_lungs"], groups),
+        "severity_bias": compare_paired(predicted, true, groups),
+        **agreement,
+        "zone_error": estimate_mean(_zone_errors(shares).mean(axis=1), groups),
+    }
+
+
+def _zone_errors(severity: pd.DataFrame) -> pd.DataFrame:
+    """Return the absolute error of each zone's share, a column a zone, NaN where it has none."""
+    true = severity[[f"true_{name}" for name in ZONES]].to_numpy()
+    return (severity[list(ZONES)] - true).abs()
+
+
+def healthy_table(metrics: dict[str, Estimate]) -> pd.DataFrame:
+    """Return as a table to read what is found and invented: the metrics of X-rays as a whole."""
+    return _metric_table(metrics, FOUND)
+
+
+def agreement_table(metrics: dict[str, Estimate]) -> pd.DataFrame:
+    """Return as a table to read how true and predicted shares of the lungs agree."""
+    return _metric_table(metrics, AGREEMENT)
+
+
+def _metric_table(metrics: dict[str, Estimate], heads: dict[str, str]) -> pd.DataFrame:
+    """Return the named metrics as text, each with its interval, and their X-rays."""
+    rows = {
+        head: {"value": metrics[name].text(3), "X-rays": metrics[name].n}
+        for name, head in heads.items()
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def zone_table(severity: pd.DataFrame) -> pd.DataFrame:
+    """Return as text the mean true and predicted share of each part of the lungs, and the error.
+
+    The error is the mean absolute difference, X-ray by X-ray. X-rays that lack the part in either
+    mask are left out of its row.
+    """
+    rows = {}
+    for name in SHARES:
+        pairs = severity[[f"true_{name}", name]].dropna()
+        true, predicted = pairs.to_numpy().T
+        errors = np.abs(predicted - true)
+        means = dict(zip(("true", "predicted", "error"), (true, predicted, errors), strict=True))
+        shown = {
+            head: f"{values.mean():.1%}" if len(values) else "-" for head, values in means.items()
+        }
+        rows[name_part(name)] = shown | {"X-rays": len(pairs)}
+    return pd.DataFrame.from_dict(rows, orient="index")
