@@ -30,10 +30,10 @@ LEAST_SHARE = 0.005  # of the lungs: less is a few stray pixels, and no infectio
 SCORES = [*OVERLAP, "infected", "found", "predicted_share", "outside_lungs"]
 SEVERITY = [*(f"true_{name}" for name in SHARES), *SHARES]
 FOUND = {
-    "sensitivity": "X-rays with infection in which it finds some (sensitivity)",
-    "specificity": "X-rays without infection in which it finds none (specificity)",
-    "invented_share": "share of the lungs that it invents on those",
-    "outside_lungs": "share of the predicted infection outside the lungs",
+    "sensitivity": "sensitivity: infection found where there is some",
+    "specificity": "specificity: none found where there is none",
+    "invented_share": "share of healthy lungs that is called infected",
+    "outside_lungs": "share of predicted infection outside the lungs",
 }
 AGREEMENT = {
     "severity_spearman": "rank correlation (Spearman)",

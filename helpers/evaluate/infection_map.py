@@ -13,7 +13,7 @@ from helpers.data.threads import in_blocks
 from helpers.evaluate.intervals import Estimate, compare_paired, estimate_mean
 from helpers.train.recipes import THRESHOLD
 
-BLOCK = 256  # masks in memory at once
+BLOCK = 256  # images in memory at once
 STEPS = 100  # thresholds that are tried
 
 
@@ -24,13 +24,18 @@ def fit_map(masks_train: np.ndarray, masks_validation: np.ndarray) -> tuple[np.n
     threshold has the best mean Dice over the validation masks with infection; without any it
     is 0.5. Masks are zeros and ones, uint8, (N, size, size).
     """
-    sums = sum(block.sum(axis=0, dtype=np.int64) for block in in_blocks(masks_train, BLOCK))
-    mean = (sums / len(masks_train)).astype(np.float32)
+    mean = average(masks_train)
     thresholds = np.linspace(0, mean.max(), STEPS, endpoint=False, dtype=np.float32)
     dice = _score_thresholds(mean, thresholds, masks_validation)
     if not len(dice):
         return mean, THRESHOLD
     return mean, float(thresholds[dice.mean(axis=0).argmax()])
+
+
+def average(images: np.ndarray) -> np.ndarray:
+    """Return the mean of images or masks, uint8 (N, height, width), a few in memory: float32."""
+    sums = sum(block.sum(axis=0, dtype=np.int64) for block in in_blocks(images, BLOCK))
+    return (sums / len(images)).astype(np.float32)
 
 
 def _score_thresholds(mean: np.ndarray, thresholds: np.ndarray, masks: np.ndarray) -> np.ndarray:

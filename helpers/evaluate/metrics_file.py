@@ -25,6 +25,11 @@ HEADLINES = {
         "auroc_whole": "COVID AUROC, whole X-ray",
         "auroc_lungs_removed": "COVID AUROC, lungs removed",
     },
+    "infection": {
+        "iou": "Infection IoU",
+        "dice": "Infection Dice",
+        "severity_spearman": "Infected share of the lungs, rank correlation",
+    },
 }
 
 

@@ -19,7 +19,6 @@ from helpers.evaluate.calibration import EDGES, apply_temperature
 from helpers.evaluate.heat_maps import energy_in_lungs, find_heat, occlude
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
-from helpers.evaluate.zones import infected_shares
 from helpers.predict.files import INFECTION, MASKS, find_xrays
 from helpers.predict.networks import load_likeness, load_networks
 from helpers.predict.prediction import INFECTED, predict_files
@@ -104,29 +103,16 @@ def find_truth(label: str) -> str:
     return POSITIVE_CLASS if label == DRAWN else ""
 
 
-def find_true_shares(label: str, seed: int) -> dict[str, float]:
-    """Return the true infected shares, by SHARES, of an X-ray that `take_xray` labelled so.
+def find_true_masks(label: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the true infection and lungs of an X-ray that `take_xray` labelled so.
 
-    Nothing if nobody knows them. `seed` is the one that `take_xray` was given.
+    They are zeros and ones, uint8 of one size, not the X-ray's. None if nobody knows them. `seed`
+    is the one that `take_xray` was given.
     """
     if label != DRAWN:
-        return {}
+        return None
     drawing = _draw(seed)
-    return infected_shares(drawing.infection // 255, drawing.lungs // 255)
-
-
-def describe_shares(shares: dict[str, float], true: dict[str, float]) -> str:
-    """Return in words how much of the lungs and of each zone is infected, a line each.
-
-    `true` are the true shares by the same names; nothing if nobody knows them.
-    """
-    lines = []
-    for name, share in shares.items():
-        place = "both lungs" if name == "infected_share" else name.replace("_", " ")
-        found = "no lung there" if np.isnan(share) else f"{share:6.1%} infected"
-        known = f" (truly {true[name]:.1%})" if name in true else ""
-        lines.append(f"{place:13} {found}{known}")
-    return "\n".join(lines)
+    return drawing.infection // 255, drawing.lungs // 255
 
 
 def decode_xray(content: bytes) -> np.ndarray:

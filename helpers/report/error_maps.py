@@ -1,8 +1,8 @@
-"""Error maps: where a predicted mask misses lung, and where it takes too much."""
+"""Error maps: where a predicted mask misses lung or infection, and where it takes too much."""
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -15,11 +15,10 @@ from matplotlib.patches import Patch, Rectangle
 
 from helpers.data.images import resize_image
 from helpers.data.sources import DataSet
-from helpers.train.postprocessing import draw_lungs
+from helpers.train.postprocessing import draw_infection, draw_lungs
 
 # Okabe and Ito's orange and sky blue, which colour-blind readers can distinguish, also on grey.
 MISSED, EXTRA = (230, 159, 0), (86, 180, 233)
-NAMES = {"missed lung": MISSED, "extra: no lung": EXTRA}
 ZOOM = 4  # times as large as in the whole X-ray
 RIM = 0.01  # of the image's diagonal, 3.6 pixels at 256: as far as an outline is a matter of taste
 PANEL = 2.7  # inches of an X-ray that is looked at closely
@@ -31,8 +30,9 @@ class Case(NamedTuple):
     """An X-ray with its masks, all of the true mask's size, (height, width)."""
 
     image: np.ndarray  # uint8
-    true: np.ndarray  # zeros and ones, one is lung
+    true: np.ndarray  # zeros and ones, one is the target
     predicted: np.ndarray  # the same
+    target: str = "lung"  # or "infection"
 
 
 def read_cases(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray) -> list[Case]:
@@ -40,12 +40,30 @@ def read_cases(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray)
 
     The network's probabilities of lung are float32, (rows, height, width).
     """
-    cases = []
-    for row, probability in zip(rows.itertuples(), probabilities, strict=True):
-        true = data_set.read_mask(row.mask)
-        image = resize_image(data_set.read_xray(row.file), true.shape)
-        cases.append(Case(image, true, draw_lungs(probability, true.shape)))
-    return cases
+    return list(_read(data_set, rows[["file", "mask"]], probabilities, draw_lungs, "lung"))
+
+
+def read_infection(data_set: DataSet, rows: pd.DataFrame, probabilities: np.ndarray) -> list[Case]:
+    """Return the case of each row of the index, as `read_cases` does, with the infection masks.
+
+    Each row has one. The predicted masks are not cleaned.
+    """
+    files = rows[["file", "infection_mask"]]
+    return list(_read(data_set, files, probabilities, draw_infection, "infection"))
+
+
+def _read(
+    data_set: DataSet,
+    files: pd.DataFrame,
+    probabilities: np.ndarray,
+    draw: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
+    target: str,
+) -> Iterable[Case]:
+    """Yield the case of each X-ray with its mask; both files are named in a row."""
+    for (file, mask), probability in zip(files.to_numpy(), probabilities, strict=True):
+        true = data_set.read_mask(mask)
+        image = resize_image(data_set.read_xray(file), true.shape)
+        yield Case(image, true, draw(probability, true.shape), target)
 
 
 def paint_errors(case: Case) -> np.ndarray:
@@ -90,7 +108,7 @@ def write_caption(name: str, score: float, reason: str) -> str:
 
 def draw_whole_and_zoomed(cases: Sequence[Case], captions: Sequence[str]) -> Figure:
     """Draw each case's error map, and below it the square with the most wrong pixels, enlarged."""
-    figure, axes = _new(2, len(cases), captions)
+    figure, axes = _new(2, len(cases), captions, cases[0].target)
     for (above, below), case, caption in zip(axes.T, cases, captions, strict=True):
         place = find_largest_error(case)
         _show(above, paint_errors(case), caption)
@@ -104,13 +122,15 @@ def draw_whole_and_zoomed(cases: Sequence[Case], captions: Sequence[str]) -> Fig
 def draw_side_by_side(cases: Sequence[Case], captions: Sequence[str]) -> Figure:
     """Draw each case's error map, up to four in a row."""
     columns = min(len(cases), COLUMNS)
-    figure, axes = _new(math.ceil(len(cases) / columns), columns, captions)
+    figure, axes = _new(math.ceil(len(cases) / columns), columns, captions, cases[0].target)
     for axis, case, caption in zip(axes.flat, cases, captions, strict=False):
         _show(axis, paint_errors(case), caption)
     return figure
 
 
-def _new(rows: int, columns: int, captions: Sequence[str]) -> tuple[Figure, np.ndarray]:
+def _new(
+    rows: int, columns: int, captions: Sequence[str], target: str
+) -> tuple[Figure, np.ndarray]:
     """Return a figure with room for its legend and the data set's label, and its empty axes."""
     side = min(PANEL, 10 / columns)
     lines = 1 + max(caption.count("\n") for caption in captions)
@@ -120,7 +140,8 @@ def _new(rows: int, columns: int, captions: Sequence[str]) -> tuple[Figure, np.n
     figure.get_layout_engine().set(rect=(0, 0.3 / height, 1, 1 - 0.6 / height))
     for axis in axes.flat:
         axis.set_axis_off()
-    patches = [Patch(color=np.divide(colour, 255), label=name) for name, colour in NAMES.items()]
+    names = {f"missed {target}": MISSED, f"extra: no {target}": EXTRA}
+    patches = [Patch(color=np.divide(colour, 255), label=name) for name, colour in names.items()]
     figure.legend(handles=patches, loc="upper center", ncols=len(patches), frameon=False)
     return figure, axes
 

@@ -18,12 +18,14 @@ from helpers.evaluate.heat_maps import energy_in_lungs
 from helpers.evaluate.lung_masks import DRAWN
 from helpers.report.plots import BLUE, ORANGE
 from helpers.split.index import has_masks
+from helpers.train import postprocessing
 from helpers.train.augmentation import Strength, augment, draw_changes, draw_noise
 from helpers.train.postprocessing import draw_lungs
 
 TRUE_COLOUR, PREDICTED_COLOUR = (0, 230, 160), (255, 140, 0)
 OTHER_COLOUR = (80, 170, 255)  # of a second network's mask
 INFECTION_COLOUR = (255, 70, 220)  # differs from orange for colour-blind readers, too
+TINT = 0.25  # of an infection's colour, so that what lies below can be seen
 
 
 def pick_examples(
@@ -81,6 +83,52 @@ def draw_predictions(
         columns.append([image, true * 255, predicted * 255, outlined])
     names = ["X-ray", "true mask", "predicted", "outlines:\ntrue green,\npredicted orange"]
     return _grid(zip(*columns, strict=True), captions, names)
+
+
+def draw_infection(
+    data_set: DataSet,
+    rows: pd.DataFrame,
+    probabilities: np.ndarray,
+    true_lungs: Sequence[np.ndarray],
+    predicted_lungs: Sequence[np.ndarray],
+    captions: list[str],
+) -> Figure:
+    """Draw each X-ray with its true and its predicted lungs and infection, a column per X-ray.
+
+    `probabilities` of infection are float32, (rows, height, width), for these rows of the index,
+    each with an infection mask. The lungs are zeros and ones, of any size.
+    """
+    columns = []
+    given = zip(rows.itertuples(), probabilities, true_lungs, predicted_lungs, strict=True)
+    for row, probability, true, predicted in given:
+        image = data_set.read_xray(row.file)
+        infection = data_set.read_mask(row.infection_mask)
+        found = postprocessing.draw_infection(probability, infection.shape)
+        columns.append(
+            [
+                image,
+                paint_infection(image, infection, true, TRUE_COLOUR),
+                paint_infection(image, found, predicted, PREDICTED_COLOUR),
+            ]
+        )
+    lungs = {"true": "green", "predicted": "orange"}
+    names = [f"{name}:\nlungs {colour},\ninfection pink" for name, colour in lungs.items()]
+    return _grid(zip(*columns, strict=True), captions, ["X-ray", *names], largest=2.6)
+
+
+def paint_infection(
+    image: np.ndarray, infection: np.ndarray, lungs: np.ndarray, colour: tuple[int, int, int]
+) -> np.ndarray:
+    """Return an X-ray with the outline of the lungs, and the infection tinted and outlined.
+
+    The X-ray is uint8 grey, (height, width); the masks are zeros and ones, of any size. The colour
+    is that of the lungs. The result is uint8 RGB.
+    """
+    tinted = cv2.merge([image] * 3)
+    within = resize_mask(infection.astype(np.uint8), image.shape) == 1
+    tint = TINT * np.array(INFECTION_COLOUR)
+    tinted[within] = ((1 - TINT) * tinted[within] + tint).astype(np.uint8)
+    return draw_outlines(tinted, (lungs, colour), (infection, INFECTION_COLOUR))
 
 
 def draw_augmented(

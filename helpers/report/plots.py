@@ -2,6 +2,7 @@
 
 import io
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -22,6 +23,7 @@ from helpers.train.recipes import THRESHOLD
 
 # Okabe and Ito's colours, which colour-blind readers can distinguish.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#999999"
+PINK, DARK = "#CC79A7", "#444444"
 COLOURS = 96  # of a chart, shades of the edges of its letters among them
 LARGEST_TABLE = 24  # rows or columns of a table drawn as an image, or of a filter
 SPLIT_COLOURS = dict(zip(FRACTIONS, (BLUE, ORANGE, GREEN), strict=True))
@@ -281,6 +283,52 @@ def _draw_estimate(axis: Axes, found: Estimate, place: float, colour: str) -> No
 def draw_scores(scores: pd.DataFrame) -> Figure:
     """Draw the Dice coefficient of every test image, class by class, with each class's median."""
     return _draw_dots(scores, "dice", "Dice coefficient")
+
+
+def draw_agreement(severity: pd.DataFrame, metrics: dict[str, Estimate]) -> Figure:
+    """Draw true against predicted infected shares, and their differences (Bland and Altman 1986).
+
+    Args:
+        severity: of the X-rays with infection, as `infection.measure_infection` returns it.
+        metrics: what `infection.infection_metrics` returns.
+    """
+    true, predicted = (100 * severity[name] for name in ("true_infected_share", "infected_share"))
+    figure, (left, right) = _new(columns=2, height=4.5)
+    middle, difference = (true + predicted) / 2, predicted - true
+    colours = (BLUE, ORANGE, GREEN, PINK, GREY)
+    for (name, part), colour in zip(severity.groupby("class"), cycle(colours), strict=False):
+        style = {"marker": "o", "ls": "none", "ms": 5, "alpha": 0.7, "mew": 0, "color": colour}
+        left.plot(true[part.index], predicted[part.index], label=name, **style)
+        right.plot(middle[part.index], difference[part.index], **style)
+    largest = 1.05 * max(true.max(), predicted.max(), 1)
+    left.axline((0, 0), slope=1, ls=":", color=GREY)
+    left.set(xlim=(-0.02 * largest, largest), ylim=(-0.02 * largest, largest), box_aspect=1)
+    left.set(xlabel="true share of the lungs (%)", ylabel="predicted share of the lungs (%)")
+    left.set_title(f"rank correlation {metrics['severity_spearman'].text(2)}", fontsize=11)
+    right.set(xlabel="mean of true and predicted share (%)", box_aspect=1)
+    right.set(ylabel="predicted − true (percentage points)")
+    right.set_title("differences and limits of agreement", fontsize=11)
+    _mark_limits(right, metrics)
+    if severity["class"].nunique() > 1:
+        figure.legend(loc="outside lower left", ncols=3, frameon=False)
+    return figure
+
+
+def _mark_limits(axis: Axes, metrics: dict[str, Estimate]) -> None:
+    """Mark the mean difference and the limits of agreement, with their intervals as bands."""
+    axis.axhline(0, color=GREY, ls=":")
+    lines = {"lower limit": "severity_low", "mean": "severity_bias", "upper limit": "severity_high"}
+    known = {name: metrics[key] for name, key in lines.items() if metrics[key].value is not None}
+    for name, found in known.items():
+        axis.axhline(100 * found.value, color=DARK, ls="-" if name == "mean" else "--", lw=1.5)
+        if found.low is not None:
+            axis.axhspan(100 * found.low, 100 * found.high, color=GREY, alpha=0.25, lw=0)
+    bottom, top = axis.get_ylim()
+    place = -np.inf
+    for name, found in known.items():  # from below, and never one on another
+        place = max((100 * found.value - bottom) / (top - bottom), place + 0.11)
+        words = f"{name}\n{100 * found.value:+.1f}".replace("-", "\N{MINUS SIGN}")
+        axis.text(1.02, place, words, transform=axis.transAxes, va="center", fontsize=9)
 
 
 def _draw_dots(table: pd.DataFrame, column: str, label: str) -> Figure:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from helpers.data.layouts import POSITIVE_CLASS
+from helpers.evaluate.infection_map import average
 from helpers.evaluate.intervals import Estimate, subtract
 from helpers.evaluate.shortcuts import OUTSIDE
 from helpers.report.error_maps import find_near_outline
@@ -19,6 +20,9 @@ FAR_BELOW = 0.05  # a Dice so much below the mean is one that the mean does not 
 MOSTLY = 0.9  # a share that leaves little else
 WELL_ABOVE = 1.5  # times the chance error: less than that, chance often makes by itself
 ALIKE = 0.1  # shares of heat that differ by less hardly depend on the answer
+MINUS = "\N{MINUS SIGN}"
+SEVERITY = ("spearman", "bias", "low", "high")
+GUESS = 0.3  # a predicted share of the lungs, as an example
 RELATED = 0.5  # a rank correlation below which one map tells little about another
 
 
@@ -204,6 +208,27 @@ def remark_on_decision(probability: float, chosen: float, truth: str = "") -> st
     return said + f"{drawn}: the network is {'right' if usual == right else 'wrong'}."
 
 
+def remark_on_finding(metrics: dict[str, Estimate]) -> str:
+    """Return in how many X-rays infection is found where there is some, and where there is none.
+
+    `metrics` are what `infection.infection_metrics` returns.
+    """
+    lines = []
+    for name, there, found in (
+        ("sensitivity", "with infection", "some"),
+        ("specificity", "without infection", "none"),
+    ):
+        share = metrics[name]
+        if share.value is None:
+            lines.append(f"No X-ray is {there}: there is no {name}.")
+            continue
+        count = round(share.value * share.n)
+        lines.append(
+            f"In {count:,} of {share.n:,} X-rays {there} it finds {found}: {name} {share.text(3)}."
+        )
+    return "\n".join(lines)
+
+
 def remark_on_heat(method: str, inside: float, lungs: float) -> str:
     """Return how much of a method's heat lies in the lungs, beside what an even spread would give.
 
@@ -236,6 +261,38 @@ def remark_on_heat_by_class(shares: np.ndarray, labels: np.ndarray) -> str:
     if abs(ill.mean() - others.mean()) < ALIKE:
         return said + "So this share says little about the disease."
     return said + "The share differs, whether by the disease or by the source of the X-rays."
+
+
+def remark_on_infected_pixels(masks: np.ndarray) -> str:
+    """Return how few pixels are infected, and how right a network is that finds none of them.
+
+    The infection masks are zeros and ones, uint8 (N, height, width).
+    """
+    share = float(average(masks).mean())
+    if not share:
+        return "No pixel is infected: no network can learn what an infection looks like."
+    return (
+        f"{share:.1%} of all pixels are infected. Whoever calls every pixel healthy is right about "
+        f"{1 - share:.1%} of them, and finds no infection."
+    )
+
+
+def remark_on_invented(metrics: dict[str, Estimate]) -> str:
+    """Return how much infection a network invents on X-rays without any, and outside the lungs.
+
+    `metrics` are what `infection.infection_metrics` returns.
+    """
+    invented, outside = metrics["invented_share"], metrics["outside_lungs"]
+    if invented.value is None:
+        said = "No X-ray is without infection: what it would invent there cannot be measured."
+    else:
+        said = (
+            f"On the {invented.n:,} X-rays without infection it calls {_percent(invented)} of the "
+            "lungs infected, on average."
+        )
+    if outside.value is None:
+        return f"{said}\nIt predicts no infection at all, so none lies outside the lungs."
+    return f"{said}\nOf what it calls infected, {_percent(outside)} lies outside the lungs."
 
 
 def remark_on_leaks(split: pd.DataFrame, leaked: pd.DataFrame, groups: pd.Series) -> str:
@@ -278,6 +335,28 @@ def remark_on_majority(history: pd.DataFrame, labels: np.ndarray) -> str:
         "share of one class, as if every X-ray got the same answer: it does not show yet that "
         "anything was learnt."
     )
+
+
+def remark_on_map(metrics: dict[str, Estimate]) -> str:
+    """Return what always giving the same answer would reach, and what the network adds to it.
+
+    `metrics` are those that `infection_map.compare_with_map` returns.
+    """
+    constant, gain = metrics["map_dice"], metrics["map_dice_gain"]
+    if constant.value is None:
+        return "No X-ray has any infection: there is no Dice to compare."
+    said = (
+        f"Always giving the same answer would have reached a Dice of {constant.text(3)}. The "
+        f"network's is {abs(gain.value):.3f} {'higher' if gain.value >= 0 else 'lower'}"
+    )
+    if gain.low is None:
+        return f"{said}, of too few X-rays for an interval."
+    said += f", X-ray by X-ray: a gain of {gain.text(3)}"
+    if gain.low > 0:
+        return f"{said}. So much it reads in the X-ray itself."
+    if gain.high < 0:
+        return f"{said}. It would be better not to look."
+    return f"{said}. Chance alone may explain it: it is not shown that it looks at the X-ray."
 
 
 def remark_on_masks_by_class(means: dict[str, Estimate]) -> str:
@@ -340,6 +419,34 @@ def remark_on_ranking(test: pd.DataFrame) -> str:
         f"COVID X-rays have probabilities from {lowest:.2f}, others up to {highest:.2f}: no "
         "threshold is right about all of them."
     )
+
+
+def remark_on_severity(metrics: dict[str, Estimate]) -> str:
+    """Return whether predicted shares of the lungs rank X-rays rightly, and how far off they are.
+
+    `metrics` are what `infection.infection_metrics` returns.
+    """
+    ranks, bias, low, high = (metrics[f"severity_{name}"] for name in SEVERITY)
+    if low.value is None:
+        return "Fewer than three X-rays with infection: too few to compare shares of the lungs."
+    if ranks.value is None:
+        lines = ["There is no rank correlation: true or predicted shares are all the same."]
+    else:
+        alike = "nearly as" if ranks.value >= MOSTLY else "roughly as"
+        if ranks.value < RELATED:
+            alike = "hardly as"
+        lines = [f"Rank correlation {ranks.text(2)}: it orders the X-rays {alike} the masks do."]
+    side = "above" if bias.value >= 0 else "below"
+    said = f"On average it is {100 * abs(bias.value):.1f} percentage points {side} the true share"
+    if bias.low is not None and bias.low <= 0 <= bias.high:
+        said += ", which may be chance"
+    least, most = (np.clip(GUESS - limit.value, 0, 1) for limit in (high, low))
+    lines += [
+        f"{said}.",
+        f"95 of 100 differences lie between {_points(low)} and {_points(high)} points: where it "
+        f"says {GUESS:.0%}, the truth may be {least:.0%} to {most:.0%}.",
+    ]
+    return "\n".join(lines)
 
 
 def remark_on_shares(split: pd.DataFrame) -> str:
@@ -541,3 +648,14 @@ def _margin(probability: float, threshold: float) -> str:
     """Return how far a probability is from a threshold, and on which side."""
     margin = abs(round(probability, 2) - round(threshold, 2))  # that of the numbers that are shown
     return f"{margin:.2f} {'over' if probability > threshold else 'under'}"
+
+
+def _percent(share: Estimate) -> str:
+    """Return a share with its interval, if it has one, in per cent."""
+    interval = "" if share.low is None else f" [{share.low:.1%}, {share.high:.1%}]"
+    return f"{share.value:.1%}{interval}"
+
+
+def _points(difference: Estimate) -> str:
+    """Return a difference of shares in percentage points, with its sign."""
+    return f"{100 * difference.value:+.1f}".replace("-", MINUS)

@@ -25,11 +25,10 @@ from helpers.predict.one_xray import (
     YOURS,
     decode_xray,
     describe_probability,
-    describe_shares,
     find_lungs,
     find_own_run,
     find_run_data,
-    find_true_shares,
+    find_true_masks,
     find_truth,
     look_for_heat,
     offer_upload,
@@ -291,29 +290,16 @@ def test_the_truth_is_known_of_a_drawn_xray_only():
     assert find_truth(YOURS) == ""
 
 
-def test_the_true_shares_are_those_of_the_drawn_xray():
+def test_the_true_masks_are_those_of_the_drawn_xray():
     drawing = draw_infected("COVID", image_seed("COVID", 1, 7))
     content, label = take_xray("", None, 7)
     np.testing.assert_array_equal(decode_xray(content), drawing.image)
-    true = find_true_shares(label, 7)
-    inside = drawing.infection[drawing.lungs > 0] > 0
-    assert true["infected_share"] == pytest.approx(inside.mean())
-    assert 0.02 < true["infected_share"] < 0.98
-    assert find_true_shares(label, 8) != true
-    assert find_true_shares(YOURS, 7) == {}
-
-
-def test_shares_in_words():
-    shares = {"infected_share": 0.1234, "right_upper": np.nan, "left_lower": 1.0}
-    assert describe_shares(shares, {}) == (
-        "both lungs     12.3% infected\nright upper   no lung there\nleft lower    100.0% infected"
-    )
-    true = {"infected_share": 0.2, "right_share": 0.3, "right_upper": 0.0, "left_lower": 0.5}
-    assert describe_shares(shares, true).splitlines() == [
-        "both lungs     12.3% infected (truly 20.0%)",
-        "right upper   no lung there (truly 0.0%)",
-        "left lower    100.0% infected (truly 50.0%)",
-    ]
+    infection, inside = find_true_masks(label, 7)
+    np.testing.assert_array_equal(infection * 255, drawing.infection)
+    np.testing.assert_array_equal(inside * 255, drawing.lungs)
+    assert 0 < infection.mean() < inside.mean()
+    assert (find_true_masks(label, 8)[0] != infection).any()
+    assert find_true_masks(YOURS, 7) is None
 
 
 def pixels(content: bytes, folder) -> np.ndarray:

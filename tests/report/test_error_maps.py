@@ -8,6 +8,7 @@ from helpers.data.images import read_mask, read_xray, resize_image
 from helpers.report import error_maps
 from helpers.report.error_maps import EXTRA, MISSED, Case
 from helpers.split.index import build_index
+from tests.support.builders import make_qata
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -77,6 +78,22 @@ def test_cases_are_read_at_the_size_of_the_true_mask(data_set):
         np.testing.assert_array_equal(case.true, mask)
         assert case.predicted.shape == mask.shape
         assert (case.predicted != mask).mean() < 0.05
+
+
+def test_cases_of_infection_are_not_cleaned(tmp_path):
+    data_set = make_qata(tmp_path)
+    rows = build_index(data_set)[0].iloc[:2]
+    masks = np.stack([read_mask(data_set.root / file) for file in rows["infection_mask"]])
+    guesses = masks * np.float32(0.9)
+    guesses[:, :8, :8] = 0.9  # a speck far from the infection
+    cases = error_maps.read_infection(data_set, rows, guesses)
+    for case, mask in zip(cases, masks, strict=True):
+        np.testing.assert_array_equal(case.true, mask)
+        assert case.predicted[:8, :8].all()
+        np.testing.assert_array_equal(case.predicted[8:], mask[8:])
+    figure = error_maps.draw_side_by_side(cases, ["one", "two"])
+    words = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert words == ["missed infection", "extra: no infection"]
 
 
 def test_each_case_stands_above_its_enlarged_error():

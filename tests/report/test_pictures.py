@@ -9,6 +9,7 @@ from helpers.data.images import draw_outlines, read_mask, read_xray
 from helpers.evaluate.lung_masks import DRAWN
 from helpers.report import pictures
 from helpers.split.index import build_index
+from tests.support.builders import make_qata
 
 pytestmark = pytest.mark.usefixtures("figures")
 
@@ -72,6 +73,42 @@ def test_predictions_are_thresholded_at_the_mask_s_size(data_set, rows):
     for column, mask in enumerate(masks):
         np.testing.assert_array_equal(found[3 + column], mask * 255)
         np.testing.assert_array_equal(found[6 + column], mask * 255)
+
+
+def test_true_and_predicted_infection_lie_in_their_lungs(tmp_path):
+    data_set = make_qata(tmp_path)
+    rows = build_index(data_set)[0].iloc[:2]
+    masks = np.stack([read_mask(data_set.root / file) for file in rows["infection_mask"]])
+    lungs = np.zeros((2, 56, 56), np.uint8)
+    lungs[:, 2:50, 4:25] = 1
+    guesses = np.roll(masks, 9, axis=1) * np.float32(0.6)
+    given = rows, guesses, lungs, lungs[:, ::-1]
+    figure = pictures.draw_infection(data_set, *given, ["a", "b"])
+    found = shown(figure)
+    for column, (file, true, guess) in enumerate(zip(rows["file"], masks, guesses, strict=True)):
+        xray = read_xray(data_set.root / file)
+        np.testing.assert_array_equal(found[column], xray)
+        for row, mask, own, colour in (
+            (2, true, lungs[column], pictures.TRUE_COLOUR),
+            (4, guess > 0.5, lungs[column, ::-1], pictures.PREDICTED_COLOUR),
+        ):
+            expected = pictures.paint_infection(xray, mask, own, colour)
+            np.testing.assert_array_equal(found[row + column], expected)
+    names = [axis.get_ylabel().split(":")[0] for axis in figure.axes[::2]]
+    assert names == ["X-ray", "true", "predicted"]
+
+
+def test_an_infection_is_tinted_and_outlined_within_its_lungs():
+    image = np.full((80, 60), 100, np.uint8)
+    infection, lungs = np.zeros((2, 80, 60), np.uint8)
+    infection[20:50, 12:30] = lungs[10:70, 6:54] = 1
+    painted = pictures.paint_infection(image, infection, lungs, pictures.TRUE_COLOUR)
+    red, green, blue = painted[35, 20].astype(int)
+    assert green < 100 < min(red, blue), "pink, and what lies below is seen"
+    assert (painted[35, 12] == pictures.INFECTION_COLOUR).all()
+    assert (painted[10, 30] == pictures.TRUE_COLOUR).all()
+    assert (painted[60, 40] == 100).all()
+    assert (image == 100).all()
 
 
 def test_heat_lies_on_its_xray_under_the_lungs_outline(data_set, rows):

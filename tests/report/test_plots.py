@@ -1,4 +1,5 @@
 import io
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,7 +45,21 @@ VIEWS = {
     "auroc_mask_shape": Estimate(1.0, 8),
     "auroc_border": Estimate(None, 0),
 }
+SEVERITY = pd.DataFrame(
+    {
+        "class": ["COVID", "COVID", "Lung_Opacity", "COVID"],
+        "true_infected_share": [0.1, 0.5, 0.3, np.nan],
+        "infected_share": [0.2, 0.4, 0.3, 0.2],
+    }
+)
+AGREEMENT = {
+    "severity_spearman": Estimate(0.94, 3, 0.9, 0.97),
+    "severity_bias": Estimate(0.01, 3, -0.02, 0.04),
+    "severity_low": Estimate(-0.02, 3, -0.03, -0.01),
+    "severity_high": Estimate(0.04, 3, 0.03, 0.05),
+}
 FIGURES = {
+    "agreement": lambda: plots.draw_agreement(SEVERITY, AGREEMENT),
     "counts": lambda: plots.draw_counts({"COVID": 1200, "Normal": 34}),
     "sources": lambda: plots.draw_sources(SOURCES),
     "history": lambda: plots.draw_history(HISTORY, {"accuracy": "accuracy", "loss": "log loss"}),
@@ -237,3 +252,33 @@ def test_a_notebook_stores_xrays_as_jpeg_and_charts_as_small_png(shown, kind):
     chart = io.BytesIO()
     figure.savefig(chart, format="png")
     assert len(stored[kind]) < 0.8 * len(chart.getvalue())
+
+
+def test_true_and_predicted_shares_and_their_differences_are_dots():
+    left, right = plots.draw_agreement(SEVERITY, AGREEMENT).axes
+    dots = [line.get_xydata() for line in left.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(dots[0][:2], [[10, 20], [50, 40]])
+    np.testing.assert_allclose(dots[1], [[30, 30]])
+    dots = [line.get_xydata() for line in right.lines if line.get_marker() == "o"]
+    np.testing.assert_allclose(dots[0][:2], [[15, 10], [45, -10]])
+    np.testing.assert_allclose(dots[1], [[30, 0]])
+    assert left.get_title() == "rank correlation 0.94 [0.90, 0.97]"
+
+
+def test_limits_of_agreement_are_marked_with_their_values_and_none_covers_another():
+    figure = plots.draw_agreement(SEVERITY, AGREEMENT)
+    axis = figure.axes[1]
+    heights = {round(line.get_ydata()[0], 6) for line in axis.lines if line.get_marker() != "o"}
+    assert heights == {0, 1, -2, 4}
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axis.texts]
+    words = [text.get_text() for text in axis.texts]
+    assert words == ["lower limit\n\N{MINUS SIGN}2.0", "mean\n+1.0", "upper limit\n+4.0"]
+    assert all(one.y1 <= other.y0 for one, other in pairwise(boxes))
+
+
+def test_what_is_not_known_of_agreement_is_not_drawn():
+    unknown = dict.fromkeys(AGREEMENT, Estimate(None, 0))
+    figure = plots.draw_agreement(SEVERITY[:2], unknown)
+    assert not figure.axes[1].texts
+    assert not figure.legends, "a single class needs none"
