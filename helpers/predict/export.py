@@ -19,7 +19,7 @@ from helpers.data.images import resize_image
 from helpers.data.sources import DataSet, find_data
 from helpers.evaluate import calibration
 from helpers.evaluate.metrics_file import read_metrics
-from helpers.predict.prediction import load_networks
+from helpers.predict.networks import load_own
 from helpers.report.pages import render
 from helpers.report.provenance import describe_code, find_source
 from helpers.split.splits import read_split
@@ -29,36 +29,35 @@ from helpers.storage.folders import shown
 from helpers.train import postprocessing, recipes
 from helpers.train.backend import keras, without_standard_error
 from helpers.train.batches import scale
-from helpers.train.postprocessing import draw_lungs
+from helpers.train.postprocessing import draw_infection, draw_lungs
 
 FOLDER = "export"  # in the run folder
-NETWORKS = ("segmenter", "detector")  # in the order of `load_networks`
+# The names of a run's networks in the files, by their names in `networks.Networks`.
+NETWORKS = {"lungs": "segmenter", "detector": "detector", "infection": "infection"}
 ENDINGS = {"ONNX": "onnx", "LiteRT": "tflite"}  # of the files of each format
 TEXTS = {"read_xray.py": "read_xray.txt", "README.md": "export.md"}  # files and their templates
 HELP = (
     "Use TensorFlow and the versions that the project names (`uv run --extra export covid-lungs "
     "export`), or report this as an issue."
 )
-# The functions of read_xray.py, so that it does exactly what the project does.
-STEPS = (
-    find_depth,
-    reduce_depth,
-    to_grey,
-    resize_image,
-    scale,
-    draw_lungs,
-    postprocessing.clean_mask,
-    postprocessing._count_pixels,
-)
+# The functions of read_xray.py, so that it does exactly what the project does: those for every
+# network, and those that make a mask of a network's probabilities.
+STEPS = (find_depth, reduce_depth, to_grey, resize_image, scale)
+MASK_STEPS = {
+    "segmenter": (draw_lungs, postprocessing.clean_mask, postprocessing._count_pixels),
+    "infection": (draw_infection,),
+}
 LARGEST_DIFFERENCE = 1e-4  # of two probabilities
 MOST_WRONG = 1e-4  # share of the pixels of all masks
 
 # Takes an X-ray, float32 (1, height, width, 1), and returns probabilities, float32 (1, ...).
 Network = Callable[[np.ndarray], np.ndarray]
+# Takes probabilities, float32 (height, width), and a size; returns a mask, uint8 of that size.
+Draw = Callable[[np.ndarray, tuple[int, int]], np.ndarray]
 
 
 def export_run(run_folder: Path, source: str | None = None) -> pd.DataFrame:
-    """Write a run's networks, and how to use them, into its folder `export`.
+    """Write a run's own networks, and how to use them, into its folder `export`.
 
     Nothing is written unless every file agrees with Keras on the run's test split; then an earlier
     export is replaced.
@@ -74,7 +73,7 @@ def export_run(run_folder: Path, source: str | None = None) -> pd.DataFrame:
     split = read_split(run_folder, data_set)
     test = split[split["split"] == "test"]
     with keras.device("cpu:0"):  # a GPU may calculate in less than 32 bits
-        networks = dict(zip(NETWORKS, load_networks(run_folder), strict=False))
+        networks = {NETWORKS[name]: model for name, model in load_own(run_folder).items()}
         chosen = _read_chosen(run_folder) if "detector" in networks else {}
         files, tables = {}, []
         for name, model in networks.items():
@@ -82,6 +81,8 @@ def export_run(run_folder: Path, source: str | None = None) -> pd.DataFrame:
             files |= contents
             tables.append(table.assign(network=name))
     table = pd.concat(tables, ignore_index=True)
+    drawn = [name for name in networks if name in MASK_STEPS]
+    steps = [*STEPS, *(step for name in drawn for step in MASK_STEPS[name])]
     facts = {
         "code": describe_code(),
         "data": data_set.label,
@@ -89,7 +90,8 @@ def export_run(run_folder: Path, source: str | None = None) -> pd.DataFrame:
         "chosen": chosen,
         "table": agreement_table(table),
         "xrays": len(test),
-        "steps": "\n\n".join(getsource(step) for step in STEPS),
+        "drawn": drawn,
+        "steps": "\n\n".join(getsource(step) for step in steps),
         "THRESHOLD": recipes.THRESHOLD,
         "LUNGS": postprocessing.LUNGS,
         "SPECK_SHARE": postprocessing.SPECK_SHARE,
@@ -123,7 +125,9 @@ def _export(
         networks[kind] = open_converted(content, kind)
     images = prepare_images(data_set, test, model.input_shape[1])
     sizes = list(zip(test["height"], test["width"], strict=True))
-    table = compare(in_float32(model).predict_on_batch, networks, images, sizes)
+    steps = MASK_STEPS.get(name)
+    draw = steps[0] if steps else None
+    table = compare(in_float32(model).predict_on_batch, networks, images, sizes, draw)
     refuse_disagreement(name, table)
     return contents, table
 
@@ -225,7 +229,11 @@ def open_converted(content: bytes, kind: str) -> Network:
 
 
 def compare(
-    right: Network, networks: dict[str, Network], images: np.ndarray, sizes: list[tuple[int, int]]
+    right: Network,
+    networks: dict[str, Network],
+    images: np.ndarray,
+    sizes: list[tuple[int, int]],
+    draw: Draw | None,
 ) -> pd.DataFrame:
     """Return how far networks are from the right one, each run on one X-ray at a time.
 
@@ -234,10 +242,11 @@ def compare(
         networks: the others by their names, such as `ONNX`.
         images: uint8, (N, image_size, image_size).
         sizes: height and width of each X-ray, and so of its mask, in pixels.
+        draw: what makes a mask of the probabilities; None for a detector.
 
     Returns:
         a row for each network: its name as `format`, the largest `difference` of a probability,
-        and the share of `equal_pixels` of the cleaned masks, NaN for a detector.
+        and the share of `equal_pixels` of the masks, NaN for a detector.
     """
     differences, equal = dict.fromkeys(networks, 0.0), dict.fromkeys(networks, 0)
     pixels = 0
@@ -245,22 +254,22 @@ def compare(
     for image, size in tqdm(pairs, "comparing", total=len(images), unit="file", disable=None):
         xray = scale(image[None])
         expected = right(xray)
-        mask = _draw(expected, size)
+        mask = _draw(expected, size, draw)
         pixels += mask.size
         for name, network in networks.items():
             found = network(xray)
             difference = np.abs(found - expected).max()
             differences[name] = np.maximum(differences[name], difference)  # NaN stays NaN
-            equal[name] += (_draw(found, size) == mask).sum()
+            equal[name] += (_draw(found, size, draw) == mask).sum()
     shares = [count / pixels if pixels else np.nan for count in equal.values()]
     return pd.DataFrame(
         {"format": [*networks], "difference": [*differences.values()], "equal_pixels": shares}
     )
 
 
-def _draw(probabilities: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _draw(probabilities: np.ndarray, size: tuple[int, int], draw: Draw | None) -> np.ndarray:
     """Return the mask that a network predicts, without any pixels for a detector."""
-    return draw_lungs(probabilities[0, ..., 0], size) if probabilities.ndim == 4 else np.empty(0)
+    return draw(probabilities[0, ..., 0], size) if draw else np.empty(0)
 
 
 def refuse_disagreement(name: str, table: pd.DataFrame) -> None:
@@ -295,7 +304,7 @@ def agreement_table(table: pd.DataFrame) -> pd.DataFrame:
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
     """Replace an earlier export by these files, once all are written."""
-    names = [f"{name}.{ending}" for name in NETWORKS for ending in ENDINGS.values()]
+    names = [f"{name}.{ending}" for name in NETWORKS.values() for ending in ENDINGS.values()]
     with refusing(folder, "--run"), partial_folder(folder) as partial:
         for name, content in files.items():
             (partial / name).write_bytes(content)

@@ -1,7 +1,7 @@
 """Files: the X-rays that a prediction reads, and the masks and tables that it writes."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from posixpath import basename, dirname, islink
@@ -13,7 +13,8 @@ from helpers.data.listing import NO_TEXT, visit, walk
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import PARTIAL, refusing
 
-MASKS, OVERLAYS, TABLE = "masks", "overlays", "predictions.csv"
+MASKS, INFECTION, OVERLAYS, TABLE = "masks", "infection", "overlays", "predictions.csv"
+MADE = (MASKS, INFECTION, OVERLAYS)  # folders in which nothing but predictions is
 UNFINISHED = "unfinished.jsonl"  # what a prediction has done, until it has ended
 CHOICE = "--out"  # chooses another folder
 
@@ -23,7 +24,7 @@ class XrayFile(NamedTuple):
 
     Attributes:
         path: in POSIX form.
-        place: where its mask and its overlay go: the POSIX path below the folder of either,
+        place: where its masks and its overlay go: the POSIX path below the folder of each,
             without the ending.
     """
 
@@ -93,7 +94,7 @@ def _visit_xrays(root: Path) -> Iterator[tuple[str, XrayFile]]:
         if below.startswith(made):
             continue
         if TABLE in names or UNFINISHED in names:
-            made += (f"{below}{MASKS}/", f"{below}{OVERLAYS}/")
+            made += tuple(f"{below}{name}/" for name in MADE)
         for name in names:
             if is_picture(path := f"{start}{below}{name}"):
                 whole = os.path.realpath(path) if name in links else f"{real}{os.sep}{name}"
@@ -130,36 +131,39 @@ def _find_parents(folder: str) -> tuple[str, ...]:
     return (*_find_parents(dirname(folder)), folder) if folder else ()
 
 
-def make_outputs(folder: Path, files: list[XrayFile]) -> None:
-    """Make the folders for the masks and overlays of these X-rays.
+def make_outputs(folder: Path, files: list[XrayFile], parts: Collection[str]) -> None:
+    """Make the folders for what is predicted of these X-rays: those of MADE that are in `parts`.
+
+    The others are checked too, since what they hold of earlier predictions is removed.
 
     Raises:
         CovidLungsError: one cannot be made, is a link, or an X-ray would be overwritten.
     """
     _refuse_overwriting(folder, files)
     for place in sorted({dirname(file.place) for file in files}):
-        for name in (MASKS, OVERLAYS):
+        for name in MADE:
             path = Path(os.path.realpath(folder), name, place)
             if Path(os.path.realpath(path)) != path:
                 raise CovidLungsError(
                     f"{folder / name / place}: is reached by a link, and could be anywhere. "
                     f"Remove the link, or choose another folder with {CHOICE}."
                 )
-            with refusing(folder, CHOICE):
-                path.mkdir(parents=True, exist_ok=True)
+            if name in parts:
+                with refusing(folder, CHOICE):
+                    path.mkdir(parents=True, exist_ok=True)
 
 
 def _refuse_overwriting(folder: Path, files: list[XrayFile]) -> None:
-    """Refuse X-rays that are where masks and overlays go."""
-    written = {name: str(Path(os.path.realpath(folder), name)) for name in (MASKS, OVERLAYS)}
+    """Refuse X-rays that are where masks and overlays go, or would go with another network."""
+    written = {name: str(Path(os.path.realpath(folder), name)) for name in MADE}
     find_real = cache(os.path.realpath)  # many X-rays share a folder
     for file in files:
         path = file.path if islink(file.path) else dirname(file.path)
         for name, outputs in written.items():
             if f"{find_real(path)}{os.sep}".startswith(f"{outputs}{os.sep}"):
                 raise CovidLungsError(
-                    f"{file.path}: {name} would be written into its folder. Choose another with "
-                    f"{CHOICE}."
+                    f"{file.path}: predictions are written into its folder, {name}. Choose another "
+                    f"with {CHOICE}."
                 )
 
 

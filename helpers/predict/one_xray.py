@@ -14,19 +14,26 @@ from helpers.data.decoding import BadImageError
 from helpers.data.images import read_file, read_mask, read_xray, resize_image, resize_mask
 from helpers.data.layouts import POSITIVE_CLASS
 from helpers.data.sources import DataSet, find_data, find_path
-from helpers.data.synthetic import draw_xray, image_seed
+from helpers.data.synthetic import Drawing, draw_infected, image_seed
 from helpers.evaluate.calibration import EDGES, apply_temperature
 from helpers.evaluate.heat_maps import energy_in_lungs, find_heat, occlude
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
-from helpers.predict.files import MASKS, find_xrays
-from helpers.predict.prediction import load_likeness, load_networks, predict_files
+from helpers.predict.files import INFECTION, MASKS, find_xrays
+from helpers.predict.networks import load_likeness, load_networks
+from helpers.predict.prediction import INFECTED, predict_files
 from helpers.report.provenance import find_source
 from helpers.split.splits import read_split
 from helpers.storage.colab import in_colab
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.folders import default_run_name, find_trained, require, runs_root
-from helpers.storage.layout import DETECTOR, SEGMENTER
+from helpers.storage.folders import (
+    default_run_name,
+    find_trained,
+    is_trained,
+    require,
+    runs_root,
+)
+from helpers.storage.layout import DETECTOR
 from helpers.train import lungs
 from helpers.train.recipes import THRESHOLD
 from helpers.train.trained import load_model
@@ -73,9 +80,12 @@ def take_xray(xray: str, upload: "FileUpload | None", seed: int) -> tuple[bytes,
         return content, YOURS
     if upload is not None and upload.value:
         return bytes(upload.value[0]["content"]), YOURS
-    # From another data set than the demo's, so that no network was trained on it.
-    image, _ = draw_xray(POSITIVE_CLASS, image_seed(POSITIVE_CLASS, 1, seed))
-    return cv2.imencode(".png", image)[1].tobytes(), DRAWN
+    return cv2.imencode(".png", _draw(seed).image)[1].tobytes(), DRAWN
+
+
+def _draw(seed: int) -> Drawing:
+    """Return an X-ray of another data set than the demo's, so that no network was trained on it."""
+    return draw_infected(POSITIVE_CLASS, image_seed(POSITIVE_CLASS, 1, seed))
 
 
 def _ask_colab() -> bytes | None:
@@ -91,6 +101,18 @@ def _ask_colab() -> bytes | None:
 def find_truth(label: str) -> str:
     """Return the class of an X-ray that `take_xray` labelled so; nothing if nobody knows it."""
     return POSITIVE_CLASS if label == DRAWN else ""
+
+
+def find_true_masks(label: str, seed: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the true infection and lungs of an X-ray that `take_xray` labelled so.
+
+    They are zeros and ones, uint8 of one size, not the X-ray's. None if nobody knows them. `seed`
+    is the one that `take_xray` was given.
+    """
+    if label != DRAWN:
+        return None
+    drawing = _draw(seed)
+    return drawing.infection // 255, drawing.lungs // 255
 
 
 def decode_xray(content: bytes) -> np.ndarray:
@@ -115,16 +137,16 @@ def _on_disk(content: bytes) -> Iterator[Path]:
 def find_own_run(run: str, data: str, recipe: str) -> Path | None:
     """Return the folder of the run that is named.
 
-    If none is named, it is the one that the notebooks make from data and recipe, or None if its
-    segmenter has not been trained.
+    If none is named, it is the one that the notebooks make from data and recipe, or None if no
+    network of it has been trained.
 
     Raises:
-        CovidLungsError: the named run is not there, or has no segmenter.
+        CovidLungsError: the named run is not there, or has no network.
     """
     if run:
         return find_trained(run)
     folder = runs_root() / default_run_name(data, recipe)
-    return folder if (folder / SEGMENTER).is_file() else None
+    return folder if is_trained(folder) else None
 
 
 class Reading(NamedTuple):
@@ -137,6 +159,8 @@ class Reading(NamedTuple):
     accepted: bool
     reason: str  # why it is not accepted, or why to be wary of the mask, or ""
     expected_dice: float  # of the mask, by the package's network; NaN with a run's
+    infection: np.ndarray | None = None  # as the mask; None without a network for it
+    shares: dict[str, float] | None = None  # infected, of the lungs and of each zone, likewise
 
     @property
     def verdict(self) -> str:
@@ -148,7 +172,8 @@ class Reading(NamedTuple):
 def read_by(run_folder: Path | None, content: bytes) -> Reading:
     """Return what a run's networks predict for the X-ray in a file, as `covid-lungs predict` does.
 
-    Without a run it is the package's lung network. Nothing of the X-ray stays on the disk.
+    Without a run, or if it has none for the lungs, the package's network draws those. Nothing of
+    the X-ray stays on the disk.
 
     Raises:
         CovidLungsError: the file cannot be decoded, or a network cannot be loaded.
@@ -158,8 +183,11 @@ def read_by(run_folder: Path | None, content: bytes) -> Reading:
         image, out = read_xray(file), file.with_name("out")
         table = predict_files(networks, find_xrays([file]), out, likeness)
         mask = read_mask(out / MASKS / f"{NAME}.png")
-    row = table.drop(columns="file").iloc[0]
-    return Reading(image, mask, **row)
+        drawn = out / INFECTION / f"{NAME}.png"
+        infection = read_mask(drawn) if drawn.is_file() else None
+    row = table.drop(columns=["file", *INFECTED]).iloc[0]
+    shares = None if infection is None else table[INFECTED].iloc[0].to_dict()
+    return Reading(image, mask, **row, infection=infection, shares=shares)
 
 
 def describe_probability(run_folder: Path, probability: float) -> str:

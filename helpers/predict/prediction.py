@@ -17,9 +17,12 @@ from helpers.audit.mask_shapes import SHAPE_SIZE, measure_masks, shrink_mask, wh
 from helpers.data.decoding import BadImageError
 from helpers.data.images import draw_outlines, read_xray, resize_image
 from helpers.data.threads import in_lists, work_ahead
+from helpers.evaluate.zones import ZONES, infected_shares
 from helpers.predict.doubt import Doubt, find_doubts, prepare_doubts
 from helpers.predict.files import (
     CHOICE,
+    INFECTION,
+    MADE,
     MASKS,
     OVERLAYS,
     TABLE,
@@ -28,18 +31,16 @@ from helpers.predict.files import (
     make_outputs,
     write_output,
 )
-from helpers.predict.novelty import Likeness, read_likeness
+from helpers.predict.networks import Networks
+from helpers.predict.novelty import Likeness
 from helpers.predict.unfinished import Unfinished, go_on
-from helpers.report.pictures import PREDICTED_COLOUR
+from helpers.report.pictures import INFECTION_COLOUR, PREDICTED_COLOUR
 from helpers.storage.folders import refusing, shown
-from helpers.storage.layout import DETECTOR, SEGMENTER
 from helpers.storage.versions import code_version
 from helpers.train.backend import keras
 from helpers.train.checkpoint import hash_arrays, hash_config
 from helpers.train.inference import predict
-from helpers.train.lungs import load_network
-from helpers.train.postprocessing import draw_lungs
-from helpers.train.trained import load_model
+from helpers.train.postprocessing import draw_infection, draw_lungs
 
 BATCH = 16  # X-rays that a thread reads, predicts together and writes
 # Each has a batch in memory. More than cores, since threads wait for files.
@@ -51,7 +52,13 @@ NO_DETECTOR = (
     "For a probability of COVID, train on X-rays with and without it "
     "(covid-lungs run --data SOURCE), then name that run with --run."
 )
-COLUMNS = ["file", "covid_probability", "lung_fraction", "accepted", "reason", "expected_dice"]
+PACKAGE_LUNGS = "The run has no lung network: the one inside the package drew the lungs."
+INFECTED = ["infected_share", *ZONES]
+EARLIER = (5, 6)  # columns that tables of earlier versions had: without expected_dice, and with it
+COLUMNS = [
+    *("file", "covid_probability", "lung_fraction", "accepted", "reason", "expected_dice"),
+    *INFECTED,
+]
 
 
 class Predicted(NamedTuple):
@@ -63,47 +70,26 @@ class Predicted(NamedTuple):
     refusal: str = ""  # why there is no mask, or why it is not accepted
     warning: str = ""  # why to be wary of it
     expected_dice: float = np.nan  # of the mask, by the package's network
+    shares: tuple[float, ...] = (np.nan,) * len(INFECTED)  # infected, in the order of INFECTED
     shrunk: np.ndarray = np.zeros((SHAPE_SIZE, SHAPE_SIZE), np.uint8)  # mask as of `shrink_mask`
     remedy: str = ""  # if there is no mask
 
 
-def load_networks(run_folder: Path | None) -> list[keras.Model]:
-    """Return a run's segmenter and, if it has one, its detector; without a run the package's own.
-
-    Raises:
-        CovidLungsError: a file is no network, or the package's weights are damaged.
-    """
-    if run_folder is None:
-        return [load_network()]
-    detector = run_folder / DETECTOR
-    paths = [run_folder / SEGMENTER, *([detector] if detector.is_file() else [])]
-    return [load_model(path) for path in paths]
-
-
-def load_likeness(run_folder: Path | None) -> Likeness | None:
-    """Return what the X-rays look like that the networks of `load_networks` were trained on.
-
-    None if the run does not say, and for the package's own network.
-
-    Raises:
-        CovidLungsError: a file cannot be read.
-    """
-    return None if run_folder is None else read_likeness((run_folder / SEGMENTER).parent)
-
-
 def predict_files(
-    networks: list[keras.Model],
+    networks: Networks,
     files: list[XrayFile],
     folder: Path,
     likeness: Likeness | None = None,
 ) -> pd.DataFrame:
     """Write masks, overlays and the table of predictions of X-rays; return the table.
 
+    With a network for infection there are masks of infection, too.
+
     A file that cannot be decoded gets a line on standard error and no mask. Rows and masks of
     earlier predictions stay, the rows before the new ones. A prediction that was stopped goes on.
 
     Args:
-        networks: the segmenter, and the detector if there is one.
+        networks: as `load_networks` gives them.
         files: the X-rays, as `find_xrays` gives them; each has a row, in this order.
         folder: where masks, overlays and table go.
         likeness: of the training X-rays; there is a warning of X-rays unlike them.
@@ -112,10 +98,10 @@ def predict_files(
         CovidLungsError: the folder cannot be written to, another prediction is writing there, or an
             X-ray would be overwritten.
     """
-    for network in networks:
+    for network in networks.list_present():
         network.make_predict_function()  # once, before several threads ask for it
     prepare_doubts()
-    make_outputs(folder, files)
+    make_outputs(folder, files, list_parts(networks))
     with go_on(folder, _describe(networks, likeness)) as unfinished:
         rows = _predict_all(networks, files, folder, likeness, unfinished)
         table = pd.DataFrame(rows, columns=COLUMNS)
@@ -124,8 +110,13 @@ def predict_files(
     return table
 
 
+def list_parts(networks: Networks) -> list[str]:
+    """Return the folders that predictions of these networks fill."""
+    return [name for name in MADE if name != INFECTION or networks.infection is not None]
+
+
 def _predict_all(
-    networks: list[keras.Model],
+    networks: Networks,
     files: list[XrayFile],
     folder: Path,
     likeness: Likeness | None,
@@ -133,12 +124,13 @@ def _predict_all(
 ) -> list[list]:
     """Return the table's rows of all X-rays, those that are done as they are."""
     rows: list[list] = []
+    parts = [name for name in list_parts(networks) if name != OVERLAYS]
     bar = tqdm(desc="predicting", total=len(files), unit="file", disable=None)
     with bar, ThreadPoolExecutor(THREADS) as pool:
 
         def work(batch: list[XrayFile]) -> tuple[list[XrayFile], list | None, list[Predicted]]:
             done = unfinished.find(batch)
-            if done and _are_there(folder, batch, done):
+            if done and _are_there(folder, parts, batch, done):
                 return batch, done, []
             return batch, None, _predict_batch(networks, likeness, folder, batch)
 
@@ -152,16 +144,23 @@ def _predict_all(
     return rows
 
 
-def _are_there(folder: Path, batch: list[XrayFile], rows: list[list]) -> bool:
-    """Return whether the masks of X-rays that are done, and could be decoded, are still there."""
+def _are_there(folder: Path, parts: list[str], batch: list[XrayFile], rows: list[list]) -> bool:
+    """Return whether the masks of X-rays that are done, and could be decoded, are still there.
+
+    `parts` are the folders of masks.
+    """
     drawn = [file for file, row in zip(batch, rows, strict=True) if not np.isnan(row[2])]
-    return all((folder / MASKS / f"{file.place}.png").is_file() for file in drawn)
+    return all((folder / name / f"{file.place}.png").is_file() for file in drawn for name in parts)
 
 
-def _describe(networks: list[keras.Model], likeness: Likeness | None) -> str:
+def _describe(networks: Networks, likeness: Likeness | None) -> str:
     """Return what decides predictions besides the X-rays: the code, the networks, the likeness."""
-    parts = [hash_config({"config": network.get_config()}) for network in networks]
-    parts += [hash_arrays(network.get_weights()) for network in networks]
+    parts = [
+        f"{name} {hash_config({'config': network.get_config()})} "
+        + hash_arrays(network.get_weights())
+        for name, network in networks._asdict().items()
+        if network is not None
+    ]
     known = hash_arrays(map(np.asarray, likeness)) if likeness is not None else ""
     decided = [code_version(__name__), *parts, known]
     return hashlib.sha256("\n".join(decided).encode()).hexdigest()
@@ -174,24 +173,33 @@ def _read_earlier(folder: Path, files: list[XrayFile]) -> pd.DataFrame:
             earlier = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
         except (FileNotFoundError, ValueError):  # no file, or not a table
             earlier = pd.DataFrame()
-    if list(earlier.columns) == COLUMNS[:-1]:  # of a version that expected no Dice
-        earlier = earlier.assign(**{COLUMNS[-1]: ""})
+    if list(earlier.columns) in [COLUMNS[:count] for count in EARLIER]:
+        earlier = earlier.reindex(columns=COLUMNS, fill_value="")
     if list(earlier.columns) != COLUMNS:
         return pd.DataFrame(columns=COLUMNS)
     return earlier[~np.array(find_replaced(folder, earlier["file"], files), bool)]
 
 
 def _predict_batch(
-    networks: list[keras.Model], likeness: Likeness | None, folder: Path, files: list[XrayFile]
+    networks: Networks, likeness: Likeness | None, folder: Path, files: list[XrayFile]
 ) -> list[Predicted]:
     """Write masks and overlays of a batch of X-rays and return what was predicted."""
     xrays = [_read(file.path) for file in files]
-    inputs = [_resize(xrays, network.input_shape[1:3]) for network in networks]
-    found = [predict(network, images) for network, images in zip(networks, inputs, strict=True)]
-    covid = found[1] if len(networks) > 1 else np.full(len(xrays), np.nan)
-    doubts = find_doubts(networks[0], likeness, inputs[0], found[0])
-    rows = zip(files, xrays, found[0], covid.tolist(), doubts, strict=True)
+    images = _resize(xrays, networks.lungs.input_shape[1:3])
+    lungs = predict(networks.lungs, images)
+    doubts = find_doubts(networks.lungs, likeness, images, lungs)
+    infection, covid = (_ask(one, xrays) for one in (networks.infection, networks.detector))
+    rows = zip(files, xrays, lungs, infection, covid, doubts, strict=True)
     return [_write(folder, *row) for row in rows]
+
+
+def _ask(
+    network: keras.Model | None, xrays: list[np.ndarray | BadImageError]
+) -> np.ndarray | list[None]:
+    """Return a network's probabilities for each X-ray; None for each without a network."""
+    if network is None:
+        return [None] * len(xrays)
+    return predict(network, _resize(xrays, network.input_shape[1:3]))
 
 
 def _read(path: str) -> np.ndarray | BadImageError:
@@ -215,29 +223,67 @@ def _write(
     file: XrayFile,
     xray: np.ndarray | BadImageError,
     lung_probability: np.ndarray,
-    covid_probability: float,
+    infection_probability: np.ndarray | None,
+    covid_probability: np.float32 | None,
     doubt: Doubt,
 ) -> Predicted:
-    """Write mask and overlay of an X-ray and return what was predicted."""
-    mask_path = folder / MASKS / f"{file.place}.png"
-    overlay_path = folder / OVERLAYS / f"{file.place}.jpg"
+    """Write masks and overlay of an X-ray and return what was predicted."""
     if isinstance(xray, BadImageError):
-        for path in (mask_path, overlay_path):  # earlier ones, of another file
-            with refusing(path, CHOICE):
-                path.unlink(missing_ok=True)
+        for name in MADE:  # earlier ones, of another file
+            _remove(folder, name, file)
         return Predicted(file.path, refusal=xray.reason, remedy=xray.remedy)
-    mask = draw_lungs(lung_probability, xray.shape)
-    write_output(mask_path, cv2.imencode(".png", mask * 255)[1])
-    if max(mask.shape) <= LONGEST_SIDE:
-        overlay = draw_outlines(xray, (mask, PREDICTED_COLOUR[::-1]))  # OpenCV: blue first
-        # As a PNG it would take eight times as long to encode.
-        write_output(overlay_path, cv2.imencode(".jpg", overlay, JPEG)[1])
-    share = float(mask.mean())
-    if min(mask.shape) < SMALLEST_SIDE:
+    lungs = draw_lungs(lung_probability, xray.shape)
+    _write_mask(folder, MASKS, file, lungs)
+    outlines, shares = [(lungs, PREDICTED_COLOUR)], Predicted._field_defaults["shares"]
+    if infection_probability is None:
+        _remove(folder, INFECTION, file)  # of another network
+    else:
+        infection = draw_infection(infection_probability, xray.shape)
+        _write_mask(folder, INFECTION, file, infection)
+        outlines.append((infection, INFECTION_COLOUR))
+        found = infected_shares(infection, lungs)
+        shares = tuple(found[name] for name in INFECTED)
+    _write_overlay(folder, file, xray, outlines)
+    fraction = float(lungs.mean())
+    if min(lungs.shape) < SMALLEST_SIDE:
         doubt = doubt._replace(refusal=f"less than {SMALLEST_SIDE} pixels a side")
-    elif not doubt.refusal and not share:
+    elif not doubt.refusal and not fraction:
         doubt = doubt._replace(refusal="no lung was found")
-    return Predicted(file.path, covid_probability, share, *doubt, shrink_mask(mask))
+    covid = np.nan if covid_probability is None else float(covid_probability)
+    return Predicted(file.path, covid, fraction, *doubt, shares, shrink_mask(lungs))
+
+
+def _find_path(folder: Path, name: str, file: XrayFile) -> Path:
+    """Return where an X-ray's file goes in one of the folders of MADE."""
+    return folder / name / f"{file.place}.{_ending(name)}"
+
+
+def _ending(name: str) -> str:
+    """Return how the files in one of the folders of MADE end."""
+    return "jpg" if name == OVERLAYS else "png"
+
+
+def _remove(folder: Path, name: str, file: XrayFile) -> None:
+    """Remove what an earlier prediction left in one of the folders of MADE."""
+    path = _find_path(folder, name, file)
+    with refusing(path, CHOICE):
+        path.unlink(missing_ok=True)
+
+
+def _write_mask(folder: Path, name: str, file: XrayFile, mask: np.ndarray) -> None:
+    """Write a mask, zeros and ones, as 0 and 255."""
+    write_output(_find_path(folder, name, file), cv2.imencode(".png", mask * 255)[1])
+
+
+def _write_overlay(
+    folder: Path, file: XrayFile, xray: np.ndarray, outlines: list[tuple[np.ndarray, tuple]]
+) -> None:
+    """Write an X-ray, if a JPEG can hold it, with outlines of masks, each with its RGB colour."""
+    if max(xray.shape) > LONGEST_SIDE:
+        return
+    overlay = draw_outlines(xray, *((mask, rgb[::-1]) for mask, rgb in outlines))  # blue first
+    # As a PNG it would take eight times as long to encode.
+    write_output(_find_path(folder, OVERLAYS, file), cv2.imencode(".jpg", overlay, JPEG)[1])
 
 
 def _warn(predicted: Predicted) -> Predicted:
@@ -255,10 +301,13 @@ def _judge(block: list[Predicted]) -> pd.DataFrame:
     refusal = table["refusal"].where(table["refusal"] != "", implausible)
     table["accepted"] = refusal == ""
     table["reason"] = refusal.where(refusal != "", table["warning"])
+    table[INFECTED] = np.array(list(table.pop("shares")))
     return table[COLUMNS].round(6)
 
 
-def describe_predictions(table: pd.DataFrame, folder: Path, run_folder: Path | None) -> str:
+def describe_predictions(
+    table: pd.DataFrame, folder: Path, networks: Networks, run_folder: Path | None
+) -> str:
     """Return for a terminal what was predicted, and where it is; few X-rays one by one."""
     undecodable = int(table["lung_fraction"].isna().sum())
     refused = int((~table["accepted"]).sum()) - undecodable
@@ -269,11 +318,12 @@ def describe_predictions(table: pd.DataFrame, folder: Path, run_folder: Path | N
         f"masks: {len(table) - undecodable:,} (not accepted: {refused:,}, doubtful: {doubtful:,})",
         f"files that could not be decoded: {undecodable:,}",
     ]
-    lines.append(
-        f"Made in {shown(folder)}: {MASKS}/*.png, {OVERLAYS}/*.jpg, {TABLE} (with the reasons)"
-    )
+    made = ", ".join(f"{name}/*.{_ending(name)}" for name in list_parts(networks))
+    lines.append(f"Made in {shown(folder)}: {made}, {TABLE} (with the reasons)")
     if run_folder is None:
         lines.append(NO_DETECTOR)
+    elif networks.has_package_lungs:
+        lines.append(PACKAGE_LUNGS)
     return "\n".join([*lines, "", "Not a medical device."])
 
 
@@ -281,6 +331,8 @@ def _describe_xray(row: dict) -> str:
     """Return a line about an X-ray that could be decoded."""
     covid = row["covid_probability"]
     found = "" if np.isnan(covid) else f"COVID probability {covid:.3f}, "
+    infected = row["infected_share"]
+    share = "" if np.isnan(infected) else f", infection {infected:.1%} of the lungs"
     judged = "doubtful" if row["accepted"] else "not accepted"
     doubt = f"; {judged}: {row['reason']}" if row["reason"] else ""
-    return f"{row['file']}: {found}lungs {row['lung_fraction']:.1%} of the image{doubt}"
+    return f"{row['file']}: {found}lungs {row['lung_fraction']:.1%} of the image{share}{doubt}"

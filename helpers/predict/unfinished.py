@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from helpers.predict.files import CHOICE, MASKS, OVERLAYS, TABLE, UNFINISHED, XrayFile
+from helpers.predict.files import CHOICE, MADE, MASKS, TABLE, UNFINISHED, XrayFile
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.folders import PARTIAL, refusing, shown
 from helpers.storage.locks import try_to_lock
@@ -65,7 +65,7 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
                 f"choose another folder with {CHOICE}."
             )
         with refusing(path, CHOICE):
-            for part in (f"{PARTIAL}*", *(f"{name}/**/{PARTIAL}*" for name in (MASKS, OVERLAYS))):
+            for part in (f"{PARTIAL}*", *(f"{name}/**/{PARTIAL}*" for name in MADE)):
                 for partial in folder.glob(part):
                     partial.unlink(missing_ok=True)
             unfinished = Unfinished(file, asked)

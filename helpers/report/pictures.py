@@ -265,6 +265,12 @@ def draw_two_found(image: np.ndarray, mask: np.ndarray, own: np.ndarray) -> Figu
     return _grid([[alone, both]], titles, largest=4.0)
 
 
+def draw_infection_found(image: np.ndarray, mask: np.ndarray, infection: np.ndarray) -> Figure:
+    """Draw an X-ray, and beside it the outlines of its predicted lungs and infection."""
+    outlined = draw_outlines(image, (mask, PREDICTED_COLOUR), (infection, INFECTION_COLOUR))
+    return _grid([[image, outlined]], ["X-ray", "lungs orange, infection pink"], largest=4.0)
+
+
 def draw_heat_found(image: np.ndarray, mask: np.ndarray, heats: dict[str, np.ndarray]) -> Figure:
     """Draw an X-ray, and beside it the same under its heats with a predicted mask's outline.
 

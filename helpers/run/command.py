@@ -43,7 +43,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _add_predict(predict: argparse.ArgumentParser) -> None:
     """Add the options of `predict`."""
-    whose = f"whose networks, also for COVID: {RUN} (default: the package's lung network)"
+    usual = "(default: the package's lung network)"
+    whose = f"whose networks, also for COVID and infection: {RUN} {usual}"
     predict.add_argument("--run", metavar="RUN", help=whose)
     where = "where masks go (default: RUN/predictions; without --run: predictions)"
     predict.add_argument("--out", type=Path, metavar="FOLDER", help=where)
@@ -96,7 +97,7 @@ def audit_data(options: argparse.Namespace) -> int:
 
 
 def predict_xrays(options: argparse.Namespace) -> int:
-    """Draw the lungs of X-rays and return 1 if one of them could not be decoded."""
+    """Predict X-rays and return 1 if one of them could not be decoded."""
     from helpers.predict.files import find_xrays
     from helpers.storage.folders import find_trained
 
@@ -104,11 +105,12 @@ def predict_xrays(options: argparse.Namespace) -> int:
     files = find_xrays(options.paths)
     folder = options.out or (run or Path()) / "predictions"
     # Only now: a misspelt path should not wait for Keras.
-    from helpers.predict import prediction
+    from helpers.predict.networks import load_likeness, load_networks
+    from helpers.predict.prediction import describe_predictions, predict_files
 
-    networks, likeness = prediction.load_networks(run), prediction.load_likeness(run)
-    table = prediction.predict_files(networks, files, folder, likeness)
-    print(prediction.describe_predictions(table, folder, run))
+    networks = load_networks(run)
+    table = predict_files(networks, files, folder, load_likeness(run))
+    print(describe_predictions(table, folder, networks, run))
     return int(table["lung_fraction"].isna().any())
 
 

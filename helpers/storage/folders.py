@@ -14,7 +14,7 @@ from helpers.storage.colab import (
     on_drive,
 )
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.layout import SEGMENTER, find_writer, list_parts
+from helpers.storage.layout import NETWORKS, find_writer, list_parts
 
 PARTIAL = ".partial-"  # begins the name of a hidden folder for what is not whole yet
 
@@ -64,21 +64,28 @@ def find_run(run: str | None, data: str, recipe: str) -> Path:
 
 
 def find_trained(run: str) -> Path:
-    """Return the folder of a run, given by name or path, that has a trained segmenter.
+    """Return the folder of a run, given by name or path, that has a network to predict with.
 
     Raises:
-        CovidLungsError: there is no such run, or it has no segmenter yet.
+        CovidLungsError: there is no such run, or it has no network yet.
     """
     with suppress(OSError):  # too long for a path
         folder = _run_folder(run)
         if run and folder.is_dir():
-            require(folder / SEGMENTER)
+            if not is_trained(folder):
+                *others, last = sorted(find_writer(Path(file)) for file in NETWORKS)
+                raise _missing(f"{shown(folder)}: no network yet", f"{', '.join(others)} or {last}")
             return folder
-    trained = sorted(path.parents[1].name for path in runs_root().glob(f"*/{SEGMENTER}"))
+    trained = sorted(folder.name for folder in runs_root().glob("*") if is_trained(folder))
     choice = f"Choose from {', '.join(trained)}" if trained else "Begin with `covid-lungs run`"
     raise CovidLungsError(
         f"run {run!r}: no such run in {shown(runs_root())}. {choice}, or give a run folder's path."
     )
+
+
+def is_trained(folder: Path) -> bool:
+    """Return whether a run has at least one network that predicts."""
+    return any((folder / file).is_file() for file in NETWORKS)
 
 
 def _run_folder(name: str) -> Path:
@@ -96,14 +103,18 @@ def require(path: Path) -> Path:
         CovidLungsError: the file does not exist.
     """
     if not path.is_file():
-        drive = ""
-        if in_colab() and not is_mounted():
-            drive = f" If it is on Google Drive, run the cell that mounts it and {WHAT_TO_CLICK}."
-        raise CovidLungsError(
-            f"{shown(path)} not found: run {find_writer(path)} first, with the same `data`, "
-            f"`run` and `recipe`.{drive}"
-        )
+        raise _missing(f"{shown(path)} not found", find_writer(path))
     return path
+
+
+def _missing(what: str, writer: str) -> CovidLungsError:
+    """Return the error that something of a run is missing, and which notebook makes it."""
+    drive = ""
+    if in_colab() and not is_mounted():
+        drive = f" If it is on Google Drive, run the cell that mounts it and {WHAT_TO_CLICK}."
+    return CovidLungsError(
+        f"{what}: run {writer} first, with the same `data`, `run` and `recipe`.{drive}"
+    )
 
 
 @contextmanager

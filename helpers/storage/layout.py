@@ -15,6 +15,7 @@ STATE = f"{UNFINISHED}/state.npz"
 FILMSTRIP = "filmstrip.npz"  # beside STATE while a network learns, then beside the network
 DETECTOR, SEGMENTER = f"detection/{NETWORK}", f"segmentation/{NETWORK}"
 INFECTION_SEGMENTER = f"infection/{NETWORK}"
+NETWORKS = (SEGMENTER, DETECTOR, INFECTION_SEGMENTER)  # that predict; a run need not have all
 CHAIN, PROVENANCE, REPORT = "chain.json", "provenance.json", "report.html"
 LOCK = ".lock"  # in the run folder, and in the folder of an unfinished training
 FIGURES, NOTEBOOKS = "figures", "notebooks"  # folders that several notebooks share
@@ -92,16 +93,8 @@ STEPS = (
         ),
         writes=(REPORT, f"{NOTEBOOKS}/*.html"),
     ),
-    Step(
-        "predict",
-        reads=(SEGMENTER, DETECTOR, INFECTION_SEGMENTER),
-        writes=("predictions/**/*",),
-    ),
-    Step(
-        "export",
-        reads=(SEGMENTER, DETECTOR, INFECTION_SEGMENTER, "index.csv", "split.csv"),
-        writes=("export/*",),
-    ),
+    Step("predict", reads=NETWORKS, writes=("predictions/**/*",)),
+    Step("export", reads=(*NETWORKS, "index.csv", "split.csv"), writes=("export/*",)),
 )
 # The names of files that are removed beside a network that is replaced.
 SCORES = sorted({Path(path).name for step in STEPS for path in step.scores})

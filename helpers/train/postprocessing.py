@@ -23,8 +23,9 @@ def draw_lungs(
 def draw_infection(
     probability: np.ndarray, size: tuple[int, int], threshold: float = THRESHOLD
 ) -> np.ndarray:
-    """Return the mask of a network's probabilities of infection, as `draw_lungs` does for lungs.
+    """Return the mask of a network's probabilities of infection, float32 of any size.
 
+    It is zeros and ones, uint8, of this height and width; a probability above the threshold is one.
     It is not cleaned: an infection may have any number of parts, and holes.
     """
     return (resize_image(probability, size) > threshold).astype(np.uint8)

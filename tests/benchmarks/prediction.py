@@ -18,6 +18,7 @@ import numpy as np
 from helpers.data.images import draw_outlines, read_xray, resize_image, resize_mask
 from helpers.data.synthetic import CLASS_NAMES, draw_xray
 from helpers.predict.files import find_xrays
+from helpers.predict.networks import Networks
 from helpers.predict.prediction import predict_files
 from helpers.report.pictures import PREDICTED_COLOUR
 from helpers.train.backend import keras
@@ -85,13 +86,14 @@ def main() -> None:
     options = parser.parse_args()
     count = options.count
     model = load_network() if options.package else train_briefly()
+    networks = Networks(model)
     with tempfile.TemporaryDirectory() as folder:
         files, out = write_xrays(Path(folder), count), Path(folder) / "out"
         size = model.input_shape[1:3]
         images = np.stack([resize_image(read_xray(file), size) for file in files])
         few, xrays = files[:ONE_BY_ONE], find_xrays(files)
         ways = {
-            "files to masks": lambda: speed(predict_files, [model], xrays, out, count=count),
+            "files to masks": lambda: speed(predict_files, networks, xrays, out, count=count),
             "batches in memory": lambda: speed(predict, model, images, count=count),
             "one by one": lambda: speed(predict_one_by_one, model, few, out, count=len(few)),
         }

@@ -17,11 +17,10 @@ sys.path.insert(0, str(Path(__file__).parent))  # as pytest does
 from helpers.data.sources import find_data
 from helpers.evaluate.intervals import estimate_share
 from helpers.predict.files import XrayFile, find_xrays
-from helpers.predict.novelty import read_likeness
-from helpers.predict.prediction import load_networks, predict_files
+from helpers.predict.networks import load_likeness, load_networks
+from helpers.predict.prediction import predict_files
 from helpers.split.splits import read_split
 from helpers.storage.folders import find_trained
-from helpers.storage.layout import SEGMENTER
 from tests.support.strangers import make_strangers
 
 
@@ -37,7 +36,7 @@ def write_strangers(folder: Path, seed: int) -> tuple[list[Path], list[str]]:
 
 def judge(run_folder: Path, files: list[XrayFile]) -> pd.DataFrame:
     """Return what `covid-lungs predict` says of files."""
-    likeness = read_likeness((run_folder / SEGMENTER).parent)
+    likeness = load_likeness(run_folder)
     assert likeness is not None, "run 04_segment_lungs again"
     with tempfile.TemporaryDirectory() as out:
         return predict_files(load_networks(run_folder), files, Path(out), likeness)

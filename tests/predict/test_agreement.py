@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.predict.export import agreement_table, compare, refuse_disagreement
-from helpers.train.postprocessing import draw_lungs
+from helpers.train.postprocessing import draw_infection, draw_lungs
 from tests.support.builders import refused
 
 IMAGES = np.full((3, 16, 16), 10, np.uint8)
@@ -29,7 +29,8 @@ def covid(off: float):
 
 
 def test_the_difference_and_the_equal_pixels_by_hand():
-    table = compare(right, {"same": right, "ONNX": worse}, IMAGES, SIZES).set_index("format")
+    found = compare(right, {"same": right, "ONNX": worse}, IMAGES, SIZES, draw_lungs)
+    table = found.set_index("format")
     assert table.loc["same"].tolist() == [0, 1]
     assert table.loc["ONNX", "difference"] == pytest.approx(200 / 255 - 0.4, abs=1e-6)
     large = [
@@ -45,20 +46,20 @@ def test_the_difference_and_the_equal_pixels_by_hand():
     ("off", "said"), [(2e-4, "up to 2.0e-04,"), (-2e-4, "up to 2.0e-04,"), (np.nan, "up to nan,")]
 )
 def test_other_probabilities_are_refused(off, said):
-    table = compare(covid(0), {"ONNX": covid(off)}, IMAGES, SIZES)
+    table = compare(covid(0), {"ONNX": covid(off)}, IMAGES, SIZES, None)
     assert table["equal_pixels"].isna().all(), "a detector has no masks"
     with refused("detector: as ONNX", said, "report this"):
         refuse_disagreement("detector", table)
     refuse_disagreement("detector", table.assign(format="Keras, as trained"))
 
 
-@pytest.mark.parametrize("expected", [right, covid(0)])
-def test_a_network_without_numbers_on_one_xray_is_refused(expected):
+@pytest.mark.parametrize(("expected", "draw"), [(right, draw_lungs), (covid(0), None)])
+def test_a_network_without_numbers_on_one_xray_is_refused(expected, draw):
     def broken(xray):
         return expected(xray) * np.float32(np.nan if xray.max() > 0.9 else 1)
 
     images = np.stack([IMAGES[0], IMAGES[0] + 50, IMAGES[0]])
-    table = compare(expected, {"LiteRT": broken}, images, SIZES)
+    table = compare(expected, {"LiteRT": broken}, images, SIZES, draw)
     with refused("network: as LiteRT", "up to nan,", "report this"):
         refuse_disagreement("network", table)
 
@@ -67,23 +68,38 @@ def test_other_masks_are_refused_though_the_probabilities_are_near():
     def near(off):
         return lambda xray: 0.5 + off * np.sign(xray - 0.5)
 
-    table = compare(near(2e-5), {"ONNX": near(-2e-5)}, IMAGES, SIZES)
+    table = compare(near(2e-5), {"ONNX": near(-2e-5)}, IMAGES, SIZES, draw_lungs)
     assert table["difference"].max() < 1e-4
     with refused("segmenter: as ONNX", "% of mask pixels differ", "report this"):
         refuse_disagreement("segmenter", table)
+
+
+def test_masks_are_compared_as_they_are_drawn():
+    """A region that cleaning drops counts for the infection, and not for the lungs."""
+
+    def speckled(xray):
+        found = xray.copy()
+        found[0, 14, 7] = 1
+        return found
+
+    shares = [
+        compare(right, {"ONNX": speckled}, IMAGES[:1], SIZES[:1], draw)["equal_pixels"].item()
+        for draw in (draw_lungs, draw_infection)
+    ]
+    assert shares == [1, 1 - 1 / 16**2]
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.floats(-9e-5, 9e-5))
 def test_what_is_near_enough_passes(off):
     networks = {"ONNX": lambda xray: xray + np.float32(off)}
-    table = compare(right, networks, IMAGES[:2], SIZES[:2])
+    table = compare(right, networks, IMAGES[:2], SIZES[:2], draw_lungs)
     refuse_disagreement("segmenter", table)
     assert table["equal_pixels"].min() == 1
 
 
 def test_the_table_to_read_never_rounds_up_to_all():
-    table = compare(right, {"ONNX": right, "LiteRT": right}, IMAGES, SIZES)
+    table = compare(right, {"ONNX": right, "LiteRT": right}, IMAGES, SIZES, draw_lungs)
     table.loc[1, ["equal_pixels", "difference"]] = [1 - 1e-9, 1.26e-7]
     read = agreement_table(table.assign(network="segmenter"))
     assert list(read["equal pixels"]) == ["100.0000 %", "99.9999 %"]

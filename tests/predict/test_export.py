@@ -18,7 +18,8 @@ from helpers.predict.export import (
     open_converted,
 )
 from helpers.predict.files import find_xrays
-from helpers.predict.prediction import load_networks, predict_files
+from helpers.predict.networks import load_networks
+from helpers.predict.prediction import predict_files
 from helpers.run.command import main
 from helpers.train.models import _standardise, build_detector, build_unet, look_twice
 from helpers.train.recipes import RECIPES
@@ -27,6 +28,8 @@ from tests.support.builders import make_data_set, make_run, refused, write_image
 XRAYS = np.random.default_rng(0).random((3, 32, 32, 1), dtype=np.float32)
 FILES = ["README.md", "read_xray.py", "segmenter.onnx", "segmenter.tflite"]
 DETECTOR_FILES = ["detector.onnx", "detector.tflite"]
+INFECTION_FILES = ["infection.onnx", "infection.tflite"]
+PARTS = ("segmentation", "detection", "infection")
 CHOSEN = {"threshold": {"value": 0.25}, "temperature": {"value": 2.0}}
 
 
@@ -38,8 +41,11 @@ def small_network(recipe: str, part: str, policy: str = "float32") -> keras.Mode
     keras.utils.set_random_seed(5)
     keras.config.set_dtype_policy(policy)
     try:
-        model = build_unet(chosen) if part == "segmentation" else build_detector(chosen)
-        if part == "segmentation" and chosen.look_twice:
+        if part == "detection":
+            model = build_detector(chosen)
+        else:
+            model = build_unet(chosen, "infection" if part == "infection" else "lung")
+        if part != "detection" and chosen.look_twice:
             model = look_twice(model)
     finally:
         keras.config.set_dtype_policy(before)
@@ -56,16 +62,17 @@ def small_network(recipe: str, part: str, policy: str = "float32") -> keras.Mode
 @pytest.fixture(scope="module")
 def networks():
     """One of each part, for what does not depend on the recipe."""
-    return small_network("best", "segmentation"), small_network("demo", "detection")
+    return tuple(small_network("best" if part != "detection" else "demo", part) for part in PARTS)
 
 
-def fill_run(folder: Path, data_set, *networks: keras.Model) -> Path:
-    """Write what an export needs of a run."""
+def fill_run(folder: Path, data_set, *networks: keras.Model | None) -> Path:
+    """Write what an export needs of a run; None for a part without a network."""
     make_run(folder, data_set)
-    for part, network in zip(("segmentation", "detection"), networks, strict=False):
-        (folder / part).mkdir()
-        network.save(folder / part / "model.keras")
-    if len(networks) > 1:
+    for part, network in zip(PARTS, networks, strict=False):
+        if network is not None:
+            (folder / part).mkdir()
+            network.save(folder / part / "model.keras")
+    if (folder / "detection").is_dir():
         (folder / "detection/metrics.json").write_text(json.dumps(CHOSEN))
     return folder
 
@@ -83,6 +90,7 @@ def made(run: Path) -> list[str]:
         ("original", "detection", "float32"),
         ("best", "segmentation", "mixed_bfloat16"),
         ("best", "detection", "float32"),
+        ("best", "infection", "mixed_bfloat16"),
     ],
 )
 def test_the_networks_of_every_recipe_predict_the_same_in_every_format(recipe, part, policy):
@@ -147,13 +155,15 @@ def exported(networks, tmp_path_factory):
     return run, table
 
 
-def test_both_networks_in_both_formats_and_how_to_use_them(exported):
+def test_all_networks_in_both_formats_and_how_to_use_them(exported):
     run, table = exported
-    assert made(run) == sorted(FILES + DETECTOR_FILES)
-    assert list(table["network"]) == ["segmenter"] * 3 + ["detector"] * 3
-    assert list(table["format"]) == ["Keras, as trained", "ONNX", "LiteRT"] * 2
+    assert made(run) == sorted(FILES + DETECTOR_FILES + INFECTION_FILES)
+    names = ["segmenter", "detector", "infection"]
+    assert list(table["network"]) == [name for name in names for _ in range(3)]
+    assert list(table["format"]) == ["Keras, as trained", "ONNX", "LiteRT"] * 3
     assert table["difference"].max() < 1e-5
-    assert (table["equal_pixels"][:3] == 1).all()
+    masks = table[table["network"] != "detector"]
+    assert (masks["equal_pixels"] == 1).all()
 
 
 def test_the_document_tells_what_the_files_take_and_give_and_how_they_agree(exported):
@@ -168,6 +178,10 @@ def test_the_document_tells_what_the_files_take_and_give_and_how_they_agree(expo
         "T = 2.0 fitted",
         "| segmenter | Keras, as trained | 0.0e+00 | 100.0000 % |",
         "| detector | LiteRT |",
+        "| `infection.onnx` | `xray`, float32 (N, 32, 32, 1), 0..1 | float32 (N, 32, 32, 1), 0..1",
+        "the probability of infection, for each pixel |",
+        "Do not clean the mask",
+        "| infection | ONNX |",
     ):
         assert part in text
     assert str(run) not in text
@@ -179,18 +193,21 @@ def test_the_script_alone_reads_an_xray_as_predict_does(ending, exported, tmp_pa
     generator = np.random.default_rng(4)
     colours = generator.integers(0, 4096, (9, 8, 3)).astype(np.uint16)  # 12 bits of 16
     file = write_image(tmp_path / "x.png", cv2.resize(colours, (70, 90)))
+    made_here = [tmp_path / name for name in ("mask.png", "infection.png")]
     done = subprocess.run(
-        [sys.executable, "-I", run / "export/read_xray.py", ending, file, tmp_path / "mask.png"],
+        [sys.executable, "-I", run / "export/read_xray.py", ending, file, *made_here],
         capture_output=True,
         check=True,
         text=True,
     )
     table = predict_files(load_networks(run), find_xrays([file]), tmp_path / "out")
-    masks = [cv2.imread(str(tmp_path / name), -1) for name in ("mask.png", "out/masks/x.png")]
-    assert 0 < (masks[1] > 0).mean() < 1
-    np.testing.assert_array_equal(*masks)
-    lung, covid = done.stdout.splitlines()
+    for one, name in zip(made_here, ("masks", "infection"), strict=True):
+        drawn = cv2.imread(str(tmp_path / "out" / name / "x.png"), -1)
+        assert 0 < (drawn > 0).mean() < 1
+        np.testing.assert_array_equal(cv2.imread(str(one), -1), drawn)
+    lung, infection, covid = done.stdout.splitlines()
     assert lung == f"lung: {table['lung_fraction'][0]:.6f} of the X-ray"
+    assert infection == f"infection: {table['infected_share'][0]:.6f} of the lungs"
     probability = table["covid_probability"][0]
     assert float(covid.split()[1].rstrip(",")) == pytest.approx(probability, abs=2e-6)
     assert ("not above" in covid) == (probability <= 0.25)
@@ -215,7 +232,7 @@ def unconverted(monkeypatch):
 def test_without_a_detector_the_segmenter_alone_is_exported(networks, data_set, tmp_path):
     run = fill_run(tmp_path / "run", data_set, networks[0])
     (run / "export").mkdir()
-    for name in (*DETECTOR_FILES, "mine.txt"):
+    for name in (*DETECTOR_FILES, *INFECTION_FILES, "mine.txt"):
         (run / "export" / name).write_text("earlier")
     export_run(run, str(data_set.root))
     assert made(run) == sorted([*FILES, "mine.txt"])
@@ -223,6 +240,25 @@ def test_without_a_detector_the_segmenter_alone_is_exported(networks, data_set, 
     script = (run / "export/read_xray.py").read_text(encoding="utf-8")
     assert 'SIZES = {"segmenter": 32}' in script
     assert "COVID" not in script.partition("def to_grey")[0]
+
+
+@pytest.mark.usefixtures("unconverted", "cache")
+@pytest.mark.parametrize("part", ["detection", "infection"])
+def test_without_a_segmenter_a_run_exports_what_it_has(part, networks, data_set, tmp_path):
+    own = [network if name == part else None for name, network in zip(PARTS, networks, strict=True)]
+    run = fill_run(tmp_path / "run", data_set, *own)
+    export_run(run, str(data_set.root))
+    files = {"detection": DETECTOR_FILES, "infection": INFECTION_FILES}[part]
+    assert made(run) == sorted(["README.md", "read_xray.py", *files])
+    text = (run / "export/README.md").read_text(encoding="utf-8")
+    assert "no network for the lungs" in text and "Clean the mask" not in text
+    assert "\n\n\n" not in text
+    assert ("mask of the infection" in text) == (part == "infection")
+    script = (run / "export/read_xray.py").read_text(encoding="utf-8")
+    compile(script, "read_xray.py", "exec")
+    assert "clean_mask" not in script and "segmenter" not in script
+    usage = {"detection": "onnx XRAY.png\n", "infection": "onnx XRAY.png INFECTION.png\n"}
+    assert usage[part] in script
 
 
 @pytest.mark.usefixtures("unconverted", "cache")

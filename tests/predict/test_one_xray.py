@@ -11,12 +11,14 @@ import papermill
 import pytest
 
 from helpers.data.images import read_xray, resize_image, resize_mask
+from helpers.data.synthetic import draw_infected, image_seed
 from helpers.evaluate.detection import detection_metrics
 from helpers.evaluate.heat_maps import energy_in_lungs, find_heat, occlude
 from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import Estimate, read_metrics, write_metrics
 from helpers.predict import one_xray
 from helpers.predict.files import find_xrays
+from helpers.predict.networks import Networks
 from helpers.predict.novelty import learn_likeness, write_likeness
 from helpers.predict.one_xray import (
     DRAWN,
@@ -26,6 +28,7 @@ from helpers.predict.one_xray import (
     find_lungs,
     find_own_run,
     find_run_data,
+    find_true_masks,
     find_truth,
     look_for_heat,
     offer_upload,
@@ -108,7 +111,7 @@ def test_a_reading_is_what_predict_says_and_leaves_nothing(run, tmp_path, monkey
     assert not list(work.iterdir())
     file = tmp_path / "a.png"
     file.write_bytes(png(chest(9)))
-    networks = [keras.models.load_model(run / part / "model.keras") for part in PARTS]
+    networks = Networks(*(keras.models.load_model(run / part / "model.keras") for part in PARTS))
     row = predict_files(networks, find_xrays([file]), tmp_path / "out").iloc[0]
     assert row["covid_probability"] == reading.covid_probability
 
@@ -146,6 +149,7 @@ def test_the_notebook_draws_lungs_with_nothing_trained_and_says_what_a_run_adds(
     assert printed["07-verdict"].startswith("accepted\nDice coefficient that the network expects")
     assert "run notebook 00, or 01 to 05" in printed["07-networks"]
     assert printed["07-size"].endswith("It was drawn with signs of COVID.\n")
+    assert printed["07-infected"].startswith("No infection is drawn: that takes a run of yours")
     assert printed["07-decision"].startswith("No prediction: that takes a run of yours")
     assert "no success and no failure to show" in printed["07-surest"]
     assert not runs.exists()
@@ -284,6 +288,18 @@ def test_lungs_without_a_mask_are_drawn(data_set):
 def test_the_truth_is_known_of_a_drawn_xray_only():
     assert find_truth(DRAWN) == "COVID"
     assert find_truth(YOURS) == ""
+
+
+def test_the_true_masks_are_those_of_the_drawn_xray():
+    drawing = draw_infected("COVID", image_seed("COVID", 1, 7))
+    content, label = take_xray("", None, 7)
+    np.testing.assert_array_equal(decode_xray(content), drawing.image)
+    infection, inside = find_true_masks(label, 7)
+    np.testing.assert_array_equal(infection * 255, drawing.infection)
+    np.testing.assert_array_equal(inside * 255, drawing.lungs)
+    assert 0 < infection.mean() < inside.mean()
+    assert (find_true_masks(label, 8)[0] != infection).any()
+    assert find_true_masks(YOURS, 7) is None
 
 
 def pixels(content: bytes, folder) -> np.ndarray:

@@ -11,8 +11,9 @@ from helpers.data.images import read_mask, read_xray, resize_image
 from helpers.predict import prediction
 from helpers.predict.doubt import REFUSAL, UNLIKE
 from helpers.predict.files import find_xrays
+from helpers.predict.networks import Networks, load_networks
 from helpers.predict.novelty import learn_likeness, write_likeness
-from helpers.predict.prediction import BATCH, COLUMNS, load_networks, predict_files
+from helpers.predict.prediction import BATCH, COLUMNS, predict_files
 from helpers.run.command import main
 from helpers.storage.folders import find_trained
 from helpers.train.inference import predict
@@ -67,7 +68,7 @@ def run_of(folder, *networks):
 
 
 def test_every_mask_is_that_of_its_own_xray_at_its_own_size(seer, xrays, tmp_path):
-    table = predict_files([seer], find_xrays([xrays]), tmp_path / "out")
+    table = predict_files(Networks(seer), find_xrays([xrays]), tmp_path / "out")
     assert list(table["file"]) == sorted(path.as_posix() for path in xrays.iterdir())
     for number, row in enumerate(table.itertuples()):
         stored = cv2.imread(str(tmp_path / f"out/masks/x{number:02}.png"), cv2.IMREAD_UNCHANGED)
@@ -80,7 +81,7 @@ def test_every_mask_is_that_of_its_own_xray_at_its_own_size(seer, xrays, tmp_pat
 
 def test_overlays_show_the_outline_in_orange(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(20))
-    predict_files([seer], find_xrays([file]), tmp_path / "out")
+    predict_files(Networks(seer), find_xrays([file]), tmp_path / "out")
     blue, green, red = cv2.split(cv2.imread(str(tmp_path / "out/overlays/a.jpg")).astype(int))
     edge = (12, 8)
     assert red[edge] > green[edge] + 40 > blue[edge] + 80
@@ -90,8 +91,8 @@ def test_overlays_show_the_outline_in_orange(seer, tmp_path):
 
 def test_the_table_on_disk(seer, detector, xrays, tmp_path):
     files = find_xrays([xrays])
-    table = predict_files([seer, detector], files, tmp_path / "out")
-    unknown = {"expected_dice": [""]}
+    table = predict_files(Networks(seer, detector), files, tmp_path / "out")
+    unknown = {name: [""] for name in COLUMNS[5:]}
     stored = pd.read_csv(tmp_path / "out/predictions.csv", keep_default_na=False, na_values=unknown)
     assert list(stored.columns) == COLUMNS
     pd.testing.assert_frame_equal(stored, table)
@@ -104,16 +105,16 @@ def test_the_table_on_disk(seer, detector, xrays, tmp_path):
 def test_the_table_keeps_the_rows_of_masks_that_stay(seer, xrays, tmp_path):
     first, second = sorted(xrays.iterdir())[:2]
     out = tmp_path / "out"
-    predict_files([seer], find_xrays([first]), out)
+    predict_files(Networks(seer), find_xrays([first]), out)
     row = (out / "predictions.csv").read_text().splitlines()[1]
-    predict_files([seer], find_xrays([second]), out)
-    predict_files([seer], find_xrays([second]), out)
+    predict_files(Networks(seer), find_xrays([second]), out)
+    predict_files(Networks(seer), find_xrays([second]), out)
     header, *rows = (out / "predictions.csv").read_text().splitlines()
     assert header == ",".join(COLUMNS)
     assert rows[0] == row and rows[1].startswith(f"{second.as_posix()},") and len(rows) == 2
     assert sorted(path.stem for path in (out / "masks").iterdir()) == [first.stem, second.stem]
     (out / "predictions.csv").write_bytes(b"\xff\xfe of another program")
-    predict_files([seer], find_xrays([first]), out)
+    predict_files(Networks(seer), find_xrays([first]), out)
     assert (out / "predictions.csv").read_text().splitlines()[1:] == [row]
 
 
@@ -121,15 +122,15 @@ def test_a_table_that_cannot_be_read_is_named(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(20))
     (tmp_path / "out/predictions.csv").mkdir(parents=True)
     with refused("out/predictions.csv", "Is a directory", "--out"):
-        predict_files([seer], find_xrays([file]), tmp_path / "out")
+        predict_files(Networks(seer), find_xrays([file]), tmp_path / "out")
 
 
 def test_the_probability_is_empty_without_a_detector(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(20))
-    predict_files([seer], find_xrays([file]), tmp_path)
+    predict_files(Networks(seer), find_xrays([file]), tmp_path)
     row = (tmp_path / "predictions.csv").read_text().splitlines()[1]
     share = (read_mask(tmp_path / "masks/a.png")).mean().round(6)
-    assert row == f"{file.as_posix()},,{share},True,,"
+    assert row == f"{file.as_posix()},,{share},True,,,,,,,,,"
 
 
 def test_what_can_hardly_be_lungs_is_not_accepted_but_drawn(seer, tmp_path):
@@ -146,7 +147,7 @@ def test_what_can_hardly_be_lungs_is_not_accepted_but_drawn(seer, tmp_path):
         write_image(tmp_path / f"{n}.png", image.astype(np.uint8)) for n, image in images.items()
     ]
     files.append(write_image(tmp_path / "ok.png", chest(25)))
-    table = predict_files([seer], find_xrays(files), tmp_path)
+    table = predict_files(Networks(seer), find_xrays(files), tmp_path)
     assert list(table["reason"]) == [
         "larger than 65% of the X-ray",
         "no lung was found",
@@ -165,7 +166,7 @@ def test_there_is_a_warning_of_what_is_unlike_the_training(seer, tmp_path):
     )
     pictures = {"chest": chest(20), "turned": np.rot90(chest(20)), "small": chest(20)[:60]}
     files = [write_image(tmp_path / f"{name}.png", image) for name, image in pictures.items()]
-    table = predict_files([seer], find_xrays(files), tmp_path, known)
+    table = predict_files(Networks(seer), find_xrays(files), tmp_path, known)
     assert list(table["reason"]) == ["", UNLIKE, "less than 64 pixels a side"]
     assert list(table["accepted"]) == [True, True, False]
     assert table["lung_fraction"].notna().all()
@@ -180,7 +181,7 @@ def test_what_is_no_chest_is_not_accepted_but_drawn(seer, tmp_path, monkeypatch)
     light = chest(20)
     light[:2, :2] = 200
     files[0] = write_image(tmp_path / "a.png", light)
-    table = predict_files([seer], find_xrays(files), tmp_path)
+    table = predict_files(Networks(seer), find_xrays(files), tmp_path)
     assert list(table["reason"]) == ["", REFUSAL]
     assert list(table["accepted"]) == [True, False]
     assert len(list((tmp_path / "masks").iterdir())) == 2
@@ -190,9 +191,9 @@ def test_a_file_that_cannot_be_decoded_is_named_and_the_others_go_on(
     seer, detector, xrays, tmp_path, capsys
 ):
     bad = xrays / "x03.png"
-    predict_files([seer], find_xrays([bad]), tmp_path / "out")
+    predict_files(Networks(seer), find_xrays([bad]), tmp_path / "out")
     bad.write_bytes(b"")
-    table = predict_files([seer, detector], find_xrays([xrays]), tmp_path / "out")
+    table = predict_files(Networks(seer, detector), find_xrays([xrays]), tmp_path / "out")
     assert capsys.readouterr().err == (
         f"covid-lungs: {bad.as_posix()}: the file is empty. Restore it from the archive, "
         "or leave it out.\n"
@@ -224,7 +225,7 @@ def test_only_a_few_batches_are_in_memory(seer, tmp_path, monkeypatch):
 
     monkeypatch.setattr(prediction, "_read", count_read)
     monkeypatch.setattr(prediction, "_write", count_write)
-    predict_files([seer], find_xrays(files), tmp_path / "out")
+    predict_files(Networks(seer), find_xrays(files), tmp_path / "out")
     assert BATCH < most[0] <= prediction.THREADS * BATCH
 
 
@@ -235,7 +236,7 @@ def test_files_that_cannot_be_decoded_are_not_kept_in_memory(seer, tmp_path):
     for file in files:
         file.write_bytes(content)
     tracemalloc.start()
-    predict_files([seer], find_xrays(files), tmp_path / "out")
+    predict_files(Networks(seer), find_xrays(files), tmp_path / "out")
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < BATCH / 2 * len(content)
@@ -243,7 +244,7 @@ def test_files_that_cannot_be_decoded_are_not_kept_in_memory(seer, tmp_path):
 
 def test_a_full_disk_leaves_whole_files_only(seer, tmp_path, monkeypatch):
     file = write_image(tmp_path / "a.png", chest(0))
-    predict_files([seer], find_xrays([file]), tmp_path / "out")
+    predict_files(Networks(seer), find_xrays([file]), tmp_path / "out")
     before = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     write_image(file, chest(9))
 
@@ -254,7 +255,7 @@ def test_a_full_disk_leaves_whole_files_only(seer, tmp_path, monkeypatch):
 
     monkeypatch.setattr("pathlib.Path.write_bytes", fill)
     with refused("out/masks/a.png", "cannot be written (No space left on device)", "Make room"):
-        predict_files([seer], find_xrays([file]), tmp_path / "out")
+        predict_files(Networks(seer), find_xrays([file]), tmp_path / "out")
     after = {p: p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()}
     assert after == before
     assert not list((tmp_path / "out").glob(".*"))
@@ -263,14 +264,14 @@ def test_a_full_disk_leaves_whole_files_only(seer, tmp_path, monkeypatch):
 def test_an_output_folder_that_cannot_be_made(seer, tmp_path):
     file = write_image(tmp_path / "a.png", chest(0))
     with refused("a.png", "cannot be written", "another folder with --out"):
-        predict_files([seer], find_xrays([file]), file)
+        predict_files(Networks(seer), find_xrays([file]), file)
 
 
 def test_xrays_are_never_overwritten(seer, tmp_path):
     file = write_image(tmp_path / "masks" / "a.png", chest(0))
     before = file.read_bytes()
-    with refused("masks/a.png", "would be written into its folder", "--out"):
-        predict_files([seer], find_xrays([file]), tmp_path)
+    with refused("masks/a.png", "predictions are written into its folder", "--out"):
+        predict_files(Networks(seer), find_xrays([file]), tmp_path)
     assert file.read_bytes() == before
 
 
@@ -330,7 +331,7 @@ def test_sub_folders_of_the_source_are_kept(seer, tmp_path):
     out = tmp_path / "out"
     export = draw_export(tmp_path / "export")
     files = find_xrays([tmp_path / "export/../export"])
-    table = predict_files([seer], files, out)
+    table = predict_files(Networks(seer), files, out)
     assert table["lung_fraction"].nunique() == 4
     places = ["a/IM", "b/IM", "b/deep.er/IM", "x"]
     assert [file.place for file in files] == places
@@ -338,7 +339,7 @@ def test_sub_folders_of_the_source_are_kept(seer, tmp_path):
         assert read_mask(out / f"masks/{place}.png").mean().round(6) == share
     made = {f"masks/{place}.png" for place in places} | {f"overlays/{n}.jpg" for n in places}
     assert list_files(out) == made | {"predictions.csv"}
-    predict_files([seer], find_xrays([export[2]]), tmp_path / "flat")
+    predict_files(Networks(seer), find_xrays([export[2]]), tmp_path / "flat")
     assert list_files(tmp_path / "flat" / "masks") == {"IM.png"}
 
 
@@ -348,7 +349,7 @@ def test_rows_go_by_the_place_of_their_masks(seer, tmp_path, monkeypatch):
     draw_export(Path("other"))
 
     def predict_into_out(*paths: str) -> list[str]:
-        predict_files([seer], find_xrays(paths), Path("out"))
+        predict_files(Networks(seer), find_xrays(paths), Path("out"))
         return [row.partition(",")[0] for row in Path("out/predictions.csv").open()][1:]
 
     rows = predict_into_out("export")
@@ -371,10 +372,10 @@ def test_masks_of_earlier_predictions_are_no_xrays(seer, tmp_path, monkeypatch):
     for out in ("b/out", "b/out", "."):
         found = find_xrays(["."])
         assert [file.path for file in found] == files
-        predict_files([seer], found, Path(out))
+        predict_files(Networks(seer), found, Path(out))
     kept = Path("predictions.csv").rename("kept.csv")
-    with refused("masks/a/IM.png", "would be written into its folder", "--out"):
-        predict_files([seer], find_xrays(["."]), Path())
+    with refused("masks/a/IM.png", "predictions are written into its folder", "--out"):
+        predict_files(Networks(seer), find_xrays(["."]), Path())
     kept.rename("predictions.csv")
     assert find_xrays(["masks/b"])[0] == ("masks/b/IM.png", "IM"), "asked for by name"
 
@@ -384,8 +385,8 @@ def test_a_link_to_a_mask_is_not_overwritten(seer, tmp_path):
     before = mask.read_bytes()
     (tmp_path / "in/deep").mkdir(parents=True)
     (tmp_path / "in/deep/a.png").symlink_to(mask)
-    with refused("in/deep/a.png", "masks would be written into its folder", "--out"):
-        predict_files([seer], find_xrays([tmp_path / "in"]), tmp_path / "out")
+    with refused("in/deep/a.png", "written into its folder, masks", "--out"):
+        predict_files(Networks(seer), find_xrays([tmp_path / "in"]), tmp_path / "out")
     assert mask.read_bytes() == before
 
 
@@ -401,11 +402,11 @@ def test_nothing_is_written_through_a_link_in_the_output_folder(link, seer, tmp_
     (tmp_path / "out" / link).symlink_to(precious)
     files = find_xrays([tmp_path / "export"])
     if precious.is_file():
-        predict_files([seer], files, tmp_path / "out")
+        predict_files(Networks(seer), files, tmp_path / "out")
         assert precious.read_text() == "{}"
     else:
         with refused(f"out/{link}", "is reached by a link", "another folder with --out"):
-            predict_files([seer], files, tmp_path / "out")
+            predict_files(Networks(seer), files, tmp_path / "out")
         assert not list(precious.iterdir())
 
 
@@ -413,7 +414,7 @@ def test_links_in_the_source_are_folders_in_the_output(seer, tmp_path):
     draw_export(tmp_path / "store")
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "link").symlink_to(tmp_path / "store" / "b")
-    predict_files([seer], find_xrays([tmp_path / "in"]), tmp_path / "out")
+    predict_files(Networks(seer), find_xrays([tmp_path / "in"]), tmp_path / "out")
     assert list_files(tmp_path / "out/masks") == {"link/IM.png", "link/deep.er/IM.png"}
     assert not list((tmp_path / "store").rglob("masks"))
 
@@ -436,7 +437,8 @@ def test_a_misspelt_run_is_refused_with_those_there_and_makes_nothing(seer, runs
     (runs / "untrained").mkdir()
     with refused("'demoo'", "no such run", "Choose from demo, or"):
         find_trained("demoo")
-    with refused("untrained/segmentation/model.keras", "not found", "run 04_segment_lungs"):
+    writers = "run 03_detect_covid, 04_segment_lungs or 08_segment_infection first"
+    with refused("untrained: no network yet", writers, "with the same `data`"):
         find_trained("untrained")
     assert {path.name for path in runs.iterdir()} == {"demo", "untrained"}
     assert find_trained("demo") == find_trained(f"{runs}/demo/") == runs / "demo"
@@ -532,12 +534,13 @@ def test_a_folder_where_a_mask_would_be_is_refused(tmp_path):
         find_xrays([tmp_path / "in"])
 
 
-def test_rows_of_a_version_without_expected_dice_are_kept(seer, tmp_path):
+@pytest.mark.parametrize("count", [5, 6])
+def test_rows_of_earlier_versions_with_fewer_columns_are_kept(count, seer, tmp_path):
     out = tmp_path / "out"
-    predict_files([seer], find_xrays([write_image(tmp_path / "a.png", chest(20))]), out)
+    predict_files(Networks(seer), find_xrays([write_image(tmp_path / "a.png", chest(20))]), out)
     table = pd.read_csv(out / "predictions.csv", dtype=str, keep_default_na=False)
-    table[COLUMNS[:-1]].to_csv(out / "predictions.csv", index=False)
-    predict_files([seer], find_xrays([write_image(tmp_path / "b.png", chest(21))]), out)
+    table[COLUMNS[:count]].to_csv(out / "predictions.csv", index=False)
+    predict_files(Networks(seer), find_xrays([write_image(tmp_path / "b.png", chest(21))]), out)
     again = pd.read_csv(out / "predictions.csv", dtype=str, keep_default_na=False)
     assert list(again.columns) == COLUMNS
     assert [row.rsplit("/", 1)[1] for row in again["file"]] == ["a.png", "b.png"]

@@ -12,6 +12,7 @@ import pytest
 
 from helpers.predict import prediction
 from helpers.predict.files import UNFINISHED, XrayFile, find_xrays
+from helpers.predict.networks import Networks
 from helpers.predict.novelty import learn_likeness
 from helpers.predict.prediction import BATCH, predict_files
 from helpers.predict.unfinished import go_on
@@ -78,13 +79,13 @@ def stop_after(monkeypatch, seer, files: list[XrayFile], out: Path, batches: int
 
         patch.setattr(prediction.Unfinished, "add", keep)
         with pytest.raises(Stopped):
-            predict_files([seer], files, out)
+            predict_files(Networks(seer), files, out)
 
 
 def test_a_stopped_prediction_goes_on_where_it_was(
     seer, files, asked, tmp_path, monkeypatch, capsys
 ):
-    whole = predict_files([seer], files, tmp_path / "whole")
+    whole = predict_files(Networks(seer), files, tmp_path / "whole")
     stop_after(monkeypatch, seer, files, tmp_path / "out", batches=3)
     (tmp_path / "out/masks/.partial-1").write_bytes(b"half of a mask")
     (tmp_path / "out/overlays/deep").mkdir()
@@ -92,7 +93,7 @@ def test_a_stopped_prediction_goes_on_where_it_was(
     (tmp_path / "out/.partial-1").write_bytes(b"half of a table")
     asked.clear()
     assert "going on" not in capsys.readouterr().err
-    table = predict_files([seer], files, tmp_path / "out")
+    table = predict_files(Networks(seer), files, tmp_path / "out")
     assert f"going on after {3 * BATCH} X-rays" in capsys.readouterr().err
     assert sorted(asked) == files[3 * BATCH :]
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
@@ -103,7 +104,7 @@ def test_a_stopped_prediction_goes_on_where_it_was(
 def test_a_finished_prediction_is_made_anew(seer, files, asked, tmp_path):
     for _ in range(2):
         asked.clear()
-        predict_files([seer], files, tmp_path / "out")
+        predict_files(Networks(seer), files, tmp_path / "out")
         assert sorted(asked) == files
 
 
@@ -118,9 +119,9 @@ def test_a_batch_that_changed_is_predicted_again(change, seer, files, asked, tmp
     stop_after(monkeypatch, seer, files, tmp_path / "out", batches=3)
     CHANGES[change](files, tmp_path / "out")
     asked.clear()
-    predict_files([seer], files, tmp_path / "out")
+    predict_files(Networks(seer), files, tmp_path / "out")
     assert sorted(asked) == files[:BATCH] + files[3 * BATCH :]
-    predict_files([seer], files, tmp_path / "whole")
+    predict_files(Networks(seer), files, tmp_path / "whole")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
@@ -130,7 +131,7 @@ def test_xrays_of_other_places_are_predicted_again(seer, files, asked, tmp_path,
     for file in moved:  # of an earlier prediction
         write_image(tmp_path / f"out/masks/{file.place}.png", draw(0))
     asked.clear()
-    predict_files([seer], moved + files[BATCH:], tmp_path / "out")
+    predict_files(Networks(seer), moved + files[BATCH:], tmp_path / "out")
     assert sorted(asked) == sorted(moved + files[3 * BATCH :])
 
 
@@ -142,11 +143,11 @@ def test_another_prediction_begins_anew(other, seer, files, asked, tmp_path, mon
         generator = np.random.default_rng(0)
         xrays = generator.integers(0, 256, (40, 32, 32), dtype=np.uint8)
         likeness = learn_likeness(xrays, prediction.pd.Series(range(40)))
-        predict_files([seer], files, tmp_path / "out", likeness)
+        predict_files(Networks(seer), files, tmp_path / "out", likeness)
     else:
         negative = keras.layers.Rescaling(-1, offset=1)
         darker = keras.Sequential([keras.Input((32, 32, 1)), negative])
-        predict_files([darker], files, tmp_path / "out")
+        predict_files(Networks(darker), files, tmp_path / "out")
     assert sorted(asked) == files
 
 
@@ -155,9 +156,9 @@ def test_a_line_that_was_cut_short_is_forgotten(seer, files, asked, tmp_path, mo
     kept = (tmp_path / "out" / UNFINISHED).read_bytes()
     (tmp_path / "out" / UNFINISHED).write_bytes(kept[:-20])
     asked.clear()
-    predict_files([seer], files, tmp_path / "out")
+    predict_files(Networks(seer), files, tmp_path / "out")
     assert sorted(asked) == files[2 * BATCH :]
-    predict_files([seer], files, tmp_path / "whole")
+    predict_files(Networks(seer), files, tmp_path / "whole")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
 
 
@@ -167,7 +168,7 @@ def test_a_damaged_file_is_forgotten(damage, seer, files, asked, tmp_path, monke
     kept = (tmp_path / "out" / UNFINISHED).read_bytes()
     (tmp_path / "out" / UNFINISHED).write_bytes(kept + damage if damage else b"")
     asked.clear()
-    predict_files([seer], files, tmp_path / "out")
+    predict_files(Networks(seer), files, tmp_path / "out")
     assert sorted(asked) == files
     assert not (tmp_path / "out" / UNFINISHED).exists()
 
@@ -178,8 +179,8 @@ def test_two_predictions_into_one_folder_are_kept_apart(seer, files, tmp_path):
         "out", "another prediction is writing there", "choose another folder with --out"
     )
     with go_on(tmp_path / "out", "other"), refusal:
-        predict_files([seer], files, tmp_path / "out")
-    predict_files([seer], files, tmp_path / "out")
+        predict_files(Networks(seer), files, tmp_path / "out")
+    predict_files(Networks(seer), files, tmp_path / "out")
 
 
 MANY = 2000
@@ -242,6 +243,6 @@ def test_masks_of_a_prediction_that_stopped_at_once_are_not_taken_for_xrays(
     with monkeypatch.context() as patch:
         patch.setattr("helpers.predict.unfinished.Unfinished.add", stop)
         with pytest.raises(KeyboardInterrupt):
-            predict_files([seer], find_xrays([tmp_path]), tmp_path / "predictions")
+            predict_files(Networks(seer), find_xrays([tmp_path]), tmp_path / "predictions")
     assert (tmp_path / "predictions/masks/a.png").is_file()
     assert [found.path for found in find_xrays([tmp_path])] == [file.as_posix()]

@@ -219,6 +219,15 @@ def test_a_probability_is_enlarged_to_its_xray(data_set, rows):
     assert (enlarged == 0.25).all()
 
 
+def test_lungs_and_infection_are_outlined_each_in_its_colour():
+    image, mask, infection = np.full((40, 50), 90, np.uint8), *np.zeros((2, 40, 50), np.uint8)
+    mask[5:30, 5:25], infection[12:20, 10:18] = 1, 1
+    xray, outlined = shown(pictures.draw_infection_found(image, mask, infection))
+    assert (xray == 90).all()
+    assert (outlined[5, 10] == pictures.PREDICTED_COLOUR).all()
+    assert (outlined[12, 14] == pictures.INFECTION_COLOUR).all()
+
+
 def test_two_outlines_lie_on_the_xray_the_runs_own_alone_beside_them():
     image, mask, own = np.full((40, 50), 90, np.uint8), *np.zeros((2, 40, 50), np.uint8)
     mask[5:20, 5:20], own[22:38, 28:45] = 1, 1
