@@ -19,9 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 SIZE_LIMIT = 600_000  # bytes of a notebook: what readers on GitHub can load without waiting
 WIDGET = "application/vnd.jupyter.widget-view+json"  # dead where its kernel has ended
 README_FIGURES = {
-    "04_predictions.png": "lungs.png",
     "03_detection.png": "detection.png",
     "06_aurocs.png": "shortcuts.png",
+    "08_infection.png": "infection.png",
+    "08_agreement.png": "severity.png",
 }
 NOT_STORED = "not-stored"  # a tag for cells whose outputs would be too large
 
