@@ -366,7 +366,8 @@ def remark_on_masks_by_class(means: dict[str, Estimate]) -> str:
     """
     classes = {key[5:]: mean for key, mean in means.items() if key.startswith("dice/")}
     if len(classes) < 2:
-        return f"All test X-rays are of one class. Their mean Dice is {means['dice'].text(3)}."
+        mean = means["dice"].text(3)
+        return f"All X-rays that are scored are of one class. Their mean Dice is {mean}."
     worst, best = (choose(classes, key=lambda key: classes[key].value) for choose in (min, max))
     said = (
         f"The mean Dice is lowest for {worst}, {classes[worst].text(3)}, and highest for {best}, "
