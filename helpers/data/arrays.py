@@ -42,8 +42,7 @@ def prepare_masks(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np
             f"{data_set.name}: its X-rays have no lung masks, which this needs. Give X-rays with "
             "lung masks. 03_detect_covid and, without own_masks, 06_audit_shortcuts need none."
         )
-    rows = zip(index["mask"], index["mask_pixels"], strict=True)
-    return _prepare("mask_pixels", list(rows), image_size, data_set.read_mask, resize_mask)
+    return _prepare_masks(data_set, index["mask"], index["mask_pixels"], image_size)
 
 
 def prepare_infection(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
@@ -52,13 +51,22 @@ def prepare_infection(data_set: DataSet, index: pd.DataFrame, image_size: int) -
     Raises:
         CovidLungsError: an X-ray has none, or a file's pixels differ from the index.
     """
-    if (index["infection_mask"] == "").any():
+    missing = index.loc[index["infection_mask"] == "", "file"]
+    if len(missing):
         raise CovidLungsError(
-            f"{data_set.name}: X-rays without an infection mask, which this needs. Leave them out, "
-            "or give X-rays with infection masks."
+            f"{data_set.name}: {missing.iloc[0]} has no infection mask, which this needs. Give "
+            "X-rays with infection masks, or leave out those without."
         )
-    rows = zip(index["infection_mask"], index["infection_pixels"], strict=True)
-    return _prepare("mask_pixels", list(rows), image_size, data_set.read_mask, resize_mask)
+    masks = index["infection_mask"], index["infection_pixels"]
+    return _prepare_masks(data_set, *masks, image_size)
+
+
+def _prepare_masks(
+    data_set: DataSet, files: pd.Series, seen: pd.Series, image_size: int
+) -> np.ndarray:
+    """Return masks of these files, each with its fingerprint in the index."""
+    rows = list(zip(files, seen, strict=True))
+    return _prepare("mask_pixels", rows, image_size, data_set.read_mask, resize_mask)
 
 
 def _prepare(

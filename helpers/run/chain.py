@@ -192,10 +192,11 @@ def _parse(name: str, text: str, declared: Parameter) -> object:
 def _find_missing(notebook: Path, run_folder: Path) -> str | None:
     """Return what a notebook needs that the run's X-rays lack; None where that is not known."""
     index, needs = run_folder / "index.csv", find_step(notebook.name).needs
-    if not index.is_file():
+    if not needs or not index.is_file():
         return None
     columns = ["class", "mask", "infection_mask"]
-    table = pd.read_csv(index, usecols=columns, dtype=str, keep_default_na=False)
+    table = pd.read_csv(index, dtype=str, keep_default_na=False)
+    table = table.reindex(columns=columns, fill_value="")  # earlier versions had fewer
     if "masks" in needs and not has_masks(table):
         return "lung masks, which these X-rays do not have"
     if "infection masks" in needs and not has_infection(table):
