@@ -57,7 +57,8 @@ def measure_infection(
 
     - `iou`, `dice`, `dice_loss`, as in `segmentation.score_masks`; nothing is cleaned.
     - `infected`: whether the true mask has any infection.
-    - `found`: whether the predicted share of the lungs is above LEAST_SHARE.
+    - `found`: whether the predicted share of the lungs is above LEAST_SHARE; without predicted
+      lungs, whether any infection is predicted.
     - `predicted_share`: of the predicted lungs; NaN without lungs.
     - `outside_lungs`: the share of the predicted infection that lies outside the true lungs; NaN
       if none is predicted.
@@ -103,12 +104,12 @@ def _measure(
         resize_mask(lungs, true.shape) for lungs in (true_lungs, predicted_lungs)
     )
     shares = infected_shares(predicted, predicted_lungs)
-    area = int(predicted.sum())
+    share, area = shares["infected_share"], int(predicted.sum())
     return {
         **measure_overlap(true, predicted, resized),
         "infected": bool(true.any()),
-        "found": shares["infected_share"] > LEAST_SHARE,
-        "predicted_share": shares["infected_share"],
+        "found": area > 0 if np.isnan(share) else share > LEAST_SHARE,
+        "predicted_share": share,
         "outside_lungs": float((predicted > true_lungs).sum() / area) if area else np.nan,
         **{f"true_{name}": share for name, share in infected_shares(true, true_lungs).items()},
         **shares,

@@ -21,7 +21,9 @@ PARTS = {
     **{name: slice(number, number + 1) for number, name in enumerate(ZONES, start=1)},
 }
 SHARES = tuple(PARTS)
-PAST = 0.25  # of a region's width: both lungs reach at least so far past the picture's middle
+# Of a width: joined lungs reach at least so far past the picture's middle, and two lungs that are
+# apart overlap by no more than that of the narrower.
+PAST = 0.25
 
 
 def name_part(share: str) -> str:
@@ -71,9 +73,10 @@ def _find_left(
 ) -> np.ndarray:
     """Return which pixels lie on the side of the patient's left lung: bool, (height, width).
 
-    Several regions are parted where the gap between their centres is widest. A single one is both
-    lungs if it reaches well past the picture's middle, and is then parted at its own; else it is
-    the lung of the side that it is on.
+    Several regions are parted where the gap between their centres is widest, if those on its two
+    sides hardly overlap from left to right. Else they are pieces, and taken together like a single
+    region: that is both lungs if it reaches well past the picture's middle, and is then parted at
+    its own; else it is the lung of the side that it is on.
 
     Args:
         regions: the number of each pixel's region.
@@ -81,15 +84,24 @@ def _find_left(
         centres: x and y of each region.
         large: the numbers of the regions that are no specks.
     """
-    if len(large) > 1:
-        across = np.sort(centres[large, 0])
-        widest = np.argmax(np.diff(across))
-        return centres[regions, 0] >= across[widest : widest + 2].mean()
-    start, width = boxes[large[0], [cv2.CC_STAT_LEFT, cv2.CC_STAT_WIDTH]]
-    middle, own = (regions.shape[1] - 1) / 2, start + (width - 1) / 2
-    if abs(own - middle) > (0.5 - PAST) * width:
+    order = large[np.argsort(centres[large, 0])]
+    if len(order) > 1:
+        across = centres[order, 0]
+        gap = 1 + np.argmax(np.diff(across))
+        right, left = (_find_ends(boxes[part]) for part in np.split(order, [gap]))
+        if right[1] - left[0] <= PAST * min(np.ptp(right), np.ptp(left)):
+            return centres[regions, 0] >= across[gap - 1 : gap + 1].mean()
+    start, end = _find_ends(boxes[large])
+    middle, own = (regions.shape[1] - 1) / 2, (start + end - 1) / 2
+    if abs(own - middle) > (0.5 - PAST) * (end - start):
         return centres[regions, 0] >= middle
     return np.broadcast_to(np.arange(regions.shape[1]) >= own, regions.shape)
+
+
+def _find_ends(boxes: np.ndarray) -> tuple[int, int]:
+    """Return the first column of regions, and the one after their last."""
+    starts = boxes[:, cv2.CC_STAT_LEFT]
+    return int(starts.min()), int((starts + boxes[:, cv2.CC_STAT_WIDTH]).max())
 
 
 def _find_thirds(lung: np.ndarray) -> np.ndarray:

@@ -283,12 +283,19 @@ def remark_on_invented(metrics: dict[str, Estimate]) -> str:
     `metrics` are what `infection.infection_metrics` returns.
     """
     invented, outside = metrics["invented_share"], metrics["outside_lungs"]
-    if invented.value is None:
+    healthy = metrics["specificity"].n
+    if not healthy:
         said = "No X-ray is without infection: what it would invent there cannot be measured."
-    else:
+    elif invented.value is None:
         said = (
-            f"On the {invented.n:,} X-rays without infection it calls {_percent(invented)} of the "
-            "lungs infected, on average."
+            "On no X-ray without infection are lungs predicted: what share of them it would "
+            "invent cannot be measured."
+        )
+    else:
+        some = "" if invented.n == healthy else " and with predicted lungs"
+        said = (
+            f"On the {invented.n:,} X-rays without infection{some} it calls {_percent(invented)} "
+            "of the lungs infected, on average."
         )
     if outside.value is None:
         return f"{said}\nIt predicts no infection at all, so none lies outside the lungs."
@@ -345,12 +352,14 @@ def remark_on_map(metrics: dict[str, Estimate]) -> str:
     constant, gain = metrics["map_dice"], metrics["map_dice_gain"]
     if constant.value is None:
         return "No X-ray has any infection: there is no Dice to compare."
+    size = f"{abs(gain.value):.3f}"
+    side = f"{size} {'higher' if gain.value > 0 else 'lower'}" if float(size) else "as high"
     said = (
         f"Always giving the same answer would have reached a Dice of {constant.text(3)}. The "
-        f"network's is {abs(gain.value):.3f} {'higher' if gain.value >= 0 else 'lower'}"
+        f"network's is {side}"
     )
     if gain.low is None:
-        return f"{said}, of too few X-rays for an interval."
+        return f"{said}, of too few patients or X-rays for an interval."
     said += f", X-ray by X-ray: a gain of {gain.text(3)}"
     if gain.low > 0:
         return f"{said}. So much it reads in the X-ray itself."
@@ -429,14 +438,18 @@ def remark_on_severity(metrics: dict[str, Estimate]) -> str:
     """
     ranks, bias, low, high = (metrics[f"severity_{name}"] for name in SEVERITY)
     if low.value is None:
-        return "Fewer than three X-rays with infection: too few to compare shares of the lungs."
+        return (
+            "Fewer than three X-rays with infection and lungs in both masks: too few to compare "
+            "shares of the lungs."
+        )
     if ranks.value is None:
         lines = ["There is no rank correlation: true or predicted shares are all the same."]
     else:
-        alike = "nearly as" if ranks.value >= MOSTLY else "roughly as"
+        alike = "nearly" if ranks.value >= MOSTLY else "roughly"
         if ranks.value < RELATED:
-            alike = "hardly as"
-        lines = [f"Rank correlation {ranks.text(2)}: it orders the X-rays {alike} the masks do."]
+            alike = "hardly"
+        value = ranks.text(2).replace("-", MINUS)
+        lines = [f"Rank correlation {value}: its order of the X-rays is {alike} that of the masks."]
     side = "above" if bias.value >= 0 else "below"
     said = f"On average it is {100 * abs(bias.value):.1f} percentage points {side} the true share"
     if bias.low is not None and bias.low <= 0 <= bias.high:
@@ -444,8 +457,9 @@ def remark_on_severity(metrics: dict[str, Estimate]) -> str:
     least, most = (np.clip(GUESS - limit.value, 0, 1) for limit in (high, low))
     lines += [
         f"{said}.",
-        f"95 of 100 differences lie between {_points(low)} and {_points(high)} points: where it "
-        f"says {GUESS:.0%}, the truth may be {least:.0%} to {most:.0%}.",
+        f"95 of 100 differences would lie between {_points(low)} and {_points(high)} points, if "
+        f"they are spread like a bell curve: where it says {GUESS:.0%}, the truth may be "
+        f"{least:.0%} to {most:.0%}.",
     ]
     return "\n".join(lines)
 

@@ -21,6 +21,7 @@ from helpers.evaluate.infection import (
     measure_infection,
     zone_table,
 )
+from helpers.evaluate.intervals import Estimate
 from helpers.evaluate.metrics_file import write_metrics
 from helpers.evaluate.segmentation import OVERLAP, measure_overlap, score_table
 from helpers.evaluate.zones import SHARES, ZONES
@@ -141,6 +142,18 @@ def test_a_few_stray_pixels_are_no_infection_that_was_found(given_set):
     scores, _ = measure(given_set, predicted, large, large)
     assert (scores["predicted_share"] > LEAST_SHARE).all()
     assert scores["found"].all()
+
+
+def test_without_predicted_lungs_any_infection_counts_as_found(given_set):
+    predicted = np.zeros((9, *MASK_SHAPE), np.float32)
+    predicted[::2, 0, 0] = 1
+    scores, severity = measure(given_set, predicted, predicted_lungs=np.zeros_like(LUNGS))
+    assert scores["predicted_share"].isna().all()
+    assert scores["found"].to_list() == [True, False] * 4 + [True]
+    found = infection_metrics(scores, severity, given_set[1]["file"])
+    healthy = ~scores["infected"]
+    assert found["specificity"].value == pytest.approx((~scores.loc[healthy, "found"]).mean())
+    assert found["invented_share"] == Estimate(None, 0)
 
 
 def test_a_mask_that_was_changed_since_is_refused(given_set):

@@ -2,9 +2,10 @@
 
 import math
 
+import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -114,6 +115,56 @@ def test_in_a_mirror_right_and_left_change_places(boxes):
     for name, share in shares.items():
         side, _, part = name.partition("_")
         assert mirrored[f"{swap[side]}_{part}"] == pytest.approx(share, nan_ok=True)
+
+
+def fill(*boxes: tuple[slice, slice]) -> np.ndarray:
+    """Return a mask of zeros and ones with these boxes, (256, 256)."""
+    mask = np.zeros((256, 256), np.uint8)
+    for box in boxes:
+        mask[box] = 1
+    return mask
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_piece_of_one_lung_does_not_make_joined_lungs_the_other(mirrored):
+    right, left = (slice(40, 180), slice(30, 110)), (slice(40, 180), slice(146, 226))
+    piece, bridge = (slice(184, 220), slice(146, 226)), (slice(60, 64), slice(110, 146))
+    lungs, infection = fill(right, left, bridge, piece), fill(left)
+    if mirrored:
+        lungs, infection = (np.ascontiguousarray(mask[:, ::-1]) for mask in (lungs, infection))
+    shares = infected_shares(infection, lungs)
+    ill, well = ("right_share", "left_share") if mirrored else ("left_share", "right_share")
+    lung, below, half = 140 * 80, 36 * 80, 4 * 18
+    assert shares[ill] == pytest.approx(lung / (lung + below + half))
+    assert shares[well] == 0
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_pieces_above_each_other_are_of_one_lung(mirrored):
+    lungs = fill((slice(40, 100), slice(30, 110)), (slice(110, 180), slice(32, 112)))
+    zones = number_zones(np.ascontiguousarray(lungs[:, ::-1]) if mirrored else lungs)
+    assert set(np.unique(zones)) == ({0, 4, 5, 6} if mirrored else {0, 1, 2, 3})
+
+
+# Even columns, so that no pixel lies just where lungs are parted.
+ends = st.tuples(st.integers(0, 11), st.integers(0, 11)).map(sorted)
+rectangles = st.builds(
+    lambda rows, columns: (slice(rows[0], rows[1] + 1), slice(2 * columns[0], 2 * columns[1] + 2)),
+    ends,
+    ends,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.tuples(rectangles, rectangles))
+def test_in_a_mirror_any_two_pieces_change_sides(boxes):
+    lungs = np.zeros((12, 24), np.uint8)
+    for box in boxes:
+        lungs[box] = 1
+    centres = cv2.connectedComponentsWithStats(lungs)[3][1:, 0]
+    assume(not np.isclose(centres, 11.5).any())  # a piece that is on neither side
+    mirrored = number_zones(np.ascontiguousarray(lungs[:, ::-1]))[:, ::-1]
+    np.testing.assert_array_equal(mirrored, np.array([0, 4, 5, 6, 1, 2, 3])[number_zones(lungs)])
 
 
 @settings(max_examples=200, deadline=None)

@@ -478,9 +478,18 @@ def test_infected_pixels_are_few():
     ],
 )
 def test_what_is_invented_is_told(invented, outside, expected):
-    said = remarks.remark_on_invented(metrics_of(invented_share=invented, outside_lungs=outside))
-    for line, part in zip(said.splitlines(), expected, strict=True):
+    given = metrics_of(invented_share=invented, outside_lungs=outside, specificity=invented)
+    for line, part in zip(remarks.remark_on_invented(given).splitlines(), expected, strict=True):
         assert part in line
+
+
+def test_x_rays_without_predicted_lungs_are_told_from_none_at_all():
+    given = metrics_of(invented_share=None, outside_lungs=0.05, specificity=0.9)
+    first = remarks.remark_on_invented(given).splitlines()[0]
+    assert first.startswith("On no X-ray without infection are lungs predicted: ")
+    given["invented_share"] = Estimate(0.002, 30)
+    first = remarks.remark_on_invented(given).splitlines()[0]
+    assert first.startswith("On the 30 X-rays without infection and with predicted lungs it calls")
 
 
 @pytest.mark.parametrize(
@@ -495,7 +504,9 @@ def test_what_is_invented_is_told(invented, outside, expected):
             (-0.2, -0.3, -0.1),
             "0.200 lower, X-ray by X-ray: a gain of -0.200 [-0.300, -0.100]. It",
         ),
-        (0.3, "0.300 higher, of too few X-rays"),
+        (0.3, "0.300 higher, of too few patients or X-rays for an interval."),
+        ((0.0004, -0.02, 0.04), "The network's is as high, X-ray by X-ray: a gain of 0.000 ["),
+        (-0.0004, "The network's is as high, of too few"),
     ],
 )
 def test_the_network_is_held_against_an_answer_that_is_always_the_same(gain, expected):
@@ -523,24 +534,33 @@ def severity_of(**changed) -> str:
 def test_severity_is_told_in_ranks_and_points():
     ranks, bias, limits = severity_of().splitlines()
     assert (
-        ranks == "Rank correlation 0.94 [0.92, 0.97]: it orders the X-rays nearly as the masks do."
+        ranks
+        == "Rank correlation 0.94 [0.92, 0.97]: its order of the X-rays is nearly that of the "
+        "masks."
     )
     assert bias == (
         "On average it is 0.5 percentage points below the true share, which may be chance."
     )
-    assert "between −23.7 and +22.7 points" in limits
+    assert limits.startswith(
+        "95 of 100 differences would lie between −23.7 and +22.7 points, if they are spread like "
+        "a bell curve: "
+    )
     assert limits.endswith("where it says 30%, the truth may be 7% to 54%.")
 
 
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"spearman": (0.7, 0.5, 0.8)}, "roughly as the masks do"),
-        ({"spearman": (0.3, 0.1, 0.5)}, "hardly as the masks do"),
+        ({"spearman": (0.7, 0.5, 0.8)}, "is roughly that of the masks."),
+        ({"spearman": (0.3, 0.1, 0.5)}, "is hardly that of the masks."),
+        ({"spearman": (-0.2, -0.5, 0.1)}, "Rank correlation −0.20 [−0.50, 0.10]: its order"),
         ({"spearman": None}, "There is no rank correlation"),
         ({"bias": (0.05, 0.02, 0.08)}, "it is 5.0 percentage points above the true share.\n"),
         ({"low": (-0.8, -0.9, -0.7), "high": 0.4}, "the truth may be 0% to 100%."),
-        ({"spearman": None, "low": None, "high": None}, "Fewer than three X-rays"),
+        (
+            {"spearman": None, "low": None, "high": None},
+            "Fewer than three X-rays with infection and lungs in both masks: ",
+        ),
     ],
 )
 def test_severity_follows_the_metrics(changed, expected):
