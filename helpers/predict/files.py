@@ -134,12 +134,14 @@ def _find_parents(folder: str) -> tuple[str, ...]:
 def make_outputs(folder: Path, files: list[XrayFile], parts: Collection[str]) -> None:
     """Make the folders for what is predicted of these X-rays: those of MADE that are in `parts`.
 
-    The others are checked too, since what they hold of earlier predictions is removed.
+    No other may be a link, since what it holds of earlier predictions is removed.
 
     Raises:
-        CovidLungsError: one cannot be made, is a link, or an X-ray would be overwritten.
+        CovidLungsError: one cannot be made, is a link, an X-ray would be overwritten, or a file is
+            where a folder goes, or the other way round.
     """
     _refuse_overwriting(folder, files)
+    _refuse_obstacles(folder, files, parts)
     for place in sorted({dirname(file.place) for file in files}):
         for name in MADE:
             path = Path(os.path.realpath(folder), name, place)
@@ -167,28 +169,57 @@ def _refuse_overwriting(folder: Path, files: list[XrayFile]) -> None:
                 )
 
 
-def find_replaced(folder: Path, earlier: Iterable[str], files: list[XrayFile]) -> list[bool]:
-    """Return for the paths of earlier X-rays whether these files were predicted in their place.
+def _refuse_obstacles(folder: Path, files: list[XrayFile], parts: Collection[str]) -> None:
+    """Refuse a file that is where a folder goes, and a folder that is where a file goes."""
+    for name in parts:
+        inner = {dirname(f"{name}/{file.place}") for file in files}
+        for place in sorted({parent for deep in inner for parent in _find_parents(deep)}):
+            if (folder / place).is_file():
+                raise CovidLungsError(
+                    f"{folder / place}: is a file, and a folder for predictions would be there. "
+                    f"Rename it, or choose another folder with {CHOICE}."
+                )
+        for file in files:
+            path = find_output(folder, name, file)
+            if path.is_dir() and not path.is_symlink():
+                raise CovidLungsError(
+                    f"{path}: is a folder, and a file of predictions would be there. Rename it, "
+                    f"or choose another folder with {CHOICE}."
+                )
 
-    Either the X-ray is among them, or its mask was replaced. Where that mask was is not written
-    down: it is taken for the one whose place is the longest end of the X-ray's path, of those that
-    no X-ray before it has.
+
+def find_output(folder: Path, name: str, file: XrayFile) -> Path:
+    """Return where an X-ray's file goes in one of the folders of MADE."""
+    return folder / name / f"{file.place}.{find_ending(name)}"
+
+
+def find_ending(name: str) -> str:
+    """Return how the files in one of the folders of MADE end."""
+    return "jpg" if name == OVERLAYS else "png"
+
+
+def find_places(folder: Path, earlier: Iterable[str], files: list[XrayFile]) -> list[str]:
+    """Return the places of the masks of earlier X-rays, given by their paths; "" of no mask.
+
+    They are not written down: a mask is taken for the one whose place is the longest end of the
+    X-ray's path, of those that no X-ray before it has. Those of `files` are places, with or
+    without a mask.
     """
-    again, places = {file.path for file in files}, {file.place for file in files}
+    taken = {file.place for file in files}
     masks = {
         f"{place}/{name}".removeprefix("/").removesuffix(".png")
         for place, names in walk(folder / MASKS)
         for name in names
     }
-    replaced = []
+    places = []
     for path in earlier:
         *folders, name = path.split("/")
         parts = [*folders, find_stem(name)]
         ends = ("/".join(parts[start:]) for start in range(len(parts)))
-        place = next((end for end in ends if end in places or end in masks), "")
+        place = next((end for end in ends if end in taken or end in masks), "")
         masks.discard(place)
-        replaced.append(path in again or place in places)
-    return replaced
+        places.append(place)
+    return places
 
 
 def write_output(path: Path, content: bytes) -> None:

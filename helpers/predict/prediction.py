@@ -27,7 +27,9 @@ from helpers.predict.files import (
     OVERLAYS,
     TABLE,
     XrayFile,
-    find_replaced,
+    find_ending,
+    find_output,
+    find_places,
     make_outputs,
     write_output,
 )
@@ -54,6 +56,7 @@ NO_DETECTOR = (
 )
 PACKAGE_LUNGS = "The run has no lung network: the one inside the package drew the lungs."
 INFECTED = ["infected_share", *ZONES]
+NO_SHARES = (np.nan,) * len(INFECTED)
 EARLIER = (5, 6)  # columns that tables of earlier versions had: without expected_dice, and with it
 COLUMNS = [
     *("file", "covid_probability", "lung_fraction", "accepted", "reason", "expected_dice"),
@@ -70,7 +73,7 @@ class Predicted(NamedTuple):
     refusal: str = ""  # why there is no mask, or why it is not accepted
     warning: str = ""  # why to be wary of it
     expected_dice: float = np.nan  # of the mask, by the package's network
-    shares: tuple[float, ...] = (np.nan,) * len(INFECTED)  # infected, in the order of INFECTED
+    shares: tuple[float, ...] = NO_SHARES  # infected, in the order of INFECTED
     shrunk: np.ndarray = np.zeros((SHAPE_SIZE, SHAPE_SIZE), np.uint8)  # mask as of `shrink_mask`
     remedy: str = ""  # if there is no mask
 
@@ -105,7 +108,8 @@ def predict_files(
     with go_on(folder, _describe(networks, likeness)) as unfinished:
         rows = _predict_all(networks, files, folder, likeness, unfinished)
         table = pd.DataFrame(rows, columns=COLUMNS)
-        whole = pd.concat([_read_earlier(folder, files), table.astype(object)])
+        earlier = _take_over(folder, files, networks)
+        whole = pd.concat([earlier, table.astype(object)])
         write_output(folder / TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
     return table
 
@@ -166,8 +170,26 @@ def _describe(networks: Networks, likeness: Likeness | None) -> str:
     return hashlib.sha256("\n".join(decided).encode()).hexdigest()
 
 
-def _read_earlier(folder: Path, files: list[XrayFile]) -> pd.DataFrame:
-    """Return the rows, as text, of earlier predictions that these files do not replace."""
+def _take_over(folder: Path, files: list[XrayFile], networks: Networks) -> pd.DataFrame:
+    """Return the rows, as text, of earlier predictions that these files do not replace.
+
+    Either the X-ray is among the files, or its mask was replaced. Infection that another network
+    drew in such a place is removed if there is none now: no row would say what it is.
+    """
+    earlier = _read_earlier(folder)
+    places = pd.Series(find_places(folder, earlier["file"], files), earlier.index, object)
+    if networks.infection is None:
+        drawn = set(places[earlier["infected_share"] != ""])
+        for file in files:
+            # Elsewhere it is the user's own.
+            if file.place in drawn and find_output(folder, INFECTION, file).is_file():
+                _remove(folder, INFECTION, file)
+    again = earlier["file"].isin([file.path for file in files])
+    return earlier[~(again | places.isin([file.place for file in files]))]
+
+
+def _read_earlier(folder: Path) -> pd.DataFrame:
+    """Return the rows, as text, of earlier predictions."""
     with refusing(folder / TABLE, CHOICE):
         try:
             earlier = pd.read_csv(folder / TABLE, dtype=str, keep_default_na=False)
@@ -177,7 +199,7 @@ def _read_earlier(folder: Path, files: list[XrayFile]) -> pd.DataFrame:
         earlier = earlier.reindex(columns=COLUMNS, fill_value="")
     if list(earlier.columns) != COLUMNS:
         return pd.DataFrame(columns=COLUMNS)
-    return earlier[~np.array(find_replaced(folder, earlier["file"], files), bool)]
+    return earlier
 
 
 def _predict_batch(
@@ -230,14 +252,13 @@ def _write(
     """Write masks and overlay of an X-ray and return what was predicted."""
     if isinstance(xray, BadImageError):
         for name in MADE:  # earlier ones, of another file
-            _remove(folder, name, file)
+            if name != INFECTION or infection_probability is not None:
+                _remove(folder, name, file)
         return Predicted(file.path, refusal=xray.reason, remedy=xray.remedy)
     lungs = draw_lungs(lung_probability, xray.shape)
     _write_mask(folder, MASKS, file, lungs)
-    outlines, shares = [(lungs, PREDICTED_COLOUR)], Predicted._field_defaults["shares"]
-    if infection_probability is None:
-        _remove(folder, INFECTION, file)  # of another network
-    else:
+    outlines, shares = [(lungs, PREDICTED_COLOUR)], NO_SHARES
+    if infection_probability is not None:
         infection = draw_infection(infection_probability, xray.shape)
         _write_mask(folder, INFECTION, file, infection)
         outlines.append((infection, INFECTION_COLOUR))
@@ -253,26 +274,16 @@ def _write(
     return Predicted(file.path, covid, fraction, *doubt, shares, shrink_mask(lungs))
 
 
-def _find_path(folder: Path, name: str, file: XrayFile) -> Path:
-    """Return where an X-ray's file goes in one of the folders of MADE."""
-    return folder / name / f"{file.place}.{_ending(name)}"
-
-
-def _ending(name: str) -> str:
-    """Return how the files in one of the folders of MADE end."""
-    return "jpg" if name == OVERLAYS else "png"
-
-
 def _remove(folder: Path, name: str, file: XrayFile) -> None:
     """Remove what an earlier prediction left in one of the folders of MADE."""
-    path = _find_path(folder, name, file)
+    path = find_output(folder, name, file)
     with refusing(path, CHOICE):
         path.unlink(missing_ok=True)
 
 
 def _write_mask(folder: Path, name: str, file: XrayFile, mask: np.ndarray) -> None:
     """Write a mask, zeros and ones, as 0 and 255."""
-    write_output(_find_path(folder, name, file), cv2.imencode(".png", mask * 255)[1])
+    write_output(find_output(folder, name, file), cv2.imencode(".png", mask * 255)[1])
 
 
 def _write_overlay(
@@ -283,7 +294,7 @@ def _write_overlay(
         return
     overlay = draw_outlines(xray, *((mask, rgb[::-1]) for mask, rgb in outlines))  # blue first
     # As a PNG it would take eight times as long to encode.
-    write_output(_find_path(folder, OVERLAYS, file), cv2.imencode(".jpg", overlay, JPEG)[1])
+    write_output(find_output(folder, OVERLAYS, file), cv2.imencode(".jpg", overlay, JPEG)[1])
 
 
 def _warn(predicted: Predicted) -> Predicted:
@@ -318,7 +329,7 @@ def describe_predictions(
         f"masks: {len(table) - undecodable:,} (not accepted: {refused:,}, doubtful: {doubtful:,})",
         f"files that could not be decoded: {undecodable:,}",
     ]
-    made = ", ".join(f"{name}/*.{_ending(name)}" for name in list_parts(networks))
+    made = ", ".join(f"{name}/*.{find_ending(name)}" for name in list_parts(networks))
     lines.append(f"Made in {shown(folder)}: {made}, {TABLE} (with the reasons)")
     if run_folder is None:
         lines.append(NO_DETECTOR)

@@ -1,6 +1,5 @@
 """Predictions with a network for infection: masks, shares, overlays, and what is earlier."""
 
-import shutil
 from pathlib import Path
 
 import cv2
@@ -225,14 +224,53 @@ def test_xrays_in_a_folder_of_that_name_are_never_overwritten_nor_forgotten(
 
 
 def test_a_folder_in_the_way_is_named(seer, healer, tmp_path):
-    files = find_xrays([write_image(tmp_path / "a.png", chest(2))])
-    (tmp_path / "out/infection/a.png").mkdir(parents=True)
-    with refused("out/infection/a.png", "cannot be written", "--out"):
-        predict_files(Networks(seer, infection=healer), files, tmp_path / "out")
-    shutil.rmtree(tmp_path / "out/infection")
-    (tmp_path / "out/infection").write_text("a file")
-    with refused("out", "cannot be written", "--out"):
-        predict_files(Networks(seer, infection=healer), files, tmp_path / "out")
+    write_image(tmp_path / "in/deep/a.png", chest(2))
+    files, out = find_xrays([tmp_path / "in"]), tmp_path / "out"
+    (out / "infection/deep/a.png").mkdir(parents=True)
+    with refused("out/infection/deep/a.png", "is a folder", "--out"):
+        predict_files(Networks(seer, infection=healer), files, out)
+    assert [path.name for path in out.iterdir()] == ["infection"], "nothing is written"
+    predict_files(Networks(seer), files, out)
+    assert (out / "infection/deep/a.png").is_dir() and (out / "masks/deep/a.png").is_file()
+
+
+@pytest.mark.parametrize("name", ["infection", "infection/deep"])
+def test_a_file_in_the_way_is_named(name, seer, healer, tmp_path):
+    write_image(tmp_path / "in/deep/a.png", chest(2))
+    files, out = find_xrays([tmp_path / "in"]), tmp_path / "out"
+    (out / name).parent.mkdir(parents=True)
+    (out / name).write_text("mine")
+    with refused(f"out/{name}", "is a file", "--out"):
+        predict_files(Networks(seer, infection=healer), files, out)
+    assert contents(out) == {name: b"mine"}, "nothing is written"
+    predict_files(Networks(seer), files, out)
+    assert (out / name).read_text() == "mine" and (out / "masks/deep/a.png").is_file()
+
+
+@pytest.mark.parametrize("content", [None, b""])
+def test_without_the_network_a_file_of_the_user_s_stays(content, seer, healer, tmp_path):
+    xray = write_image(tmp_path / "in/a.png", chest(2))
+    mine = tmp_path / "out/infection/a.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    write_image(tmp_path / "in/deep/a.png", chest(3))
+    predict_files(
+        Networks(seer, infection=healer), find_xrays([tmp_path / "in"])[1:], mine.parents[1]
+    )
+    if content is not None:
+        xray.write_bytes(content)
+    for _ in range(2):
+        predict_files(Networks(seer), find_xrays([xray]), mine.parents[1])
+        assert mine.read_bytes() == b"mine"
+
+
+def test_the_infection_of_a_file_that_was_decoded_earlier_goes(seer, healer, xrays, tmp_path):
+    out, files = tmp_path / "out", find_xrays([xrays])
+    predict_files(Networks(seer, infection=healer), files, out)
+    for file in files[:2]:
+        Path(file.path).write_bytes(b"")
+    predict_files(Networks(seer), files, out)
+    assert not list((out / "infection").rglob("*.png"))
 
 
 def test_masks_of_infection_are_no_xrays(seer, healer, tmp_path):
