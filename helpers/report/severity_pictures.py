@@ -104,7 +104,7 @@ def draw_map(mean_xray: np.ndarray, mean: np.ndarray, threshold: float) -> Figur
 
 def _new(columns: int, ratio: float) -> tuple[Figure, np.ndarray]:
     """Return a figure for X-rays side by side, `ratio` times as high as wide, and its axes."""
-    size = (PANEL * columns + 0.4, PANEL * ratio + 1.1)
+    size = (PANEL * columns + 0.4, PANEL * ratio + 0.8)
     figure, axes = plt.subplots(1, columns, figsize=size, layout="compressed", squeeze=False)
     figure.get_layout_engine().set(rect=(0, 0.25 / size[1], 1, 1 - 0.25 / size[1]), w_pad=0.08)
     for axis in axes.flat:

@@ -101,7 +101,7 @@ def test_true_shares_are_of_the_true_lungs_and_predicted_ones_of_the_predicted(g
 def test_infection_outside_the_true_lungs_is_an_error_of_its_own(given_set):
     predicted = np.zeros((9, *MASK_SHAPE), np.float32)
     predicted[:, 4:5, 3:11] = 0.9  # five pixels within, three outside
-    scores, _ = measure(given_set, predicted)
+    scores, _ = measure(given_set, predicted, predicted_lungs=np.ones_like(LUNGS))
     assert scores["outside_lungs"].to_list() == [0.375] * 9
 
 

@@ -80,11 +80,14 @@ def test_two_lungs_are_parted_as_wholes():
     assert (zones[1:2, 7:11] == 4).all()
 
 
-def test_a_lung_in_two_parts_stays_one():
+@pytest.mark.parametrize(
+    "mirrored", [False, True], ids=["the patient's left", "the patient's right"]
+)
+def test_a_lung_in_two_parts_stays_one(mirrored):
     lungs = masks(RIGHT_LUNG, (slice(1, 4), slice(7, 10)), (slice(7, 10), slice(8, 11)))
-    zones = number_zones(lungs)
-    assert set(np.unique(zones[:, :6])) == {0, 1, 2, 3}
-    assert set(np.unique(zones[:, 6:])) == {0, 4, 6}
+    zones = number_zones(np.ascontiguousarray(lungs[:, ::-1]) if mirrored else lungs)
+    sides = [set(np.unique(zones[:, :6])), set(np.unique(zones[:, 6:]))]
+    assert sides == ([{0, 1, 3}, {0, 4, 5, 6}] if mirrored else [{0, 1, 2, 3}, {0, 4, 6}])
 
 
 def test_a_speck_has_a_zone_and_stretches_no_lung(lungs):

@@ -265,15 +265,18 @@ def test_true_and_predicted_shares_and_their_differences_are_dots():
     assert left.get_title() == "rank correlation 0.94 [0.90, 0.97]"
 
 
-def test_limits_of_agreement_are_marked_with_their_values_and_none_covers_another():
-    figure = plots.draw_agreement(SEVERITY, AGREEMENT)
+@pytest.mark.parametrize(("low", "high"), [(-2, 4), (0.9, 1.1)])
+def test_limits_of_agreement_are_marked_with_their_values_and_none_covers_another(low, high):
+    limits = {"severity_low": Estimate(low / 100, 3), "severity_high": Estimate(high / 100, 3)}
+    figure = plots.draw_agreement(SEVERITY, AGREEMENT | limits)
     axis = figure.axes[1]
     heights = {round(line.get_ydata()[0], 6) for line in axis.lines if line.get_marker() != "o"}
-    assert heights == {0, 1, -2, 4}
+    assert heights == {0, 1, low, high}
     figure.canvas.draw()
     boxes = [text.get_window_extent() for text in axis.texts]
-    words = [text.get_text() for text in axis.texts]
-    assert words == ["lower limit\n\N{MINUS SIGN}2.0", "mean\n+1.0", "upper limit\n+4.0"]
+    names, values = zip(*(text.get_text().split("\n") for text in axis.texts), strict=True)
+    assert names == ("lower limit", "mean", "upper limit")
+    assert [float(value.replace("\N{MINUS SIGN}", "-")) for value in values] == [low, 1, high]
     assert all(one.y1 <= other.y0 for one, other in pairwise(boxes))
 
 
