@@ -65,8 +65,9 @@ PARTS = {
 def test_the_cells_build_and_compile_what_the_helpers_do(part, recipe):
     settings = getattr(RECIPES[recipe], part)
     cell, helper = (build(settings) for build in PARTS[part])
-    for describe in (keras.Model.get_config, keras.Model.get_compile_config):
-        assert hash_config(describe(cell)) == hash_config(describe(helper)), describe.__name__
+    for describe in ("get_config", "get_compile_config"):  # of each class its own
+        described = (hash_config(getattr(model, describe)()) for model in (cell, helper))
+        assert len(set(described)) == 1, describe
     assert [weight.shape for weight in cell.weights] == [weight.shape for weight in helper.weights]
 
 

@@ -228,7 +228,8 @@ def finished_once(tmp_path_factory):
     """A run whose notebooks, tiny as they are, make files that the real ones make or read."""
     folder = tmp_path_factory.mktemp("finished")
     codes = {
-        "01_first": "(Path(run) / 'index.csv').write_text('class,mask\\nCOVID,a\\nNormal,b\\n')",
+        "01_first": "(Path(run) / 'index.csv')"
+        ".write_text('class,mask,infection_mask\\nCOVID,a,\\nNormal,b,\\n')",
         "03_detect": "(Path(run) / 'detection' / 'metrics.json').write_text(str(epochs))",
         "04_last": "(Path(run) / 'segmentation' / 'history.csv').write_text(str(seed))",
     }
@@ -286,7 +287,7 @@ def test_what_has_changed_runs_again_and_says_why(finished, notebooks, capsys):
 
 def test_what_an_earlier_notebook_makes_anew_runs_its_readers_in_the_same_run(finished, notebooks):
     before = made(finished)
-    table = "class,mask\\nCOVID,a\\nA,b\\n"
+    table = "class,mask,infection_mask\\nCOVID,a,\\nA,b,\\n"
     code = f"from pathlib import Path\n(Path(run) / 'index.csv').write_text('{table}')"
     write_notebook(notebooks / "01_first.ipynb", SHARED, code)
     run()
