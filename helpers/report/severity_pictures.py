@@ -96,7 +96,7 @@ def draw_map(mean_xray: np.ndarray, mean: np.ndarray, threshold: float) -> Figur
     answer = (mean > threshold).astype(np.uint8)
     shown = left.imshow(100 * mean, cmap="inferno", vmin=0)
     left.set_title("how often each place is infected", fontsize=11)
-    figure.colorbar(shown, ax=left, label="% of the training X-rays")
+    figure.colorbar(shown, ax=left, label="% of the training X-rays, healthy ones too")
     right.imshow(draw_outlines(grey, (answer, INFECTION_COLOUR)))
     right.set_title(f"above {threshold:.1%}: the same answer\nfor every X-ray", fontsize=11)
     return figure
