@@ -89,7 +89,7 @@ def remark_on_map(metrics: dict[str, Estimate]) -> str:
         return f"{said}, of too few patients or X-rays for an interval."
     said += f", X-ray by X-ray: a gain of {gain.text(3)}"
     if gain.low > 0:
-        return f"{said}. So much it reads in the X-ray itself."
+        return f"{said}. So much it reads in the X-ray, the place of the lungs included."
     if gain.high < 0:
         return f"{said}. It would be better not to look."
     return f"{said}. Chance alone may explain it: it is not shown that it looks at the X-ray."
