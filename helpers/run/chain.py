@@ -20,6 +20,7 @@ from helpers.storage.files import clear_partial
 from helpers.storage.folders import cache_root, find_run
 from helpers.storage.layout import find_step, trained_part
 from helpers.storage.locks import hold_run
+from helpers.train.devices import check_devices, count_devices, refuse_batch_size
 from helpers.train.recipes import Recipe, find_recipe
 
 # Options of the command itself, which are no parameters for `-p`.
@@ -127,13 +128,14 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
         raise CovidLungsError(
             f"--timeout {request.timeout}: give seconds from 1 to {LONGEST_TIMEOUT}."
         )
-    recipe, groups = find_recipe(request.recipe), request.groups
+    recipe, groups, devices = find_recipe(request.recipe), request.groups, count_devices()
     data, external = _find(request.data, "data"), _find(request.external, "external")
     if groups is not None:
         groups = str(find_path(groups, "groups", "Give a .csv with the columns file and group."))
     parameters = check_parameters(notebooks, request.given)
     changes = {name: parameters.get(name) for name in ("epochs", "batch_size", "image_size")}
-    _refuse_settings(notebooks, recipe, changes, data)
+    _refuse_settings(notebooks, recipe, changes, data, devices)
+    check_devices(devices)
     if request.split == "published":
         refuse_unpublished(place.split for place in find_data(data).list_files().places)
     if external is not None and any(notebook.name.startswith("05") for notebook in notebooks):
@@ -143,14 +145,15 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
 
 
 def _refuse_settings(
-    notebooks: list[Path], recipe: Recipe, changes: dict[str, object], data: str
+    notebooks: list[Path], recipe: Recipe, changes: dict[str, object], data: str, devices: int
 ) -> None:
     """Stop if a network that is to be trained cannot take changes of its settings."""
     for notebook in notebooks:
         if not (part := trained_part(notebook.name)):
             continue
         try:
-            getattr(recipe, part).override(**changes)
+            settings = getattr(recipe, part).override(**changes)
+            refuse_batch_size(settings.batch_size, devices)
         except CovidLungsError:
             if not _lacks(data, notebook):  # else it is skipped, and any size will do
                 raise

@@ -71,6 +71,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--from", dest="start", metavar="NN", help="the first notebook to run")
     anew = "run what is up to date, too, and train anew"
     add("--force", action="store_true", help=anew)
+    several_gpus = "GPUs of this machine that train together; needs KERAS_BACKEND=jax"
+    add("--devices", type=int, metavar="N", help=several_gpus)
     add("--timeout", type=int, metavar="SECONDS", help="that one cell may take")
     run.set_defaults(act=run_notebooks)
 
@@ -79,8 +81,12 @@ def run_notebooks(options: argparse.Namespace) -> int:
     """Run the chain, print its scores and return the exit status."""
     from helpers.evaluate.metrics_file import describe_run
     from helpers.run.chain import Request, run_chain
+    from helpers.train.devices import ASKED
 
-    asked = {name: value for name, value in vars(options).items() if name not in ("command", "act")}
+    if options.devices is not None:
+        os.environ[ASKED] = str(options.devices)  # the notebooks' processes inherit it
+    others = ("command", "act", "devices")
+    asked = {name: value for name, value in vars(options).items() if name not in others}
     asked |= {"given": dict(options.given), "allow": ",".join(options.allow)}
     print(describe_run(run_chain(Request(**asked))))
     return 0
