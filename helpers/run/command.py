@@ -106,7 +106,8 @@ def predict_xrays(options: argparse.Namespace) -> int:
     folder = options.out or (run or Path()) / "predictions"
     # Only now: a misspelt path should not wait for Keras.
     from helpers.predict.networks import load_likeness, load_networks
-    from helpers.predict.prediction import describe_predictions, predict_files
+    from helpers.predict.prediction import predict_files
+    from helpers.predict.summary import describe_predictions
 
     networks = load_networks(run)
     table = predict_files(networks, files, folder, load_likeness(run))
