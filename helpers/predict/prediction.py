@@ -27,8 +27,8 @@ from helpers.predict.team import Team, hire_threads
 from helpers.predict.unfinished import Unfinished, go_on
 from helpers.storage.folders import refusing
 
-# Takes the output folder, the X-rays, and what decides their predictions.
-Hire = Callable[[Path, list[XrayFile], str], AbstractContextManager[Team]]
+# Takes the output folder, its folders to fill, the X-rays, and what decides their predictions.
+Hire = Callable[[Path, list[str], list[XrayFile], str], AbstractContextManager[Team]]
 
 
 def predict_files(
@@ -62,7 +62,7 @@ def predict_files(
     make_outputs(folder, files, parts)
     asked = describe_networks(networks, likeness)
     with go_on(folder, asked) as unfinished:
-        hired = hire and hire(folder, files, asked)
+        hired = hire and hire(folder, parts, files, asked)
         with hired or hire_threads(networks, likeness, folder) as team:
             rows = _predict_all(team, files, folder, parts, unfinished)
         return write_table(folder, rows, files, networks.infection is not None)

@@ -5,10 +5,16 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helpers.storage.errors import CovidLungsError
+
+if TYPE_CHECKING:
+    from helpers.predict.prediction import Hire
 
 SOURCE = "demo, kaggle, folder, .zip"
 RUN = "a run's name or folder"
@@ -48,6 +54,8 @@ def _add_predict(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("--run", metavar="RUN", help=whose)
     where = "where masks go (default: RUN/predictions; without --run: predictions)"
     predict.add_argument("--out", type=Path, metavar="FOLDER", help=where)
+    elsewhere = "predict on local:N, tcp://HOST:PORT or a scheduler file (see docs/cluster.md)"
+    predict.add_argument("--cluster", metavar="ADDRESS", help=elsewhere)
     predict.add_argument("paths", nargs="+", metavar="PATH", help="an X-ray, or a folder of them")
     predict.set_defaults(act=predict_xrays)
 
@@ -97,7 +105,7 @@ def audit_data(options: argparse.Namespace) -> int:
 
 
 def predict_xrays(options: argparse.Namespace) -> int:
-    """Predict X-rays and return 1 if one of them could not be decoded."""
+    """Predict X-rays, here or by a cluster, and return 1 if one of them has no mask."""
     from helpers.predict.files import find_xrays
     from helpers.storage.folders import find_trained
 
@@ -109,10 +117,23 @@ def predict_xrays(options: argparse.Namespace) -> int:
     from helpers.predict.prediction import predict_files
     from helpers.predict.summary import describe_predictions
 
-    networks = load_networks(run)
-    table = predict_files(networks, files, folder, load_likeness(run))
+    with _join(options.cluster, run) as hire:
+        networks = load_networks(run)
+        table = predict_files(networks, files, folder, load_likeness(run), hire)
     print(describe_predictions(table, folder, networks, run))
     return int(table["lung_fraction"].isna().any())
+
+
+@contextmanager
+def _join(address: str | None, run: Path | None) -> Iterator["Hire | None"]:
+    """Give what hires the workers of a cluster; None without an address."""
+    if address is None:
+        yield None
+        return
+    from helpers.predict.cluster import join
+
+    with join(address, run) as cluster:
+        yield cluster.hire
 
 
 def export_networks(options: argparse.Namespace) -> int:
