@@ -112,12 +112,12 @@ def predict_xrays(options: argparse.Namespace) -> int:
     run = None if options.run is None else find_trained(options.run)
     files = find_xrays(options.paths)
     folder = options.out or (run or Path()) / "predictions"
-    # Only now: a misspelt path should not wait for Keras.
-    from helpers.predict.networks import load_likeness, load_networks
-    from helpers.predict.prediction import predict_files
-    from helpers.predict.summary import describe_predictions
-
     with _join(options.cluster, run) as hire:
+        # Only now: a misspelt path or address should not wait for Keras.
+        from helpers.predict.networks import load_likeness, load_networks
+        from helpers.predict.prediction import predict_files
+        from helpers.predict.summary import describe_predictions
+
         networks = load_networks(run)
         table = predict_files(networks, files, folder, load_likeness(run), hire)
     print(describe_predictions(table, folder, networks, run))
@@ -130,10 +130,12 @@ def _join(address: str | None, run: Path | None) -> Iterator["Hire | None"]:
     if address is None:
         yield None
         return
-    from helpers.predict.cluster import join
+    from helpers.predict.scheduler import reach
 
-    with join(address, run) as cluster:
-        yield cluster.hire
+    with reach(address) as client:
+        from helpers.predict.cluster import Cluster  # only now, since it needs Keras
+
+        yield Cluster(client, address, run).hire
 
 
 def export_networks(options: argparse.Namespace) -> int:
