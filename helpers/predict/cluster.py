@@ -99,7 +99,7 @@ def _choose(files: list[XrayFile]) -> list[tuple[str, int]]:
 
 def _explain(error: Exception) -> str:
     """Return why a worker did not answer a question."""
-    if isinstance(error, ImportError):
+    if "ModuleNotFoundError" in repr(error):  # Dask wraps it in an exception of its own
         return f"cannot import covid-lungs ({error}). Install it there, in the same version"
     return f"does not answer ({error}). Stop its worker, or start it again"
 

@@ -77,12 +77,14 @@ def _quiet() -> Iterator[None]:
 @contextmanager
 def _start(count: int) -> Iterator[Client]:
     """Give a client of so many workers on this machine, which end with the block."""
+    preload = [*dask.config.get("distributed.worker.preload"), "helpers.predict.worker"]
     threads = max(2, 2 * (os.cpu_count() or 1) // count)  # more than cores: they wait for files
     with (
         dask.config.set({"distributed.scheduler.allowed-failures": FAILURES}),
         LocalCluster(
             n_workers=count,
             threads_per_worker=threads,
+            preload=preload,
             dashboard_address="127.0.0.1:0",
             silence_logs=logging.CRITICAL,
             memory_limit=None,  # as without a cluster, the system watches it

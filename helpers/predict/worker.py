@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import json
 import platform
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -48,6 +49,11 @@ class Job(NamedTuple):
     mark: str
     asked: str
     versions: dict[str, str]
+
+
+def dask_setup(worker: object) -> None:
+    """Leave Ctrl-C to the command: Dask calls this in each process that the command has started."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def find_versions() -> dict[str, str]:
