@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.predict import prediction
+from helpers.predict import batch, prediction
+from helpers.predict.batch import BATCH
 from helpers.predict.files import UNFINISHED, XrayFile, find_xrays
 from helpers.predict.networks import Networks
 from helpers.predict.novelty import learn_likeness
-from helpers.predict.prediction import BATCH, predict_files
+from helpers.predict.prediction import predict_files
 from helpers.predict.unfinished import go_on
 from helpers.run.command import main
 from helpers.train.models import build_unet
@@ -50,13 +51,13 @@ def files(tmp_path) -> list[XrayFile]:
 @pytest.fixture
 def asked(monkeypatch) -> list[XrayFile]:
     """The X-rays that are predicted, in any order."""
-    asked, predict = [], prediction._predict_batch
+    asked, predict = [], batch.predict_batch
 
-    def note(networks, likeness, folder, batch):
-        asked.extend(batch)
-        return predict(networks, likeness, folder, batch)
+    def note(networks, likeness, folder, files):
+        asked.extend(files)
+        return predict(networks, likeness, folder, files)
 
-    monkeypatch.setattr(prediction, "_predict_batch", note)
+    monkeypatch.setattr(batch, "predict_batch", note)
     return asked
 
 
