@@ -11,11 +11,11 @@ import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from helpers.data.arrays import BLOCK, hash_file
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import replacing
 from helpers.storage.folders import shown
@@ -38,7 +38,6 @@ MACHINE = {"device", "devices", "precision", "backend", "compiled by XLA"}
 # And these, of `Model.compile`: how the steps are run, not what they learn.
 HOW = {"jit_compile", "run_eagerly", "steps_per_execution"}
 EXAMPLES = 64  # on which a loss is tried
-BLOCK = 256  # X-rays hashed together: all of them may be larger than memory
 
 
 @dataclass
@@ -213,14 +212,20 @@ def hash_arrays(arrays: Iterable[np.ndarray]) -> str:
 
 def _describe(batches: Batches) -> dict[str, str | int | None]:
     """Return what decides the batches and their order."""
-    blocks = np.array_split(batches.rows, max(1, len(batches.rows) // BLOCK))
-    contents = (array[rows] for rows in blocks for array in (batches.images, batches.targets))
+    rows, parts = batches.rows, (batches.images, batches.targets)
+    contents = " ".join([hash_arrays([rows]), *(_hash_rows(part, rows) for part in parts)])
     return {
-        "X-rays": hash_arrays(chain([batches.rows], contents)),
+        "X-rays": hashlib.sha256(contents.encode()).hexdigest(),
         "batch size": batches.batch_size,
         "seed": batches.shuffle_seed,
         "augmentation": str(batches.strength),
     }
+
+
+def _hash_rows(array: np.ndarray, rows: np.ndarray) -> str:
+    """Return a hash of these rows of an array; of an array on disk that of all, which is kept."""
+    blocks = np.array_split(rows, max(1, len(rows) // BLOCK))
+    return hash_file(array) or hash_arrays(array[block] for block in blocks)
 
 
 def hash_config(config: dict) -> str:
