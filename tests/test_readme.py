@@ -71,6 +71,7 @@ def check_command(command: str) -> None:
     """Fail unless the tool of a `uv run` is installed by it, and what it names exists."""
     options = argparse.ArgumentParser(exit_on_error=False)
     options.add_argument("--group")
+    options.add_argument("--with")
     options.add_argument("--extra")
     options.add_argument("words", nargs=argparse.REMAINDER)
     tool, *rest = options.parse_args(shlex.split(command)[2:]).words
