@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
+    "docs/cluster.md",
     "docs/using.md",
     "helpers/train/README.md",
     "notebooks/README.md",
@@ -26,7 +27,10 @@ WIDTH = 110  # characters of a line
 LINK = re.compile(r'\]\(([^)\s]+)\)|src="([^"]+)"')
 COMMAND = re.compile(r"`(uv run [^`]+)`|^(?:.*&& )?(uv run .+)$", re.M)
 # What installs a tool that a run does not need.
-INSTALLED_BY = {"pytest": "--group dev", "ruff": "--group dev", "jupyter": "--extra jupyter"}
+INSTALLED_BY = {
+    **{"pytest": "--group dev", "ruff": "--group dev"},
+    **{"jupyter": "--extra jupyter", "dask": "--extra cluster"},
+}
 
 
 def read(page: str) -> str:
@@ -72,7 +76,7 @@ def check_command(command: str) -> None:
     options = argparse.ArgumentParser(exit_on_error=False)
     options.add_argument("--group")
     options.add_argument("--with")
-    options.add_argument("--extra")
+    options.add_argument("--extra", action="append")
     options.add_argument("words", nargs=argparse.REMAINDER)
     tool, *rest = options.parse_args(shlex.split(command)[2:]).words
     assert INSTALLED_BY.get(tool, "") in command

@@ -61,7 +61,8 @@ class Cluster:
             try:
                 yield Workers(self, job, folder, parts, files)
             finally:
-                clear_partial(folder)  # of workers that died
+                with suppress(OSError):  # else the next prediction removes them
+                    clear_partial(folder)  # of workers that died
 
     def check(self, job: Job, files: list[XrayFile]) -> None:
         """Ask every worker whether it can do a job.

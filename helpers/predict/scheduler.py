@@ -79,18 +79,23 @@ def _start(count: int) -> Iterator[Client]:
     """Give a client of so many workers on this machine, which end with the block."""
     preload = [*dask.config.get("distributed.worker.preload"), "helpers.predict.worker"]
     threads = max(2, 2 * (os.cpu_count() or 1) // count)  # more than cores: they wait for files
-    with (
-        dask.config.set({"distributed.scheduler.allowed-failures": FAILURES}),
-        LocalCluster(
-            n_workers=count,
-            threads_per_worker=threads,
-            preload=preload,
-            dashboard_address="127.0.0.1:0",
-            silence_logs=logging.CRITICAL,
-            memory_limit=None,  # as without a cluster, the system watches it
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": FAILURES}))
+        try:
+            workers = LocalCluster(
+                n_workers=count,
+                threads_per_worker=threads,
+                preload=preload,
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+                memory_limit=None,  # as without a cluster, the system watches it
+            )
+            client = stack.enter_context(Client(stack.enter_context(workers)))
+        except (OSError, RuntimeError) as error:
+            raise CovidLungsError(
+                f"local:{count}: its workers did not start ({error}). Give a smaller number, or "
+                "predict without --cluster."
+            ) from error
         yield client
 
 

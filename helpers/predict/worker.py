@@ -48,7 +48,7 @@ class Job(NamedTuple):
     folder: str
     mark: str
     asked: str
-    versions: dict[str, str]
+    versions: tuple[tuple[str, str], ...]
 
 
 def dask_setup(worker: object) -> None:
@@ -56,8 +56,8 @@ def dask_setup(worker: object) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def find_versions() -> dict[str, str]:
-    """Return the versions of what decides the bytes of a prediction."""
+def find_versions() -> tuple[tuple[str, str], ...]:
+    """Return the names and versions of what decides the bytes of a prediction."""
     import scipy
 
     from helpers.train.backend import keras
@@ -65,7 +65,8 @@ def find_versions() -> dict[str, str]:
     backend = keras.backend.backend()
     calculates = __import__(backend).__version__
     own = {"covid-lungs": CODE, "keras": keras.__version__, "scipy": scipy.__version__}
-    return own | {"Keras backend": f"{backend} {calculates}"} | library_versions()
+    own["Keras backend"] = f"{backend} {calculates}"
+    return tuple(sorted((own | library_versions()).items()))
 
 
 async def find_fault(job: Job, samples: list[tuple[str, int]]) -> tuple[str, str]:
@@ -96,12 +97,11 @@ def _find_fault(job: Job, samples: list[tuple[str, int]]) -> str:
 
 def _compare_versions(job: Job) -> None:
     """Refuse a job of another version: its bytes could differ."""
-    own = find_versions()
-    names = sorted(own.keys() | job.versions.keys())
+    own, wanted = dict(find_versions()), dict(job.versions)
     other = [
-        f"{name} {own.get(name, 'none')} (here {job.versions.get(name, 'none')})"
-        for name in names
-        if own.get(name) != job.versions.get(name)
+        f"{name} {own.get(name, 'none')} (here {wanted.get(name, 'none')})"
+        for name in sorted(own.keys() | wanted.keys())
+        if own.get(name) != wanted.get(name)
     ]
     if other:
         raise CovidLungsError(
@@ -134,15 +134,14 @@ def _prepare(job: Job) -> "tuple[Networks, Likeness | None]":
         CovidLungsError: this process is of another version, or sees another run.
     """
     with _loading:  # several threads may ask at once
-        return _load(json.dumps(job))
+        return _load(job)
 
 
-@lru_cache(maxsize=1)
-def _load(written: str) -> "tuple[Networks, Likeness | None]":
-    """Load the networks of a job that is written as JSON, which a cache can compare."""
+@lru_cache(maxsize=4)  # so many commands may share a worker
+def _load(job: Job) -> "tuple[Networks, Likeness | None]":
+    """Load the networks of a job."""
     from helpers.predict.networks import describe_networks, load_likeness, load_networks
 
-    job = Job(*json.loads(written))
     _compare_versions(job)
     run = None if job.run is None else Path(job.run)
     networks, likeness = load_networks(run), load_likeness(run)

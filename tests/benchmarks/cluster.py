@@ -32,6 +32,8 @@ from helpers.predict.networks import load_likeness, load_networks
 from helpers.predict.novelty import learn_likeness, write_likeness
 from helpers.predict.scheduler import reach
 from helpers.storage.folders import project_root
+from helpers.train.models import build_unet
+from helpers.train.recipes import RECIPES
 from tests.benchmarks.prediction import SIZE, train_briefly, write_xrays
 
 ROUNDS = 5  # of each way, in turn, since the machine's speed changes
@@ -42,7 +44,9 @@ def make_run(folder: Path, files: list[Path]) -> None:
     """Leave a lung network, and what its X-rays look like, as a run does."""
     part = folder / "segmentation"
     part.mkdir(parents=True)
-    train_briefly().save(part / "model.keras")
+    network = build_unet(RECIPES["demo"].segmentation)
+    network.set_weights(train_briefly().get_weights())  # without the optimizer
+    network.save(part / "model.keras")
     known = files[:200]
     images = np.stack([resize_image(read_xray(file), SIZE) for file in known])
     write_likeness(part, learn_likeness(images, pd.Series(range(len(known)))))

@@ -244,8 +244,13 @@ def test_two_commands_on_one_folder_are_kept_apart(predict, tmp_path, capsys):
     assert "another prediction is writing there" in capsys.readouterr().err
 
 
+def alter(name: str, version: str) -> tuple[tuple[str, str], ...]:
+    """Return the versions here, but for one."""
+    return tuple((dict(worker.find_versions()) | {name: version}).items())
+
+
 CANNOT = {
-    "another version": ("cluster.find_versions", lambda: worker.find_versions() | {"keras": "2.0"}),
+    "another version": ("cluster.find_versions", lambda: alter("keras", "2.0")),
     "another run": ("prediction.describe_networks", lambda networks, likeness: "other"),
     "other X-rays": ("cluster._choose", lambda files: [(files[0].path, 7)]),
     "another --out": ("cluster._marking", lambda folder: nullcontext("no-such-mark")),
@@ -299,7 +304,7 @@ def files(xrays) -> list[XrayFile]:
 
 
 def test_a_worker_that_joins_later_in_another_version_refuses(job, files):
-    other = job._replace(versions=job.versions | {"scipy": "0.1"})
+    other = job._replace(versions=alter("scipy", "0.1"))
     with refused(f"the worker on {MACHINE}: has scipy", "(here 0.1)", "Install the same versions"):
         worker.predict_block(other, [files[:BATCH]])
 

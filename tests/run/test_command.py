@@ -39,7 +39,15 @@ def test_bad_input_gives_one_line_and_status_1(name, runs, capsys):
     assert not runs.exists(), "nothing was begun"
 
 
-MISUSES = [[], ["walk"], ["run", "--speed", "9"], ["run", "-p", "epochs"], ["run", "--data"]]
+MISUSES = [
+    ["predict", "x.png", "--cluster"],
+    [],
+    ["walk"],
+    ["run", "--speed", "9"],
+    ["run", "-p", "epochs"],
+    ["run", "--data"],
+]
+MISUSES += [["predict", "x.png", "--cluster"]]
 MISUSES += [["run", "--timeout", text] for text in ("1.5", "ten", "9" * 5000)]
 
 
