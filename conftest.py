@@ -14,7 +14,10 @@ collect_ignore = ["notebooks/00_run_everything.ipynb"]
 RUNS = pytest.StashKey[str]()
 THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 # Files that take a minute and more, the longest first: begun last, they would end alone.
-LONG = ("notebooks", "test_run", "test_jupyterlab", "test_shortcut_campaign", "test_hostile")
+LONG = (
+    *("notebooks", "test_run", "test_jupyterlab", "campaign", "test_shortcut_campaign"),
+    "test_hostile",
+)
 SHARED = {"test_jupyterlab": "test_run"}  # the first goes on with the second's run
 
 

@@ -11,7 +11,7 @@ from helpers.data.sources import DataSet, find_data
 from helpers.run.command import main
 from helpers.split.index import build_index
 from helpers.storage.folders import cache_root, runs_root
-from tests.support.builders import QUICK, make_data_set
+from tests.support.builders import QUICK, make_data_set, make_qu_ex
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -58,9 +58,23 @@ def figures():
 
 
 @pytest.fixture(scope="session")
-def quick_run() -> Path:
-    """The run `quick` of the whole chain on the demo."""
-    assert main(["run", "--run", "quick", *QUICK]) == 0
+def quick_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """X-rays in COVID-QU-Ex's layout, ten of each class in each split."""
+    folder = tmp_path_factory.mktemp("drawn") / "qu"
+    make_qu_ex(folder, 10)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def quick(quick_data: Path) -> list[str]:
+    """What the command is asked for the run `quick`, besides its name."""
+    return ["run", "--data", str(quick_data), "--split", "published", *QUICK]
+
+
+@pytest.fixture(scope="session")
+def quick_run(quick: list[str]) -> Path:
+    """The run `quick` of the whole chain, on the published split."""
+    assert main([*quick, "--run", "quick"]) == 0
     return runs_root() / "quick"
 
 

@@ -6,7 +6,6 @@ few that still agree at 96 pixels.
 """
 
 from collections.abc import Hashable, Iterable, Sequence
-from itertools import chain, combinations
 
 import cv2
 import numpy as np
@@ -17,14 +16,15 @@ from helpers.data.threads import in_blocks, read_all, share
 
 THUMBNAIL_SIZE = 96
 DESCRIPTOR_SIZE = THUMBNAIL_SIZE // 4
-DESCRIPTOR_LENGTH = 64
+DESCRIPTOR_LENGTH = 80
 LARGEST_CROP = 0.05  # share of a side, at each edge
-FEW = 40  # X-rays up to which all pairs are laid over each other: quicker than learning
+FEW = 64  # X-rays up to which all pairs are laid over each other: too few to learn axes from
 CROPS = 8000  # from which the descriptor learns what a crop changes
 CHANNELS = 100  # of one image: evened out together they take a tenth of the time; OpenCV takes 128
 BLOCK = 512  # X-rays that a thread works on at once
+CHANGES = 10  # variance of what copying changes besides cropping, in variances of a crop
 # Measured on 1,605 real X-rays with 500 planted copies: tests/benchmarks/duplicates.py.
-SIMILAR_DESCRIPTORS = 0.86  # 0.85 finds 3 of 5,000 copies more, and compares half as many again
+SIMILAR_DESCRIPTORS = 0.80  # 0.79 finds 4 of 5,000 copies more, and compares a fifth as many again
 SIMILAR_THUMBNAILS = 0.86
 SAME_XRAY = 0.89
 
@@ -53,27 +53,23 @@ def find_copies(
         copies are pairs too.
     """
     first, both = len(thumbnails), [*thumbnails, *(() if others is None else others)]
-    if len(both) < 2:
-        return []
-    side = THUMBNAIL_SIZE // 2
-    halves = np.stack([resize_image(thumbnail, (side, side)) for thumbnail in both])
-    candidates = _choose_candidates(halves)
+    candidates = _choose_candidates(both)
     if others is not None:
-        candidates = [(one, two) for one, two in candidates if one < first <= two]
-    if not candidates:
-        return []
-    rows = np.unique(candidates)
-    evened = dict(zip(rows, _even_out_all(halves[rows], width=7), strict=True))
+        one, two = candidates.T
+        candidates = candidates[(one < first) & (first <= two)]
 
-    def agree(pair: Pair) -> bool:
-        if not _are_same(*(evened[row] for row in pair), SIMILAR_THUMBNAILS):
+    def agree(pair: np.ndarray) -> bool:
+        """Halve and even out anew for each pair: for a million X-rays memory is too small."""
+        images = [both[row] for row in pair]
+        evened = (even_out(_halve(image), width=7) for image in images)
+        if not _are_same(*evened, SIMILAR_THUMBNAILS):
             return False
-        whole = (even_out(both[row], width=13) for row in pair)
+        whole = (even_out(image, width=13) for image in images)
         return _are_same(*whole, SAME_XRAY, steps=20, blur=3)
 
-    found = read_all(agree, candidates, "comparing")
-    pairs = [pair for pair, same in zip(candidates, found, strict=True) if same]
-    return pairs if others is None else [(one, two - first) for one, two in pairs]
+    found = np.fromiter(read_all(agree, candidates, "comparing"), bool, len(candidates))
+    pairs = candidates[found] - np.array([0, 0 if others is None else first])
+    return sorted(map(tuple, pairs.tolist()))
 
 
 def join_pairs(pairs: Iterable[tuple]) -> dict:
@@ -92,13 +88,23 @@ def join_pairs(pairs: Iterable[tuple]) -> dict:
     return {node: find(node) for node in list(parent)}
 
 
-def _choose_candidates(halves: np.ndarray) -> list[Pair]:
-    """Return the pairs of thumbnails, uint8 (n, 48, 48), to lay over each other."""
-    if len(halves) <= FEW:
-        return list(combinations(range(len(halves)), 2))
+def _halve(thumbnail: np.ndarray) -> np.ndarray:
+    """Return a thumbnail at half its size: uint8, (48, 48)."""
+    return resize_image(thumbnail, (THUMBNAIL_SIZE // 2, THUMBNAIL_SIZE // 2))
+
+
+def _halve_all(thumbnails: Iterable[np.ndarray]) -> np.ndarray:
+    """Return thumbnails at half their size: uint8, (n, 48, 48)."""
+    return np.stack([_halve(thumbnail) for thumbnail in thumbnails])
+
+
+def _choose_candidates(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the pairs of thumbnails to lay over each other: whole numbers, (pairs, 2)."""
+    if len(thumbnails) <= FEW:
+        return np.column_stack(np.triu_indices(len(thumbnails), 1))
     # On these small matrices several threads of BLAS take ten times as long on a busy machine.
     with threadpool_limits(limits=1, user_api="blas"):
-        return _similar_pairs(_describe(halves))
+        return _similar_pairs(_describe(thumbnails))
 
 
 def even_out(image: np.ndarray, width: int) -> np.ndarray:
@@ -141,31 +147,47 @@ def _are_same(first: np.ndarray, second: np.ndarray, least: float, **motion: int
     return bool(as_they_are) or align(first, second, **motion) > least
 
 
-def _describe(halves: np.ndarray) -> np.ndarray:
-    """Return descriptors of halved thumbnails, of unit length, float32 (n, DESCRIPTOR_LENGTH).
+def _describe(thumbnails: Sequence[np.ndarray]) -> np.ndarray:
+    """Return descriptors of thumbnails, of unit length, float32 (n, DESCRIPTOR_LENGTH).
 
     Their axes are Fisher's linear discriminants: X-rays differ most along them, and a random crop
     changes least, as measured on these X-rays.
     """
-    vectors = np.concatenate(share(_small_vectors, in_blocks(halves, BLOCK)))
+    mean, axes = _learn(thumbnails)
+
+    def describe(block: Sequence[np.ndarray]) -> np.ndarray:
+        descriptors = (_small_vectors(_halve_all(block)) - mean) @ axes
+        lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
+        return descriptors / np.maximum(lengths, 1e-6)
+
+    return np.concatenate(share(describe, in_blocks(thumbnails, BLOCK)))
+
+
+def _learn(thumbnails: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and axes, as `_discriminants` does, learnt from crops of some thumbnails."""
     rng = np.random.default_rng(0)
-    rows = rng.integers(len(halves), size=CROPS)
+    rows = rng.integers(len(thumbnails), size=CROPS)
     edges = rng.uniform(0, LARGEST_CROP, (CROPS, 2, 2))
-    blocks = zip(in_blocks(halves[rows], BLOCK), in_blocks(edges, BLOCK), strict=True)
-    crops = np.concatenate(share(lambda block: _small_vectors(_crop_all(*block)), blocks))
-    mean, axes = _discriminants(vectors[rows], crops)
-    descriptors = vectors @ axes - mean @ axes
-    lengths = np.linalg.norm(descriptors, axis=1, keepdims=True)
-    return descriptors / np.maximum(lengths, 1e-6)
+
+    def crop(block: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        rows, edges = block
+        halves = _halve_all([thumbnails[row] for row in rows])
+        return _small_vectors(halves), _small_vectors(_crop_all(halves, edges))
+
+    blocks = zip(in_blocks(rows, BLOCK), in_blocks(edges, BLOCK), strict=True)
+    chosen, crops = map(np.concatenate, zip(*share(crop, blocks), strict=True))
+    return _discriminants(chosen, crops)
 
 
 def _discriminants(chosen: np.ndarray, crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the X-rays' mean and the axes, (pixels, DESCRIPTOR_LENGTH), that separate them best.
 
     Along those axes the variance between X-rays is largest, compared with the variance between
-    an X-ray and its crop. Mirror images count as X-rays, so that few X-rays, or copies alone, also
-    differ from something. `chosen` are vectors of X-rays, float32 (n, pixels), and `crops` those of
-    a crop of each.
+    an X-ray and its crop. Their weights let X-rays vary by 1 along an axis that copying hardly
+    changes, and by less along others; else the few axes that tell hospitals apart would outweigh
+    all others. Mirror images count as X-rays, so that few X-rays, or copies alone, also differ from
+    something. `chosen` are vectors of X-rays, float32 (n, pixels), and `crops` those of a crop of
+    each.
     """
     within, between = share(lambda one: one.T @ one / len(one), (crops - chosen, chosen))
     mirror = np.arange(len(between)).reshape(DESCRIPTOR_SIZE, -1)[:, ::-1].ravel()
@@ -175,8 +197,10 @@ def _discriminants(chosen: np.ndarray, crops: np.ndarray) -> tuple[np.ndarray, n
     within = within.astype(np.float64)
     within += np.eye(len(within)) * (0.03 * np.trace(within) / len(within) + 1e-9)
     whiten = np.linalg.inv(np.linalg.cholesky(within))
-    _, vectors = np.linalg.eigh(whiten @ between @ whiten.T)
-    return mean, (whiten.T @ vectors[:, -DESCRIPTOR_LENGTH:]).astype(np.float32)
+    variances, vectors = np.linalg.eigh(whiten @ between @ whiten.T)
+    variances = np.maximum(variances[-DESCRIPTOR_LENGTH:], 0)
+    weights = np.sqrt(variances) / (variances + CHANGES)
+    return mean, (whiten.T @ vectors[:, -DESCRIPTOR_LENGTH:] * weights).astype(np.float32)
 
 
 def _small_vectors(images: np.ndarray) -> np.ndarray:
@@ -205,14 +229,19 @@ def _crop_all(images: np.ndarray, edges: np.ndarray) -> np.ndarray:
     return crops
 
 
-def _similar_pairs(descriptors: np.ndarray) -> list[Pair]:
-    """Return the pairs whose descriptors are alike, sorted, block by block."""
+def _similar_pairs(descriptors: np.ndarray) -> np.ndarray:
+    """Return the pairs whose descriptors are alike, each once: whole numbers, (pairs, 2)."""
+    starts = range(0, len(descriptors), BLOCK)
 
-    def compare(start: int) -> list[Pair]:
-        alike = descriptors[start : start + BLOCK] @ descriptors.T > SIMILAR_DESCRIPTORS
-        # Flat: numpy finds few among many several times as fast along one axis as along two.
-        rows, columns = np.divmod(np.flatnonzero(alike), len(descriptors))
-        pairs = zip((rows + start).tolist(), columns.tolist(), strict=True)
-        return [(one, two) for one, two in pairs if one < two]
+    def compare(start: int) -> np.ndarray:
+        block, found = descriptors[start : start + BLOCK], []
+        for other in starts[start // BLOCK :]:
+            others = descriptors[other : other + BLOCK]
+            # Flat: numpy finds few among many several times as fast along one axis as along two.
+            alike = np.flatnonzero(block @ others.T > SIMILAR_DESCRIPTORS)
+            rows, columns = np.divmod(alike, len(others))
+            found.append(np.column_stack((start + rows, other + columns)))
+        pairs = np.concatenate(found)
+        return pairs[pairs[:, 0] < pairs[:, 1]]
 
-    return list(chain.from_iterable(share(compare, range(0, len(descriptors), BLOCK))))
+    return np.concatenate([np.empty((0, 2), int), *read_all(compare, starts, "searching")])

@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,11 +13,14 @@ import pandas as pd
 from helpers.data.archives import require_room
 from helpers.data.images import fingerprint, resize_image, resize_mask
 from helpers.data.sources import DataSet
-from helpers.data.threads import read_all
+from helpers.data.threads import in_blocks, read_all
 from helpers.storage.errors import CovidLungsError
-from helpers.storage.files import caching
+from helpers.storage.files import caching, write_whole
 from helpers.storage.folders import cache_root
 from helpers.storage.versions import code_version
+
+BLOCK = 256  # X-rays hashed together: all of them may be larger than memory
+HASH = ".sha256"  # ends the name of the file beside an array that keeps its hash
 
 
 def prepare_images(data_set: DataSet, index: pd.DataFrame, image_size: int) -> np.ndarray:
@@ -93,8 +97,8 @@ def _prepare(
 
     if not target.is_file():
         _write(target, (len(rows), *size), read_all(read_small, rows, "resizing"))
-        for other in target.parent.glob(f"{name}-*.npy"):
-            if other != target:
+        for other in target.parent.glob(f"{name}-*"):
+            if not other.name.startswith(target.name):
                 with suppress(OSError):  # Windows removes no open file; who reads one can go on
                     other.unlink()
     return np.load(target, mmap_mode="r")
@@ -109,6 +113,37 @@ def _write(target: Path, shape: tuple[int, ...], rows: Iterator[np.ndarray]) -> 
             np.lib.format.write_array_header_1_0(opened, header)
             for pixels in rows:
                 opened.write(np.ascontiguousarray(pixels))
+
+
+def hash_file(array: np.ndarray) -> str | None:
+    """Return a hash of an array on disk, as `prepare_images` returns it; None for any other array.
+
+    It is kept beside the array, of which a start need not read 100 GB again, and counts for nothing
+    once the array's size or time has changed.
+    """
+    name = str(getattr(array, "filename", ""))
+    file, kept = Path(name), Path(f"{name}{HASH}")
+    if file.suffix != ".npy" or array.mode != "r" or not array.flags.c_contiguous:
+        return None
+    state = file.stat()
+    if state.st_size != array.offset + array.nbytes:
+        return None  # a part of it
+    facts = f"{state.st_size} {state.st_mtime_ns} {array.dtype} {array.shape} "
+    with suppress(OSError, ValueError):  # there is none, or one that is damaged
+        if found := re.fullmatch(f"{re.escape(facts)}([0-9a-f]{{64}})", kept.read_text("utf-8")):
+            return found[1]
+    digest = _hash_rows(array)
+    with suppress(CovidLungsError):  # a cache that cannot be written: the next start reads it again
+        write_whole(kept, facts + digest)
+    return digest
+
+
+def _hash_rows(array: np.ndarray) -> str:
+    """Return a hash of the values of an array, read block by block, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for block in in_blocks(array, BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def refuse_changed(file: str, pixels: np.ndarray, seen: str) -> None:

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import closing
 from itertools import islice
 from typing import TypeVar
@@ -62,7 +62,7 @@ def read_all(
 
 
 def work_ahead(
-    pool: ThreadPoolExecutor,
+    pool: Executor,
     work: Callable[[Item], Result],
     items: Iterable[Item],
     ahead: int,
@@ -72,14 +72,26 @@ def work_ahead(
     Items are taken as they are needed, so that memory stays bounded however many there are. What
     `work` raises comes through; then, or when this is closed, waiting items are dropped.
     """
-    begun: deque[Future[Result]] = deque()
+    with closing(begin_ahead(pool, work, items, ahead)) as begun:
+        for _, future in begun:
+            yield future.result()
+
+
+def begin_ahead(
+    pool: Executor,
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    ahead: int,
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Yield every item, in order, with the future of `work(item)`, as `work_ahead` begins them."""
+    begun: deque[tuple[Item, Future[Result]]] = deque()
     try:
         for item in items:
-            begun.append(pool.submit(work, item))
+            begun.append((item, pool.submit(work, item)))
             if len(begun) > ahead:
-                yield begun.popleft().result()
+                yield begun.popleft()
         while begun:
-            yield begun.popleft().result()
+            yield begun.popleft()
     finally:
-        for future in begun:
+        for _, future in begun:
             future.cancel()

@@ -53,19 +53,10 @@ def measure_infection(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return how well each X-ray's infection was found, and how much of the lungs it takes.
 
-    All is measured at the infection mask's own size. The first table has `file`, `class` and:
-
-    - `iou`, `dice`, `dice_loss`, as in `segmentation.score_masks`; nothing is cleaned.
-    - `infected`: whether the true mask has any infection.
-    - `found`: whether the predicted share of the lungs is above LEAST_SHARE; without predicted
-      lungs, whether any infection is predicted.
-    - `predicted_share`: of the predicted lungs; NaN without lungs.
-    - `outside_lungs`: the share of the predicted infection that lies outside the true lungs; NaN
-      if none is predicted.
-
-    The second has `file`, `class`, for each of `zones.SHARES` the true infection's share of the
-    true lungs (`true_right_upper`), and the predicted infection's of the predicted lungs
-    (`right_upper`).
+    All is measured at the infection mask's own size. Both tables have `file` and `class`; the first
+    has SCORES, which `_score` explains, the second SEVERITY: for each of `zones.SHARES` the true
+    infection's share of the true lungs (`true_right_upper`), and the predicted infection's of the
+    predicted lungs (`right_upper`).
 
     Args:
         data_set: where the masks are.
@@ -87,11 +78,10 @@ def measure_infection(
 
     masks = rows["infection_mask"], rows["infection_pixels"]
     given = zip(*masks, probabilities, true_lungs, predicted_lungs, strict=True)
-    measured = pd.DataFrame(
-        read_all(measure, given, "measuring", len(rows)), columns=[*SCORES, *SEVERITY]
-    ).round(6)
+    measured = read_all(measure, given, "measuring", len(rows))
+    table = pd.DataFrame(measured, columns=[*SCORES, *SEVERITY]).round(6)
     named = rows[["file", "class"]].reset_index(drop=True)
-    return named.join(measured[SCORES]), named.join(measured[SEVERITY])
+    return named.join(table[SCORES]), named.join(table[SEVERITY])
 
 
 def _measure(
@@ -103,16 +93,34 @@ def _measure(
     true_lungs, predicted_lungs = (
         resize_mask(lungs, true.shape) for lungs in (true_lungs, predicted_lungs)
     )
+    true_shares = infected_shares(true, true_lungs)
     shares = infected_shares(predicted, predicted_lungs)
-    share, area = shares["infected_share"], int(predicted.sum())
     return {
         **measure_overlap(true, predicted, resized),
+        **_score(true, predicted, true_lungs, shares["infected_share"]),
+        **{f"true_{name}": share for name, share in true_shares.items()},
+        **shares,
+    }
+
+
+def _score(
+    true: np.ndarray, predicted: np.ndarray, true_lungs: np.ndarray, share: float
+) -> dict[str, float]:
+    """Return what one X-ray is scored by besides overlap, which `segmentation` defines.
+
+    - `infected`: whether the true mask has any infection.
+    - `found`: whether the predicted share of the lungs is above LEAST_SHARE; without predicted
+      lungs, whether any infection is predicted.
+    - `predicted_share`: of the predicted lungs; NaN without lungs.
+    - `outside_lungs`: the share of the predicted infection that lies outside the true lungs; NaN
+      if none is predicted.
+    """
+    area = int(predicted.sum())
+    return {
         "infected": bool(true.any()),
         "found": area > 0 if np.isnan(share) else share > LEAST_SHARE,
         "predicted_share": share,
         "outside_lungs": float((predicted > true_lungs).sum() / area) if area else np.nan,
-        **{f"true_{name}": share for name, share in infected_shares(true, true_lungs).items()},
-        **shares,
     }
 
 
@@ -121,43 +129,53 @@ def infection_metrics(
 ) -> dict[str, Estimate]:
     """Return the metrics of infection masks and of severity, each with its interval.
 
-    - `iou`, `dice`, `dice_loss`: means over X-rays with infection, then class by class
-      (`dice/COVID`).
+    - those of `_overlap_metrics` and `_severity_metrics`, over X-rays with infection.
     - `sensitivity`, `specificity`: of X-rays, by `infected` and `found`.
     - `invented_share`: the mean predicted share of the lungs on X-rays without infection.
     - `outside_lungs`: the mean share of predicted infection that lies outside the lungs.
-    - `severity_spearman`, `severity_bias`, `severity_low`, `severity_high`: of the true and the
-      predicted share of the lungs on X-rays with infection: rank correlation, mean difference
-      (predicted minus true), and the limits of agreement.
-    - `zone_error`: the mean absolute error of a zone's share on X-rays with infection.
 
     Scores, severity and groups have the same index. A metric of no X-ray has no value.
     """
     infected = scores["infected"]
-    ill, healthy, shares = scores[infected], scores[~infected], severity[infected]
-    parts = {"": ill} | {f"/{name}": part for name, part in ill.groupby("class")}
-    means = {
-        f"{name}{suffix}": estimate_mean(part[name], groups[part.index])
-        for suffix, part in parts.items()
-        for name in OVERLAP
-    }
-    true, predicted = shares["true_infected_share"], shares["infected_share"]
-    agreement = {
-        name: estimate_agreement(statistic, true, predicted, groups)
-        for name, statistic in (
-            ("severity_spearman", spearman),
-            ("severity_low", lower_limit),
-            ("severity_high", upper_limit),
-        )
-    }
-    return means | {
+    ill, healthy = scores[infected], scores[~infected]
+    return {
+        **_overlap_metrics(ill, groups),
         "sensitivity": estimate_share(ill["found"], groups),
         "specificity": estimate_share(~healthy["found"], groups),
         "invented_share": estimate_mean(healthy["predicted_share"], groups),
         "outside_lungs": estimate_mean(scores["outside_lungs"], groups),
+        **_severity_metrics(severity[infected], groups),
+    }
+
+
+def _overlap_metrics(ill: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
+    """Return the means of `iou`, `dice` and `dice_loss`, then class by class (`dice/COVID`)."""
+    parts = {"": ill} | {f"/{name}": part for name, part in ill.groupby("class")}
+    return {
+        f"{name}{suffix}": estimate_mean(part[name], groups[part.index])
+        for suffix, part in parts.items()
+        for name in OVERLAP
+    }
+
+
+def _severity_metrics(severity: pd.DataFrame, groups: pd.Series) -> dict[str, Estimate]:
+    """Return how true and predicted shares of the lungs agree.
+
+    - `severity_bias`: the mean difference, predicted minus true.
+    - `severity_spearman`: the rank correlation.
+    - `severity_low`, `severity_high`: the limits of agreement.
+    - `zone_error`: the mean absolute error of a zone's share.
+    """
+    true, predicted = severity["true_infected_share"], severity["infected_share"]
+    statistics = {"spearman": spearman, "low": lower_limit, "high": upper_limit}
+    agreement = {
+        f"severity_{name}": estimate_agreement(statistic, true, predicted, groups)
+        for name, statistic in statistics.items()
+    }
+    return {
         "severity_bias": compare_paired(predicted, true, groups),
         **agreement,
-        "zone_error": estimate_mean(_zone_errors(shares).mean(axis=1), groups),
+        "zone_error": estimate_mean(_zone_errors(severity).mean(axis=1), groups),
     }
 
 

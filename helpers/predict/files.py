@@ -5,8 +5,8 @@ from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from posixpath import basename, dirname, islink
-from threading import get_ident
 from typing import NamedTuple
+from uuid import uuid4
 
 from helpers.data.images import FORMATS, find_stem, is_picture
 from helpers.data.listing import NO_TEXT, visit, walk
@@ -193,6 +193,18 @@ def find_output(folder: Path, name: str, file: XrayFile) -> Path:
     return folder / name / f"{file.place}.{find_ending(name)}"
 
 
+def remove_output(folder: Path, name: str, file: XrayFile) -> None:
+    """Remove what an earlier prediction left in one of the folders of MADE."""
+    path = find_output(folder, name, file)
+    with refusing(path, CHOICE):
+        path.unlink(missing_ok=True)
+
+
+def list_parts(draws_infection: bool) -> list[str]:
+    """Return the folders of MADE that a prediction fills, with masks of infection or without."""
+    return [name for name in MADE if name != INFECTION or draws_infection]
+
+
 def find_ending(name: str) -> str:
     """Return how the files in one of the folders of MADE end."""
     return "jpg" if name == OVERLAYS else "png"
@@ -230,7 +242,8 @@ def write_output(path: Path, content: bytes) -> None:
     Raises:
         CovidLungsError: it cannot be written; an older one stays as it was.
     """
-    partial = path.with_name(f"{PARTIAL}{get_ident()}")  # each thread has its own
+    # A name of its own, also among threads and machines that write into one folder.
+    partial = path.with_name(f"{PARTIAL}{uuid4().hex}")
     with refusing(path, CHOICE):
         try:
             partial.write_bytes(content)

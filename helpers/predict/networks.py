@@ -1,11 +1,16 @@
 """Networks: those that predict, a run's own or the one inside the package."""
 
+import hashlib
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from helpers.predict.novelty import Likeness, read_likeness
 from helpers.storage.layout import DETECTOR, INFECTION_SEGMENTER, SEGMENTER
+from helpers.storage.versions import code_version
 from helpers.train.backend import keras
+from helpers.train.checkpoint import hash_arrays, hash_config
 from helpers.train.lungs import NAME, load_network
 from helpers.train.trained import load_model
 
@@ -69,3 +74,16 @@ def load_likeness(run_folder: Path | None) -> Likeness | None:
     if run_folder is None or not (run_folder / SEGMENTER).is_file():
         return None
     return read_likeness((run_folder / SEGMENTER).parent)
+
+
+def describe_networks(networks: Networks, likeness: Likeness | None) -> str:
+    """Return what decides predictions besides the X-rays: the code, the networks, the likeness."""
+    parts = [
+        f"{name} {hash_config({'config': network.get_config()})} "
+        + hash_arrays(network.get_weights())
+        for name, network in networks._asdict().items()
+        if network is not None
+    ]
+    known = hash_arrays(map(np.asarray, likeness)) if likeness is not None else ""
+    decided = [code_version(__name__), *parts, known]
+    return hashlib.sha256("\n".join(decided).encode()).hexdigest()

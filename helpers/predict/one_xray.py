@@ -21,7 +21,8 @@ from helpers.evaluate.intervals import estimate_share
 from helpers.evaluate.metrics_file import read_metrics
 from helpers.predict.files import INFECTION, MASKS, find_xrays
 from helpers.predict.networks import load_likeness, load_networks
-from helpers.predict.prediction import INFECTED, predict_files
+from helpers.predict.prediction import predict_files
+from helpers.predict.table import INFECTED
 from helpers.report.provenance import find_source
 from helpers.split.splits import read_split
 from helpers.storage.colab import in_colab

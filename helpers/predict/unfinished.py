@@ -65,9 +65,7 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
                 f"choose another folder with {CHOICE}."
             )
         with refusing(path, CHOICE):
-            for part in (f"{PARTIAL}*", *(f"{name}/**/{PARTIAL}*" for name in MADE)):
-                for partial in folder.glob(part):
-                    partial.unlink(missing_ok=True)
+            clear_partial(folder)
             unfinished = Unfinished(file, asked)
         if count := sum(map(len, unfinished.done.values())):
             print(f"covid-lungs: {shown(path)}: going on after {count:,} X-rays.", file=sys.stderr)
@@ -82,6 +80,13 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
             file.close()  # Windows removes no open file
             if ended:
                 path.unlink(missing_ok=True)
+
+
+def clear_partial(folder: Path) -> None:
+    """Remove the half-written files of those who were killed while they predicted into a folder."""
+    for part in (f"{PARTIAL}*", *(f"{name}/**/{PARTIAL}*" for name in MADE)):
+        for partial in folder.glob(part):
+            partial.unlink(missing_ok=True)
 
 
 def _describe(files: list[XrayFile]) -> str:

@@ -128,6 +128,15 @@ def draw_side_by_side(cases: Sequence[Case], captions: Sequence[str]) -> Figure:
     return figure
 
 
+def draw_below_xrays(cases: Sequence[Case], captions: Sequence[str]) -> Figure:
+    """Draw each case's X-ray as it is, and below it the error map, which may hide what it marks."""
+    figure, axes = _new(2, len(cases), captions, cases[0].target)
+    for (above, below), case, caption in zip(axes.T, cases, captions, strict=True):
+        _show(above, cv2.cvtColor(case.image, cv2.COLOR_GRAY2RGB), caption)
+        _show(below, paint_errors(case), "")
+    return figure
+
+
 def _new(
     rows: int, columns: int, captions: Sequence[str], target: str
 ) -> tuple[Figure, np.ndarray]:

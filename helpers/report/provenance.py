@@ -17,6 +17,7 @@ from helpers.storage.files import write_whole
 from helpers.storage.folders import shown
 from helpers.storage.layout import CHAIN, PROVENANCE, trained_part
 from helpers.storage.versions import library_versions
+from helpers.train.devices import count_devices
 from helpers.train.recipes import find_recipe
 
 ROOT = Path(__file__).resolve().parents[2]  # of a checkout, which has .git here
@@ -120,11 +121,12 @@ def read_state(run_folder: Path) -> dict[str, dict]:
 
 def describe_environment() -> dict[str, object]:
     """Return versions and hardware, without importing Keras."""
+    devices = count_devices()
     return {
         "code": describe_code(),
         "python": platform.python_version(),
         "system": platform.system(),
-        "keras_backend": _backend(),
+        "keras_backend": _backend() + (f" on {devices} devices" if devices > 1 else ""),
         "machine": describe_machine(),
         "packages": _find_versions(*LIBRARIES) | library_versions(),
     }

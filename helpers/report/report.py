@@ -191,7 +191,8 @@ def number(value: object, decimals: int = 3) -> str:
     """Return a value as text: counts whole, other numbers rounded, texts as they are."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{decimals}f}"
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.{decimals}f}"
+    return text.replace("-", "−")
 
 
 def plain(value: object) -> str:

@@ -24,7 +24,8 @@ Masks = tuple[np.ndarray, np.ndarray]  # of infection and lungs: zeros and ones,
 def draw_zones(image: np.ndarray, predicted: Masks, true: Masks | None = None) -> Figure:
     """Draw the six zones on an X-ray, uint8 (height, width), each with its infected share.
 
-    Where the truth is known, it stands at the left, and beside it what was predicted.
+    Where the truth is known, it stands at the left, and beside it what was predicted. Shares are
+    those of the infection mask at its own size, as in the tables of a run and of predictions.
     """
     panels = {} if true is None else {"true": (true, TRUE_COLOUR)}
     panels["predicted"] = (predicted, PREDICTED_COLOUR)
@@ -45,8 +46,10 @@ def _show_zones(
 ) -> str:
     """Show zones and shares of an X-ray, and return in words how much of the lungs is infected."""
     size = _find_size(image)
-    infection, lungs = (resize_mask(mask.astype(np.uint8), size) for mask in (infection, lungs))
-    zones, shares = number_zones(lungs), infected_shares(infection, lungs)
+    infection, lungs = (mask.astype(np.uint8) for mask in (infection, lungs))
+    shares = infected_shares(infection, resize_mask(lungs, infection.shape))
+    infection, lungs = (resize_mask(mask, size) for mask in (infection, lungs))
+    zones = number_zones(lungs)
     canvas = paint_infection(resize_image(image, size), infection, lungs, colour)
     canvas[_find_borders(zones)] = colour
     axis.imshow(canvas)
@@ -96,7 +99,7 @@ def draw_map(mean_xray: np.ndarray, mean: np.ndarray, threshold: float) -> Figur
     answer = (mean > threshold).astype(np.uint8)
     shown = left.imshow(100 * mean, cmap="inferno", vmin=0)
     left.set_title("how often each place is infected", fontsize=11)
-    figure.colorbar(shown, ax=left, label="% of the training X-rays")
+    figure.colorbar(shown, ax=left, label="% of the training X-rays, healthy ones too")
     right.imshow(draw_outlines(grey, (answer, INFECTION_COLOUR)))
     right.set_title(f"above {threshold:.1%}: the same answer\nfor every X-ray", fontsize=11)
     return figure

@@ -19,7 +19,7 @@ from helpers.storage.locks import is_held
 NAMES = {
     "data": "(.+-[0-9a-f]{12})([.](partial|copy))?",
     "audits": "[0-9a-f]{16}-[0-9a-f]{16}",
-    "arrays": "(mask_)?pixels-[0-9a-f]{16}-[0-9]+(-[0-9a-f]{16})?[.]npy",
+    "arrays": "(mask_)?pixels-[0-9a-f]{16}-[0-9]+(-[0-9a-f]{16})?[.]npy([.]sha256)?",
 }
 
 

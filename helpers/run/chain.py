@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from helpers.audit.examination import check_allowed
-from helpers.data.layouts import POSITIVE_CLASS
+from helpers.data.layouts import INFECTION, MASKS, POSITIVE_CLASS
 from helpers.data.sources import find_data, find_path
 from helpers.report import provenance
 from helpers.run import up_to_date
@@ -20,7 +20,8 @@ from helpers.storage.files import clear_partial
 from helpers.storage.folders import cache_root, find_run
 from helpers.storage.layout import find_step, trained_part
 from helpers.storage.locks import hold_run
-from helpers.train.recipes import find_recipe
+from helpers.train.devices import check_devices, count_devices, refuse_batch_size
+from helpers.train.recipes import Recipe, find_recipe
 
 # Options of the command itself, which are no parameters for `-p`.
 OPTIONS = ("data", "run", "recipe", "groups", "split", "external", "allow")
@@ -127,21 +128,42 @@ def _check(request: Request, notebooks: list[Path]) -> dict[str, object]:
         raise CovidLungsError(
             f"--timeout {request.timeout}: give seconds from 1 to {LONGEST_TIMEOUT}."
         )
-    recipe, groups = find_recipe(request.recipe), request.groups
+    recipe, groups, devices = find_recipe(request.recipe), request.groups, count_devices()
     data, external = _find(request.data, "data"), _find(request.external, "external")
     if groups is not None:
         groups = str(find_path(groups, "groups", "Give a .csv with the columns file and group."))
     parameters = check_parameters(notebooks, request.given)
     changes = {name: parameters.get(name) for name in ("epochs", "batch_size", "image_size")}
-    for notebook in notebooks:
-        if part := trained_part(notebook.name):
-            getattr(recipe, part).override(**changes)  # refuses what its network cannot take
+    _refuse_settings(notebooks, recipe, changes, data, devices)
+    check_devices(devices)
     if request.split == "published":
         refuse_unpublished(place.split for place in find_data(data).list_files().places)
     if external is not None and any(notebook.name.startswith("05") for notebook in notebooks):
         build_index(find_data(external), request.allow)  # kept: notebook 05 need not do it again
     shared = {"data": data, "recipe": request.recipe, "groups": groups, "external": external}
     return parameters | shared | {"split": request.split, "allow": request.allow}
+
+
+def _refuse_settings(
+    notebooks: list[Path], recipe: Recipe, changes: dict[str, object], data: str, devices: int
+) -> None:
+    """Stop if a network that is to be trained cannot take changes of its settings."""
+    for notebook in notebooks:
+        if not (part := trained_part(notebook.name)):
+            continue
+        try:
+            settings = getattr(recipe, part).override(**changes)
+            refuse_batch_size(settings.batch_size, devices)
+        except CovidLungsError:
+            if not _lacks(data, notebook):  # else it is skipped, and any size will do
+                raise
+
+
+def _lacks(data: str, notebook: Path) -> bool:
+    """Return whether a data set surely lacks what a notebook needs."""
+    listing = find_data(data).list_files()
+    parts, classes = {place.part for place in listing.places}, set(listing.spellings)
+    return bool(_name_missing(notebook, MASKS in parts, INFECTION in parts, classes))
 
 
 def _find(source: str | None, name: str) -> str | None:
@@ -191,17 +213,22 @@ def _parse(name: str, text: str, declared: Parameter) -> object:
 
 def _find_missing(notebook: Path, run_folder: Path) -> str | None:
     """Return what a notebook needs that the run's X-rays lack; None where that is not known."""
-    index, needs = run_folder / "index.csv", find_step(notebook.name).needs
-    if not needs or not index.is_file():
+    index = run_folder / "index.csv"
+    if not index.is_file():
         return None
     columns = ["class", "mask", "infection_mask"]
     table = pd.read_csv(index, dtype=str, keep_default_na=False)
     table = table.reindex(columns=columns, fill_value="")  # earlier versions had fewer
-    if "masks" in needs and not has_masks(table):
+    return _name_missing(notebook, has_masks(table), has_infection(table), set(table["class"]))
+
+
+def _name_missing(notebook: Path, masks: bool, infection: bool, classes: set[str]) -> str | None:
+    """Return what a notebook needs that X-rays with these masks and classes lack."""
+    needs = find_step(notebook.name).needs
+    if "masks" in needs and not masks:
         return "lung masks, which these X-rays do not have"
-    if "infection masks" in needs and not has_infection(table):
+    if "infection masks" in needs and not infection:
         return "infection masks, which these X-rays do not have"
-    classes = set(table["class"])
     if "COVID" in needs and not (POSITIVE_CLASS in classes and len(classes) > 1):
         return f"the class {POSITIVE_CLASS} and another"
     return None

@@ -5,10 +5,16 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from helpers.storage.errors import CovidLungsError
+
+if TYPE_CHECKING:
+    from helpers.predict.prediction import Hire
 
 SOURCE = "demo, kaggle, folder, .zip"
 RUN = "a run's name or folder"
@@ -48,6 +54,8 @@ def _add_predict(predict: argparse.ArgumentParser) -> None:
     predict.add_argument("--run", metavar="RUN", help=whose)
     where = "where masks go (default: RUN/predictions; without --run: predictions)"
     predict.add_argument("--out", type=Path, metavar="FOLDER", help=where)
+    elsewhere = "predict on local:N, tcp://HOST:PORT or a scheduler file (see docs/cluster.md)"
+    predict.add_argument("--cluster", metavar="ADDRESS", help=elsewhere)
     predict.add_argument("paths", nargs="+", metavar="PATH", help="an X-ray, or a folder of them")
     predict.set_defaults(act=predict_xrays)
 
@@ -71,6 +79,8 @@ def _add_run(run: argparse.ArgumentParser) -> None:
     add("--from", dest="start", metavar="NN", help="the first notebook to run")
     anew = "run what is up to date, too, and train anew"
     add("--force", action="store_true", help=anew)
+    several_gpus = "GPUs of this machine that train together; needs KERAS_BACKEND=jax"
+    add("--devices", type=int, metavar="N", help=several_gpus)
     add("--timeout", type=int, metavar="SECONDS", help="that one cell may take")
     run.set_defaults(act=run_notebooks)
 
@@ -79,8 +89,12 @@ def run_notebooks(options: argparse.Namespace) -> int:
     """Run the chain, print its scores and return the exit status."""
     from helpers.evaluate.metrics_file import describe_run
     from helpers.run.chain import Request, run_chain
+    from helpers.train.devices import ASKED
 
-    asked = {name: value for name, value in vars(options).items() if name not in ("command", "act")}
+    if options.devices is not None:
+        os.environ[ASKED] = str(options.devices)  # the notebooks' processes inherit it
+    others = ("command", "act", "devices")
+    asked = {name: value for name, value in vars(options).items() if name not in others}
     asked |= {"given": dict(options.given), "allow": ",".join(options.allow)}
     print(describe_run(run_chain(Request(**asked))))
     return 0
@@ -97,21 +111,37 @@ def audit_data(options: argparse.Namespace) -> int:
 
 
 def predict_xrays(options: argparse.Namespace) -> int:
-    """Predict X-rays and return 1 if one of them could not be decoded."""
+    """Predict X-rays, here or by a cluster, and return 1 if one of them has no mask."""
     from helpers.predict.files import find_xrays
     from helpers.storage.folders import find_trained
 
     run = None if options.run is None else find_trained(options.run)
     files = find_xrays(options.paths)
     folder = options.out or (run or Path()) / "predictions"
-    # Only now: a misspelt path should not wait for Keras.
-    from helpers.predict.networks import load_likeness, load_networks
-    from helpers.predict.prediction import describe_predictions, predict_files
+    with _join(options.cluster, run) as hire:
+        # Only now: a misspelt path or address should not wait for Keras.
+        from helpers.predict.networks import load_likeness, load_networks
+        from helpers.predict.prediction import predict_files
+        from helpers.predict.summary import describe_predictions
 
-    networks = load_networks(run)
-    table = predict_files(networks, files, folder, load_likeness(run))
+        networks = load_networks(run)
+        table = predict_files(networks, files, folder, load_likeness(run), hire)
     print(describe_predictions(table, folder, networks, run))
     return int(table["lung_fraction"].isna().any())
+
+
+@contextmanager
+def _join(address: str | None, run: Path | None) -> Iterator["Hire | None"]:
+    """Give what hires the workers of a cluster; None without an address."""
+    if address is None:
+        yield None
+        return
+    from helpers.predict.scheduler import reach
+
+    with reach(address) as client:
+        from helpers.predict.cluster import Cluster  # only now, since it needs Keras
+
+        yield Cluster(client, address, run).hire
 
 
 def export_networks(options: argparse.Namespace) -> int:

@@ -36,8 +36,8 @@ def write_whole(path: Path, content: str | bytes) -> Path:
     return path
 
 
-def read_arrays(path: Path, names: Iterable[str], remedy: str) -> list[np.ndarray]:
-    """Return the arrays of these names in an .npz file; no code in it is run.
+def read_arrays(path: Path, names: Iterable[str] | None, remedy: str) -> list[np.ndarray]:
+    """Return the arrays of these names in an .npz file, or all (None); no code in it is run.
 
     Raises:
         CovidLungsError: the file is missing or damaged, or has no such array.
@@ -45,7 +45,7 @@ def read_arrays(path: Path, names: Iterable[str], remedy: str) -> list[np.ndarra
     try:
         # Opened here, since numpy leaves open what proves to be no archive.
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            return [file[name] for name in names]
+            return [file[name] for name in (file.files if names is None else names)]
     except DAMAGE as error:
         raise CovidLungsError(f"{shown(path)}: missing or damaged. {remedy}") from error
 

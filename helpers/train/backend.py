@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
+from helpers.train.devices import count_devices, refuse_devices
 from helpers.train.recipes import SegmentationSettings
 
 # Names and numbers of glibc's malloc.h, see mallopt(3).
@@ -54,6 +55,23 @@ if keras.backend.backend() == "tensorflow":
     tensorflow.get_logger().setLevel("ERROR")
 
 
+def _share_batches(count: int) -> int:
+    """Let Keras give each of so many devices a share of every batch; return how many there are.
+
+    Every network keeps its weights on all of them, as long as none was made before.
+    """
+    if count > 1:
+        with_jax = keras.backend.backend() == "jax"
+        found = keras.distribution.list_devices() if with_jax else []
+        refuse_devices(count, keras.backend.backend(), found)
+        shared = keras.distribution.DataParallel(devices=found[:count], auto_shard_dataset=False)
+        keras.distribution.set_distribution(shared)
+    return count
+
+
+DEVICES = _share_batches(count_devices())
+
+
 class Machine(NamedTuple):
     """What a machine calculates with.
 
@@ -62,12 +80,14 @@ class Machine(NamedTuple):
         flags: the processor's flags in /proc/cpuinfo.
         gpu: the name of the first GPU that Keras uses, None without a GPU.
         memory: bytes of the smallest NVIDIA GPU, 0 if not known.
+        devices: how many of its GPUs, or other devices, train a network together.
     """
 
     capability: float | None
     flags: frozenset[str]
     gpu: str | None = None
     memory: int = 0
+    devices: int = 1
 
     @property
     def has_gpu(self) -> bool:
@@ -77,7 +97,8 @@ class Machine(NamedTuple):
     @property
     def device(self) -> str:
         """What trains the networks, in words."""
-        return f"GPU, {self.gpu}" if self.gpu else "processor, since Keras finds no GPU"
+        kind = f"GPU, {self.gpu}" if self.gpu else "processor, since Keras finds no GPU"
+        return kind if self.devices == 1 else f"{self.devices} × {kind}"
 
 
 @cache
@@ -88,7 +109,7 @@ def look_at_machine() -> Machine:
     flags = next((line for line in lines if line.startswith("flags")), "")
     capability, gpu = _find_gpu()
     memory = _find_memory() if gpu else 0
-    return Machine(capability, frozenset(flags.partition(":")[2].split()), gpu, memory)
+    return Machine(capability, frozenset(flags.partition(":")[2].split()), gpu, memory, DEVICES)
 
 
 def _find_gpu() -> tuple[float | None, str | None]:

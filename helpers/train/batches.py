@@ -7,6 +7,7 @@ import numpy as np
 
 from helpers.train.augmentation import STRENGTHS, augment, draw_changes, draw_noise
 from helpers.train.backend import keras, look_at_machine
+from helpers.train.devices import refuse_batch_size, refuse_too_few
 from helpers.train.gpu_batches import GpuBatches
 
 CHANGES, NOISE = 1, 2  # drawn for an epoch, each from a seed of its own, as the order is
@@ -16,7 +17,8 @@ class Batches(keras.utils.PyDataset):
     """X-rays with their targets, as `Model.fit` takes them.
 
     A batch is a pair of float32 arrays: X-rays in 0..1, (batch, height, width, 1), and labels
-    (batch, 1) or masks (batch, height, width, 1). On a GPU with JAX they are tensors there.
+    (batch, 1) or masks (batch, height, width, 1). On a GPU with JAX they are tensors there. Where
+    several devices share a batch, its size is a multiple of their number.
 
     Attributes:
         seconds: that making batches has taken so far; NaN once a GPU has made them by itself.
@@ -37,12 +39,17 @@ class Batches(keras.utils.PyDataset):
             images: uint8, (N, height, width).
             targets: labels (N,) or masks (N, height, width), zeros and ones.
             rows: which of the N to use, in this order.
-            batch_size: X-rays a batch; without `shuffle_seed` the last one may be smaller.
+            batch_size: X-rays a batch; without `shuffle_seed` the last one may be smaller, and
+                X-rays that would be no equal share of it for each device are left out.
             shuffle_seed: draws a new order each epoch, and fills its last batch with the epoch's
-                first X-rays, since a network compiled for one batch size is slow with another.
-                None keeps the order of `rows`, each once.
+                first X-rays, since a network compiled for one batch size is slow with another. An
+                only batch is filled until the devices have equal shares. None keeps the order of
+                `rows`, each once.
             augmentation: a name in `augmentation.STRENGTHS`, or `none`; seed, epoch and row decide
                 each change.
+
+        Raises:
+            CovidLungsError: the devices cannot have equal shares.
         """
         super().__init__()
         self.strength = STRENGTHS.get(augmentation)
@@ -50,6 +57,8 @@ class Batches(keras.utils.PyDataset):
         self.rows, self.batch_size, self.shuffle_seed = np.asarray(rows), batch_size, shuffle_seed
         self.seconds = 0.0
         machine, self.gpu = look_at_machine(), None
+        self.devices = machine.devices
+        refuse_batch_size(batch_size, self.devices)
         if machine.has_gpu:
             self.gpu = GpuBatches(images, targets, self.rows, machine.memory)
         self.start_epoch(0)
@@ -83,18 +92,27 @@ class Batches(keras.utils.PyDataset):
 
         Keras' own `on_epoch_end` does not do: Keras calls it also before a new model's first epoch.
         """
-        self.epoch, self.order, self.changes, self.noise = epoch, self.rows, None, None
-        if self.shuffle_seed is not None:
+        self.epoch, self.changes, self.noise = epoch, None, None
+        if self.shuffle_seed is None:
+            refuse_too_few(len(self.rows), self.devices)
+            self.order = self.rows[: len(self.rows) - len(self.rows) % self.devices]
+        else:
             generator = np.random.default_rng((self.shuffle_seed, epoch))
             self.order = generator.permutation(self.rows)
-            if len(self.order) > self.batch_size:
-                self.order = np.resize(self.order, len(self) * self.batch_size)
+            share = self.batch_size if len(self.rows) > self.batch_size else self.devices
+            self.order = np.resize(self.order, math.ceil(len(self.rows) / share) * share)
         if self.strength:
             seed, count, size = (self.shuffle_seed, epoch), len(self.images), self.images.shape[1]
             self.changes = draw_changes(self.strength, (*seed, CHANGES), count, size)
             self.noise = draw_noise((*seed, NOISE), size)
         if self.gpu:
             self.gpu.start_epoch(self.changes, self.noise)
+
+    def tell_left_out(self) -> str:
+        """Return a line about X-rays that are in no batch, or "" if there are none."""
+        count = len(self.rows) - len(self.order)
+        shares = f"so that {self.devices} devices have equal shares"
+        return f"validation X-rays left out, {shares}: {count}" if count > 0 else ""
 
 
 def scale(images: np.ndarray) -> np.ndarray:

@@ -4,17 +4,18 @@ Keras' own callbacks are not enough: `BackupAndRestore` overwrites its files in 
 the state of random layers; `ModelCheckpoint` forgets how good the best epoch was.
 """
 
+import errno
 import hashlib
 import json
 import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
+from helpers.data.arrays import BLOCK, hash_file
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import replacing
 from helpers.storage.folders import shown
@@ -33,11 +34,10 @@ CODE = (
     "training",
 )
 # The machine decides these; on another one the weights differ a little.
-MACHINE = {"device", "precision", "backend", "compiled by XLA"}
+MACHINE = {"device", "devices", "precision", "backend", "compiled by XLA"}
 # And these, of `Model.compile`: how the steps are run, not what they learn.
 HOW = {"jit_compile", "run_eagerly", "steps_per_execution"}
 EXAMPLES = 64  # on which a loss is tried
-BLOCK = 256  # X-rays hashed together: all of them may be larger than memory
 
 
 @dataclass
@@ -106,6 +106,9 @@ def read_progress(folder: Path) -> Progress | None:
         return None
     except (OSError, MemoryError) as error:
         reason = error.strerror if isinstance(error, OSError) else "out of memory"
+        if isinstance(error, OSError) and error.errno == errno.EINVAL:
+            # Its table of contents leads to a place before its beginning.
+            raise ValueError(f"{shown(path)} is damaged") from error
         raise CovidLungsError(
             f"{shown(path)}: cannot be read ({reason}). Reconnect its drive, mend the permissions "
             "or free memory, and run again; or delete it to train anew."
@@ -121,8 +124,8 @@ def resume(folder: Path, asked: dict, epochs: int) -> tuple[Progress, str]:
 
     Raises:
         CovidLungsError: the file cannot be read, the training was begun on another kind of
-            machine or with another `reproducible`, or it must begin anew with a network that has
-            been trained.
+            machine, on another number of devices or with another `reproducible`, or it must begin
+            anew with a network that has been trained.
     """
     path = shown(folder / STATE)
     try:
@@ -137,9 +140,9 @@ def resume(folder: Path, asked: dict, epochs: int) -> tuple[Progress, str]:
         if found.rows and MACHINE.issuperset(differences):
             machine = (f"{name} {found.fingerprint.get(name)}" for name in differences)
             raise CovidLungsError(
-                f"{path}: {len(found.rows)} epochs of this training were done on another machine "
-                f"or with another `reproducible` ({', '.join(machine)}). Continue on a similar "
-                "machine with the same `reproducible`, or delete that file to begin anew here."
+                f"{path}: {len(found.rows)} epochs of this training were done on another machine, "
+                f"or with other `--devices` or `reproducible` ({', '.join(machine)}). Continue on "
+                "a similar machine with the same ones, or delete that file to begin anew here."
             )
         note = f"{path} is of another training ({', '.join(differences)}): this one begins anew."
     if asked["first weights"] is None:
@@ -174,6 +177,7 @@ def describe_training(
         **{f"validation {name}": value for name, value in _describe(validation).items()},
         "code": hashlib.sha256(code).hexdigest(),
         "device": "GPU" if look_at_machine().has_gpu else "processor",
+        "devices": look_at_machine().devices,
         "precision": ", ".join(sorted({layer.dtype_policy.name for layer in model.layers})),
         "backend": f"{backend} {sys.modules[backend].__version__}, keras {keras.__version__}",
         "compiled by XLA": int(bool(model.jit_compile)),
@@ -208,14 +212,20 @@ def hash_arrays(arrays: Iterable[np.ndarray]) -> str:
 
 def _describe(batches: Batches) -> dict[str, str | int | None]:
     """Return what decides the batches and their order."""
-    blocks = np.array_split(batches.rows, max(1, len(batches.rows) // BLOCK))
-    contents = (array[rows] for rows in blocks for array in (batches.images, batches.targets))
+    rows, parts = batches.rows, (batches.images, batches.targets)
+    contents = " ".join([hash_arrays([rows]), *(_hash_rows(part, rows) for part in parts)])
     return {
-        "X-rays": hash_arrays(chain([batches.rows], contents)),
+        "X-rays": hashlib.sha256(contents.encode()).hexdigest(),
         "batch size": batches.batch_size,
         "seed": batches.shuffle_seed,
         "augmentation": str(batches.strength),
     }
+
+
+def _hash_rows(array: np.ndarray, rows: np.ndarray) -> str:
+    """Return a hash of these rows of an array; of an array on disk that of all, which is kept."""
+    blocks = np.array_split(rows, max(1, len(rows) // BLOCK))
+    return hash_file(array) or hash_arrays(array[block] for block in blocks)
 
 
 def hash_config(config: dict) -> str:

@@ -194,7 +194,7 @@ def resumable(
         return
     with hold_training((folder / STATE).parent):
         progress, left = resume(folder, asked, epochs)
-        _report([found, left], progress.rows, epochs, say)
+        _report([found, left, validation.tell_left_out()], progress.rows, epochs, say)
         yield Recorder(training, epochs, progress, folder, say, clock)
         _check_trained(progress, folder)
         model.set_weights(progress.best_weights)

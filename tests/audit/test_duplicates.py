@@ -109,7 +109,8 @@ def test_every_pair_of_alike_descriptors_is_a_candidate_block_by_block(count, bl
         patch.setattr(duplicates, "BLOCK", block)
         pairs = duplicates._similar_pairs(vectors)
     alike = vectors @ vectors.T > duplicates.SIMILAR_DESCRIPTORS
-    assert pairs == [pair for pair in combinations(range(count), 2) if alike[pair]]
+    expected = [pair for pair in combinations(range(count), 2) if alike[pair]]
+    assert sorted(map(tuple, pairs.tolist())) == expected
 
 
 @settings(max_examples=50, deadline=None)
@@ -153,10 +154,11 @@ def test_discriminants_are_of_the_xrays_with_their_mirror_images():
     change = crops - chosen
     within = change.T @ change / len(change)
     within += np.eye(size**2) * 0.03 * np.trace(within) / size**2
-    largest = eigh(np.cov(both, rowvar=False, bias=True), within, eigvals_only=True)[-64:]
+    largest = eigh(np.cov(both, rowvar=False, bias=True), within, eigvals_only=True)[-80:]
+    weights = np.sqrt(largest) / (largest + duplicates.CHANGES)
     between = np.cov(both @ axes, rowvar=False, bias=True)
-    np.testing.assert_allclose(between, np.diag(largest), atol=1e-3 * largest.max())
-    np.testing.assert_allclose(axes.T @ within @ axes, np.eye(64), atol=1e-3)
+    np.testing.assert_allclose(between, np.diag(largest * weights**2), atol=1e-3)
+    np.testing.assert_allclose(axes.T @ within @ axes, np.diag(weights**2), atol=1e-4)
 
 
 def test_aligning_finds_a_shift_and_nothing_in_noise(drawn):

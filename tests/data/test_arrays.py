@@ -1,5 +1,7 @@
+import hashlib
 import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -169,3 +171,79 @@ def test_masks_that_are_not_there_are_named_with_what_does_without(data_set):
     index, _ = build_index(data_set)
     with refused("tiny", "no lung masks", "without own_masks, 06_audit_shortcuts need none"):
         prepare_masks(data_set, index.assign(mask=""), 16)
+
+
+@pytest.fixture
+def on_disk(data_set) -> np.memmap:
+    """The prepared array of a small data set."""
+    return prepare_images(data_set, build_index(data_set)[0], 16)
+
+
+@pytest.fixture
+def hashed(monkeypatch) -> list[int]:
+    """The lengths of the arrays that are read to be hashed."""
+    lengths, read = [], arrays._hash_rows
+    monkeypatch.setattr(
+        arrays, "_hash_rows", lambda array: lengths.append(len(array)) or read(array)
+    )
+    return lengths
+
+
+def hash_beside(array: np.memmap) -> Path:
+    """Return the file that keeps the hash of an array."""
+    return Path(f"{array.filename}.sha256")
+
+
+def test_an_array_is_read_once_for_its_hash(on_disk, hashed):
+    first = arrays.hash_file(on_disk)
+    again = np.load(on_disk.filename, mmap_mode="r")
+    assert arrays.hash_file(again) == first == hashlib.sha256(on_disk.tobytes()).hexdigest()
+    assert hashed == [9]
+
+
+@pytest.mark.parametrize("keep", ["time", "size"])
+def test_an_array_that_changed_has_another_hash(keep, on_disk, hashed):
+    first, file = arrays.hash_file(on_disk), Path(on_disk.filename)
+    state = file.stat()
+    longer = np.concatenate([on_disk, on_disk])
+    np.save(file, longer if keep == "time" else 255 - np.array(on_disk))
+    moved = state.st_mtime_ns + (keep == "size")
+    os.utime(file, ns=(moved, moved))
+    assert arrays.hash_file(np.load(file, mmap_mode="r")) != first
+    assert hashed == [9, 18 if keep == "time" else 9]
+
+
+@pytest.mark.parametrize("damage", ["torn", "empty", "foreign", "no text", "of another array"])
+def test_a_damaged_hash_is_replaced(damage, on_disk, hashed):
+    expected, beside = arrays.hash_file(on_disk), hash_beside(on_disk)
+    whole = beside.read_bytes()
+    contents = {"torn": whole[:-1], "empty": b"", "foreign": b"mine", "no text": b"\xff" + whole}
+    contents["of another array"] = whole.replace(b"uint8", b"int64")
+    beside.write_bytes(contents[damage])
+    assert arrays.hash_file(on_disk) == expected
+    assert hashed == [9, 9]
+    assert beside.read_bytes() == whole
+
+
+def test_a_hash_that_cannot_be_kept_is_still_given(on_disk, hashed):
+    hash_beside(on_disk).mkdir()
+    assert arrays.hash_file(on_disk) == arrays.hash_file(on_disk)
+    assert hashed == [9, 9]
+
+
+def test_only_a_whole_array_on_disk_has_a_kept_hash(on_disk):
+    others = np.array(on_disk), on_disk[1:], on_disk[::-1], on_disk.T, on_disk + 1
+    changing = np.load(on_disk.filename, mmap_mode="c")
+    assert [arrays.hash_file(other) for other in (*others, changing)] == 6 * [None]
+    assert not hash_beside(on_disk).exists()
+
+
+def test_an_array_made_anew_takes_the_old_ones_hash_away(data_set, on_disk, monkeypatch):
+    arrays.hash_file(on_disk)
+    beside = hash_beside(on_disk)
+    assert beside.is_file()
+    monkeypatch.setattr(arrays, "code_version", lambda *_: "0123456789abcdef")
+    made = prepare_images(data_set, build_index(data_set)[0], 16)
+    arrays.hash_file(made)
+    assert not beside.exists()
+    assert hash_beside(made).is_file()

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.predict.export import agreement_table, compare, refuse_disagreement
+from helpers.predict.agreement import agreement_table, compare, refuse_disagreement
 from helpers.train.postprocessing import draw_infection, draw_lungs
 from tests.support.builders import refused
 

@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 
 from helpers.predict import export
-from helpers.predict.export import (
-    ENDINGS,
-    convert,
-    export_run,
-    in_float32,
-    open_converted,
-)
+from helpers.predict.conversion import ENDINGS, convert, in_float32, open_converted
+from helpers.predict.export import export_run
 from helpers.predict.files import find_xrays
 from helpers.predict.networks import load_networks
 from helpers.predict.prediction import predict_files

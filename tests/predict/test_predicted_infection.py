@@ -12,11 +12,18 @@ import pytest
 from helpers.data.images import read_mask
 from helpers.data.synthetic import draw_xray, image_seed
 from helpers.evaluate.zones import ZONES, infected_shares
-from helpers.predict import prediction
+from helpers.predict import prediction, summary
+from helpers.predict.batch import BATCH
 from helpers.predict.files import UNFINISHED, find_xrays
-from helpers.predict.networks import Networks, load_likeness, load_networks
+from helpers.predict.networks import (
+    Networks,
+    describe_networks,
+    load_likeness,
+    load_networks,
+)
 from helpers.predict.one_xray import find_own_run, read_by, take_xray
-from helpers.predict.prediction import BATCH, COLUMNS, INFECTED, predict_files
+from helpers.predict.prediction import predict_files
+from helpers.predict.table import COLUMNS, INFECTED
 from helpers.run.command import main
 from helpers.storage.folders import find_trained, project_root
 from helpers.train import lungs
@@ -318,7 +325,7 @@ CHANGES = {
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_stopped_prediction_knows_other_networks(change, seer, healer):
     described = [Networks(seer, infection=healer), CHANGES[change](seer, healer)]
-    assert len({prediction._describe(networks, None) for networks in described}) == 2
+    assert len({describe_networks(networks, None) for networks in described}) == 2
 
 
 def test_a_batch_whose_infection_is_gone_is_predicted_again(
@@ -386,14 +393,14 @@ def test_a_run_with_the_infection_network_alone_takes_the_package_s_lungs(
     share = f"infection {row['infected_share']:.1%} of the lungs"
     assert said[0] == f"{file}: lungs {row['lung_fraction']:.1%} of the image, {share}"
     assert "masks/*.png, infection/*.png, overlays/*.jpg, predictions.csv" in said[3]
-    assert said[4] == prediction.PACKAGE_LUNGS
+    assert said[4] == summary.PACKAGE_LUNGS
 
 
 def test_the_command_says_nothing_of_infection_without_a_network(seer, runs, tmp_path, capsys):
     run_of(runs / "a", segmentation=seer)
     main(["predict", "--run", "a", str(write_image(tmp_path / "a.png", chest(2)))])
     said = capsys.readouterr().out
-    assert "infection" not in said and prediction.PACKAGE_LUNGS not in said
+    assert "infection" not in said and summary.PACKAGE_LUNGS not in said
 
 
 def test_the_notebook_shows_the_infection_of_a_run_that_has_no_other_network(seer, runs, tmp_path):

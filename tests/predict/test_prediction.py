@@ -8,12 +8,14 @@ import pandas as pd
 import pytest
 
 from helpers.data.images import read_mask, read_xray, resize_image
-from helpers.predict import prediction
+from helpers.predict import batch, team
+from helpers.predict.batch import BATCH
 from helpers.predict.doubt import REFUSAL, UNLIKE
 from helpers.predict.files import find_xrays
 from helpers.predict.networks import Networks, load_networks
 from helpers.predict.novelty import learn_likeness, write_likeness
-from helpers.predict.prediction import BATCH, COLUMNS, predict_files
+from helpers.predict.prediction import predict_files
+from helpers.predict.table import COLUMNS
 from helpers.run.command import main
 from helpers.storage.folders import find_trained
 from helpers.train.inference import predict
@@ -212,7 +214,7 @@ def test_only_a_few_batches_are_in_memory(seer, tmp_path, monkeypatch):
     files = [tmp_path / f"{number}.png" for number in range(12 * BATCH)]
     for copy in files:
         copy.write_bytes(file.read_bytes())
-    read, write, held, most = prediction._read, prediction._write, [0], [0]
+    read, write, held, most = batch._read, batch._write, [0], [0]
 
     def count_read(*arguments):
         held[0] += 1
@@ -223,10 +225,10 @@ def test_only_a_few_batches_are_in_memory(seer, tmp_path, monkeypatch):
         held[0] -= 1
         return write(*arguments)
 
-    monkeypatch.setattr(prediction, "_read", count_read)
-    monkeypatch.setattr(prediction, "_write", count_write)
+    monkeypatch.setattr(batch, "_read", count_read)
+    monkeypatch.setattr(batch, "_write", count_write)
     predict_files(Networks(seer), find_xrays(files), tmp_path / "out")
-    assert BATCH < most[0] <= prediction.THREADS * BATCH
+    assert BATCH < most[0] <= team.THREADS * BATCH
 
 
 def test_files_that_cannot_be_decoded_are_not_kept_in_memory(seer, tmp_path):

@@ -10,11 +10,12 @@ import keras
 import numpy as np
 import pytest
 
-from helpers.predict import prediction
+from helpers.predict import batch, prediction
+from helpers.predict.batch import BATCH
 from helpers.predict.files import UNFINISHED, XrayFile, find_xrays
 from helpers.predict.networks import Networks
 from helpers.predict.novelty import learn_likeness
-from helpers.predict.prediction import BATCH, predict_files
+from helpers.predict.prediction import predict_files
 from helpers.predict.unfinished import go_on
 from helpers.run.command import main
 from helpers.train.models import build_unet
@@ -50,13 +51,13 @@ def files(tmp_path) -> list[XrayFile]:
 @pytest.fixture
 def asked(monkeypatch) -> list[XrayFile]:
     """The X-rays that are predicted, in any order."""
-    asked, predict = [], prediction._predict_batch
+    asked, predict = [], batch.predict_batch
 
-    def note(networks, likeness, folder, batch):
-        asked.extend(batch)
-        return predict(networks, likeness, folder, batch)
+    def note(networks, likeness, folder, files):
+        asked.extend(files)
+        return predict(networks, likeness, folder, files)
 
-    monkeypatch.setattr(prediction, "_predict_batch", note)
+    monkeypatch.setattr(batch, "predict_batch", note)
     return asked
 
 
@@ -183,7 +184,7 @@ def test_two_predictions_into_one_folder_are_kept_apart(seer, files, tmp_path):
     predict_files(Networks(seer), files, tmp_path / "out")
 
 
-MANY = 2000
+MANY = 600
 
 
 def draw_many(folder: Path) -> None:
@@ -218,11 +219,11 @@ def test_a_killed_prediction_goes_on(runs, tmp_path):
     command = [sys.executable, "-m", "helpers", *given, str(tmp_path / "out")]
     usual = {"cwd": Path(__file__).parents[2], "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, **usual) as killed:
-        kill_midway(killed, tmp_path / "out" / UNFINISHED, lines=50)
+        kill_midway(killed, tmp_path / "out" / UNFINISHED, lines=10)
     before = identities(tmp_path / "out/masks")
     again = subprocess.run(command, stdout=subprocess.PIPE, check=True, **usual)
     count = int(re.search(r"going on after ([\d,]+) X-rays", again.stderr)[1].replace(",", ""))
-    assert 49 * BATCH <= count < MANY - BATCH
+    assert 9 * BATCH <= count < MANY - BATCH
     after = identities(tmp_path / "out/masks")
     done = [str(tmp_path / f"out/masks/{file.place}.png") for file in find_xrays([tmp_path / "in"])]
     assert [after[mask] for mask in done[:count]] == [before[mask] for mask in done[:count]]

@@ -9,8 +9,8 @@ import pytest
 
 from helpers.data.images import read_xray, resize_image
 from helpers.data.synthetic import draw_xray, image_seed
-from helpers.predict import prediction
-from helpers.predict.networks import Networks
+from helpers.predict import table as tables
+from helpers.predict.networks import Networks, describe_networks
 from helpers.run.command import main
 from helpers.train import lungs
 from helpers.train.lungs import network
@@ -54,7 +54,7 @@ def test_the_first_command_draws_lungs_and_says_how_to_go_on(here, runs, capsys)
         f"predictions/{name}" for name in ("masks/x.png", "overlays/x.jpg", "predictions.csv")
     ]
     table = pd.read_csv(here / "predictions" / "predictions.csv")
-    assert list(table.columns) == prediction.COLUMNS
+    assert list(table.columns) == tables.COLUMNS
     assert table["covid_probability"].isna().all() and table["accepted"].all()
     assert not runs.exists()
 
@@ -153,13 +153,13 @@ def test_damaged_weights_give_one_line_and_nothing_is_written(arguments, here, d
 
 
 def test_a_stopped_prediction_knows_the_network_again_however_often_it_is_loaded(here):
-    first = prediction._describe(Networks(lungs.load_network()), None)
+    first = describe_networks(Networks(lungs.load_network()), None)
     network._load.cache_clear()
     again = lungs.load_network()
-    assert prediction._describe(Networks(again), None) == first
+    assert describe_networks(Networks(again), None) == first
     trained = again.get_weights()
     again.set_weights([trained[0] + 1, *trained[1:]])
-    assert prediction._describe(Networks(again), None) != first
+    assert describe_networks(Networks(again), None) != first
     network._load.cache_clear()
 
 

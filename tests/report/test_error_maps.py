@@ -109,6 +109,16 @@ def test_each_case_stands_above_its_enlarged_error():
     assert words == ["missed lung", "extra: no lung"]
 
 
+def test_each_error_map_stands_below_its_xray_as_it_is():
+    other = SHIFTED._replace(image=SHIFTED.image // 2)
+    figure = error_maps.draw_below_xrays([SHIFTED, other], ["best", "healthy"])
+    images = [axis.images[0].get_array() for axis in figure.axes]
+    for case, above, below in zip((SHIFTED, other), images[:2], images[2:], strict=True):
+        np.testing.assert_array_equal(above, np.dstack([case.image] * 3))
+        np.testing.assert_array_equal(below, error_maps.paint_errors(case))
+    assert [axis.get_title() for axis in figure.axes[:2]] == ["best", "healthy"]
+
+
 @pytest.mark.parametrize(("count", "shape"), [(1, (1, 1)), (4, (1, 4)), (6, (2, 4))])
 def test_cases_stand_side_by_side_up_to_four_in_a_row(count, shape):
     captions = [str(number) for number in range(count)]

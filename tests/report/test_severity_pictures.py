@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from helpers.data.images import resize_mask
 from helpers.evaluate.zones import infected_shares, number_zones
 from helpers.report import severity_pictures
 from helpers.report.pictures import INFECTION_COLOUR, PREDICTED_COLOUR, TRUE_COLOUR
@@ -35,6 +36,16 @@ def test_each_zone_holds_its_share():
     assert right.get_text() == "patient's right"
     assert right.get_position()[0] < 0.5 < left.get_position()[0]
     assert axis.get_title() == f"predicted: {shares['infected_share']:.1%} of the lungs"
+
+
+def test_shares_are_those_of_the_masks_at_their_own_size():
+    """At the size of the picture, one in a thousand and more of them would be another."""
+    lungs = resize_mask(LUNGS, (190, 190))
+    infection = np.random.default_rng(0).integers(0, 2, lungs.shape, dtype=np.uint8)
+    (axis,) = severity_pictures.draw_zones(IMAGE, (infection, LUNGS)).axes
+    shares = infected_shares(infection, lungs)
+    assert axis.get_title() == f"predicted: {shares['infected_share']:.1%} of the lungs"
+    assert words(axis)[:6] == [f"{shares[name]:.1%}" for name in severity_pictures.ZONES]
 
 
 def test_the_truth_stands_beside_what_was_predicted():

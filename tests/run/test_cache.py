@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from helpers.data.archives import LOCKS, UNPACKED, alone
-from helpers.data.arrays import prepare_images, prepare_masks
+from helpers.data.arrays import hash_file, prepare_images, prepare_masks
 from helpers.data.sources import find_data
 from helpers.data.synthetic import SYNTHETIC_MARKER
 from helpers.run.cache import clear_cache, describe_cache, find_entries
@@ -28,6 +28,7 @@ OURS = (
     f"arrays/pixels-{LONG}-128-{LONG}.npy",
     f"arrays/mask_pixels-{LONG}-64-{LONG}.npy",
     f"arrays/pixels-{LONG}-128.npy",
+    f"arrays/pixels-{LONG}-128-{LONG}.npy.sha256",
     "arrays/.partial-abcdefgh/pixels.npy",
 )
 FOREIGN = (
@@ -74,11 +75,11 @@ def test_every_folder_is_named_with_its_number_and_size(cache):
         write(cache, name, 2_000_000)
     write(cache, "data/mine/a.png", 10_000_000)
     first, *rows, last = describe_cache().splitlines()
-    assert first == f"{cache}: 22.0 MB"
+    assert first == f"{cache}: 24.0 MB"
     assert [row.split() for row in rows] == [
         ["data", "5", "kept", "10.0", "MB"],
         ["audits", "2", "kept", "4.0", "MB"],
-        ["arrays", "4", "kept", "8.0", "MB"],
+        ["arrays", "5", "kept", "10.0", "MB"],
     ]
     assert last.endswith("`covid-lungs cache --clear` removes it.")
 
@@ -98,11 +99,11 @@ def test_what_the_project_itself_puts_there_is_known_goes_and_comes_again(cache,
         data_set = find_data(archive)
         index, _ = build_index(data_set)
         for prepare in (prepare_images, prepare_masks):
-            assert prepare(data_set, index, 16).shape == (9, 16, 16)
+            assert hash_file(prepare(data_set, index, 16))
 
     for _ in range(2):
         fill()
-        assert [path.parent.name for path in find_entries()] == ["data", "audits", *["arrays"] * 2]
+        assert [path.parent.name for path in find_entries()] == ["data", "audits", *["arrays"] * 4]
         clear_cache()
         assert files(cache) == set()
 

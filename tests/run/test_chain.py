@@ -200,6 +200,28 @@ def test_a_size_that_the_network_cannot_take_is_refused_before_anything_runs(
     assert not runs.exists()
 
 
+@pytest.mark.parametrize("infected", [False, True])
+def test_a_size_is_refused_for_networks_that_are_trained_only(
+    notebooks, runs, data_set, capsys, infected
+):
+    """08's network takes no 96 pixels, those of the others do."""
+    parameters = SHARED + "image_size: int = None\n"
+    write_notebook(notebooks / "08_segment_infection.ipynb", parameters, NOTE.format("08"))
+    for folder in data_set.root.glob("*/masks") if infected else ():
+        shutil.copytree(folder, folder.with_name("infection masks"))
+    make_run(runs / "a", data_set)
+    chosen = {"data": str(data_set.root), "given": {"image_size": "96"}}
+    if infected:
+        with refused("image_size = 96", "this network shrinks", "give a multiple of 64"):
+            run(**chosen)
+    else:
+        run(**chosen)
+        said = capsys.readouterr().out
+        assert "08_segment_infection: skipped, since it needs infection masks" in said
+    assert (runs / "a" / "04.txt").exists() != infected
+    assert not (runs / "a" / "08.txt").exists()
+
+
 @pytest.mark.parametrize("lacking", ["class", "masks", ""])
 def test_what_the_xrays_cannot_be_used_for_is_skipped_and_says_so(
     notebooks, runs, data_set, capsys, lacking

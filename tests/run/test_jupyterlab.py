@@ -22,7 +22,8 @@ from maintenance.remake_notebooks import list_series
 from tests.support.browsing import open_browser
 
 NOTEBOOKS = list_series(project_root())
-CHANGED = {"run": '"quick"', "epochs": "1", "image_size": "128"}
+SLIDER = "07_read_an_xray.ipynb"  # the notebook that has one
+CHANGED = {"run": '"quick"', "split": '"published"', "epochs": "1", "image_size": "128"}
 MINUTES = 60_000  # milliseconds
 READY = "window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status == 'idle'"
 # The menu's command, which ends when the last cell has.
@@ -30,14 +31,14 @@ RUN_ALL = "async () => { await window.jupyterapp.commands.execute('runmenu:run-a
 SAVE = "async () => { await window.jupyterapp.commands.execute('docmanager:save') }"
 
 
-def make_quick(notebook: Path, folder: Path) -> Path:
-    """Copy a notebook, its outputs dropped and its parameters those of the quick run."""
+def make_quick(notebook: Path, folder: Path, data: Path) -> Path:
+    """Copy a notebook, its outputs dropped and its parameters those of the quick run on `data`."""
     content = nbformat.read(notebook, as_version=4)
     for cell in content.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
         if "parameters" in cell.metadata.get("tags", []):
-            for name, value in CHANGED.items():
+            for name, value in (CHANGED | {"data": f'"{data}"'}).items():
                 cell.source = re.sub(
                     rf'^({name}\b.*?= )(None|"\w*")', rf"\g<1>{value}", cell.source, flags=re.M
                 )
@@ -47,11 +48,11 @@ def make_quick(notebook: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(quick_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The notebooks of the series, made quick."""
     folder = tmp_path_factory.mktemp("lab")
     for notebook in NOTEBOOKS:
-        make_quick(notebook, folder)
+        make_quick(notebook, folder, quick_data)
     return folder
 
 
@@ -103,9 +104,8 @@ def page(address: str) -> Iterator:
         yield page
 
 
-@pytest.mark.parametrize("name", [path.name for path in NOTEBOOKS])
-def test_all_cells_of_each_notebook_run_in_a_browser(name, page, address, folder):
-    path = folder / name
+def run_all(page, address: str, path: Path) -> None:
+    """Open a notebook, run all its cells, and look at what they left."""
     page.goto(f"{address}lab/tree/{path.name}?token=t&reset")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell")
     page.wait_for_function(READY)  # else nothing runs, and nothing says so
@@ -120,11 +120,13 @@ def test_all_cells_of_each_notebook_run_in_a_browser(name, page, address, folder
     assert any(kind.startswith("image/") for kind in shown) or "text/html" in shown
 
 
-def test_the_outline_follows_the_slider_in_a_browser(page, address, folder):
-    page.goto(f"{address}lab/tree/07_read_an_xray.ipynb?token=t&reset")
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
-    page.wait_for_function(READY)
-    page.evaluate(RUN_ALL)
+@pytest.mark.parametrize("name", [path.name for path in NOTEBOOKS if path.name != SLIDER])
+def test_all_cells_of_each_notebook_run_in_a_browser(name, page, address, folder):
+    run_all(page, address, folder / name)
+
+
+def test_all_cells_of_07_run_and_its_outline_follows_the_slider(page, address, folder):
+    run_all(page, address, folder / SLIDER)
     handle = page.locator(".widget-slider .noUi-handle")
     handle.scroll_into_view_if_needed()
     page.wait_for_selector("text=Above 0.50, the lungs fill")

@@ -1,4 +1,5 @@
 import json
+import os
 import random
 import shutil
 from dataclasses import replace
@@ -8,6 +9,7 @@ import keras
 import numpy as np
 import pytest
 
+from helpers.data import arrays
 from helpers.train import checkpoint
 from helpers.train.batches import Batches
 from helpers.train.checkpoint import (
@@ -85,6 +87,26 @@ def test_another_training_is_recognised_by(change, described):
     assert change.partition(",")[0] in differences
     if change.startswith("training"):
         assert len(differences) == 1
+
+
+def test_arrays_on_disk_are_read_once_for_all_starts(tmp_path, monkeypatch):
+    for name, array in (("images", XRAYS), ("targets", MASKS)):
+        np.save(tmp_path / f"{name}.npy", array)
+    read, taken = arrays._hash_rows, []
+    monkeypatch.setattr(arrays, "_hash_rows", lambda array: taken.append(len(array)) or read(array))
+
+    def start() -> dict:
+        names = ("images", "targets")
+        on_disk = {name: np.load(tmp_path / f"{name}.npy", mmap_mode="r") for name in names}
+        return describe_training(*change_batches(**on_disk))
+
+    first = start()
+    assert taken == [len(XRAYS), len(MASKS)]
+    assert start() == first
+    assert taken == [len(XRAYS), len(MASKS)]
+    np.save(tmp_path / "targets.npy", other(MASKS))
+    os.utime(tmp_path / "targets.npy", ns=(1, 1))
+    assert find_differences(start(), first) == ["training X-rays"]
 
 
 def test_other_code_and_versions_are_another_training(monkeypatch):

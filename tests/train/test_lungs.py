@@ -2,6 +2,7 @@
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def test_what_is_no_grey_xray_is_refused_with_what_reads_one(image):
 
 def test_weights_in_16_bits_draw_the_same_lungs_as_in_32(weights, chest):
     unet = network.build_unet(network.SETTINGS)
-    trained = network._read_weights([weight.shape for weight in unet.weights])
+    trained = network._read_weights()
     noise = np.random.default_rng(0)
     exact = [value * (1 + noise.uniform(-2e-4, 2e-4, value.shape)) for value in trained]
     exact = [value.astype("float32") for value in exact]  # between what 16 bits can say
@@ -164,16 +165,29 @@ def test_code_in_the_weights_is_not_run(weights, chest, tmp_path):
 
 
 def test_every_changed_byte_is_noticed(weights):
-    shapes = [weight.shape for weight in lungs.load_network().weights]
-    intact, content = network._read_weights(shapes), weights.read_bytes()
+    intact, content = network._read_weights(), weights.read_bytes()
     for part in np.random.default_rng(0).random(60):
         weights.write_bytes(flip(content, part))
         try:
-            read = network._read_weights(shapes)
+            read = network._read_weights()
         except network.CovidLungsError:
             continue
         # A date or a name of the archive's list: nothing that decides a mask.
         assert all(map(np.array_equal, read, intact))
+
+
+def test_a_unet_begins_with_the_weights_of_the_package():
+    unet = network.build_unet(network.SETTINGS, "infection")
+    lungs.give_weights(unet)
+    kept = lungs.load_network().get_weights()
+    assert all(map(np.array_equal, unet.get_weights(), kept))
+
+
+@pytest.mark.parametrize("filters", [(24, 48, 96), (24, 48, 96, 64)])
+def test_a_unet_of_other_layers_is_refused(filters):
+    unet = network.build_unet(replace(network.SETTINGS, filters=filters))
+    with refused("from_lungs", "this U-Net has other layers", "leave from_lungs out"):
+        lungs.give_weights(unet)
 
 
 def test_the_card_the_readme_and_the_package_name_one_licence():

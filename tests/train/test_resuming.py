@@ -223,7 +223,7 @@ def test_a_training_of_another_machine_is_not_overwritten(all_but_finished):
     with refused(
         f"{EPOCHS} epochs of this training were done on another machine",
         "(precision float32)",
-        "Continue on a similar machine with the same `reproducible`, or delete that file",
+        "Continue on a similar machine with the same ones, or delete that file",
     ):
         resume(all_but_finished, asked, EPOCHS)
     assert (all_but_finished / STATE).read_bytes() == before

@@ -89,7 +89,7 @@ def _load() -> keras.Model:
         network = build_network(unet)
     finally:
         keras.config.set_dtype_policy(usual)
-    unet.set_weights(_read_weights([weight.shape for weight in unet.weights]))
+    _fill(unet, f"{shown(WEIGHTS)}: missing or damaged. {RESTORE}")
     network.make_predict_function()  # before several threads ask for it
     return network
 
@@ -122,12 +122,17 @@ def build_network(unet: keras.Model) -> keras.Model:
     return keras.Model(network.inputs[0], network.outputs[0], name=NAME)
 
 
-def _read_weights(shapes: list[tuple]) -> list[np.ndarray]:
-    """Return the weights of the U-Net."""
-    weights = read_arrays(WEIGHTS, map("{:03}".format, range(len(shapes))), RESTORE)
-    if [weight.shape for weight in weights] != shapes:
-        raise CovidLungsError(f"{shown(WEIGHTS)}: of another network. {RESTORE}")
-    return [weight.astype("float32") for weight in weights]
+def _read_weights() -> list[np.ndarray]:
+    """Return the stored weights of the U-Net, in 16 bits, in its order."""
+    return read_arrays(WEIGHTS, None, RESTORE)
+
+
+def _fill(unet: keras.Model, refusal: str) -> None:
+    """Give a U-Net the stored weights, or refuse it if it has others."""
+    weights = _read_weights()
+    if [weight.shape for weight in weights] != [weight.shape for weight in unet.weights]:
+        raise CovidLungsError(refusal)
+    unet.set_weights([weight.astype("float32") for weight in weights])
 
 
 def give_weights(unet: keras.Model) -> None:
@@ -138,13 +143,11 @@ def give_weights(unet: keras.Model) -> None:
     Raises:
         CovidLungsError: the U-Net has other layers, or the weights cannot be read.
     """
-    shapes = [weight.shape for weight in unet.weights]
-    if shapes != [weight.shape for weight in build_unet(SETTINGS).weights]:
-        raise CovidLungsError(
-            "from_lungs: this U-Net has other layers than the lung network of the package. Choose "
-            f"filters {SETTINGS.filters} and patch {SETTINGS.patch}, or leave from_lungs out."
-        )
-    unet.set_weights(_read_weights(shapes))
+    _fill(
+        unet,
+        "from_lungs: this U-Net has other layers than the lung network of the package. Choose "
+        f"filters {SETTINGS.filters} and patch {SETTINGS.patch}, or leave from_lungs out.",
+    )
 
 
 def write_weights(unet: keras.Model) -> None:
