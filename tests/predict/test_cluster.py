@@ -113,9 +113,10 @@ def test_a_cluster_leaves_the_bytes_of_the_plain_command(predict, plain, tmp_pat
 
 def test_relative_paths_are_those_of_the_command(run, xrays, address, tmp_path, monkeypatch):
     monkeypatch.chdir(xrays.parent)
-    given = ["predict", "--run", os.path.relpath(run), xrays.name]
-    main([*given, "--out", "plain"])
-    main([*given, "--out", "out", "--cluster", address])
+    given = ["predict", "--run", f"./{os.path.relpath(run)}", xrays.name]
+    assert main([*given, "--out", "plain"]) == 1
+    assert main([*given, "--out", "out", "--cluster", address]) == 1
+    assert f"\n{xrays.name}/x000.png," in Path("out/predictions.csv").read_text()
     assert contents(Path("out")) == contents(Path("plain"))
 
 
