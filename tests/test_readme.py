@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = (
     "README.md",
     "CONTRIBUTING.md",
+    "docs/scale.md",
     "docs/using.md",
     "helpers/train/README.md",
     "notebooks/README.md",
