@@ -17,6 +17,7 @@ PAGES = (
     "README.md",
     "CONTRIBUTING.md",
     "docs/cluster.md",
+    "docs/scale.md",
     "docs/using.md",
     "helpers/train/README.md",
     "notebooks/README.md",

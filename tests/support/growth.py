@@ -201,8 +201,8 @@ def describe_machine(machine: Machine) -> str:
 
 
 def round_off(value: float) -> str:
-    """Return a number with two digits that count."""
-    return f"{float(f'{value:.1e}'):,.12g}"
+    """Return a number with two digits that count; below 0.01 only that it is."""
+    return "< 0.01" if value < 0.01 else f"{float(f'{value:.1e}'):,.12g}"
 
 
 def describe_bytes(value: float) -> str:
