@@ -10,7 +10,8 @@ from helpers.audit.duplicates import find_copies, join_pairs
 from helpers.audit.findings import ERRORS, LEVELS, list_findings
 from helpers.audit.mask_shapes import tell_conventions
 from helpers.audit.metadata import about_sources, name_sources, read_metadata, source_table
-from helpers.audit.scan import Scan, pair_files, scan
+from helpers.audit.pairs import pair_files
+from helpers.audit.scan import Scan, scan
 from helpers.data.listing import Listing, describe_files
 from helpers.data.sources import DataSet
 from helpers.storage.errors import CovidLungsError

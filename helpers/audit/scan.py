@@ -1,8 +1,9 @@
-"""Scan: every file decoded once and what it shows noted; each X-ray paired with its masks.
+"""Scan: every file decoded once and what it shows noted.
 
 A check that looks at pixels begins here, with a fact of each file; `findings` judges it.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -11,8 +12,9 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from helpers.audit.duplicates import make_thumbnail
-from helpers.audit.mask_shapes import MEASURES, measure_masks, shrink_mask
+from helpers.audit.duplicates import THUMBNAIL_SIZE, make_thumbnail
+from helpers.audit.mask_shapes import SHAPE_SIZE, measure_masks, shrink_mask
+from helpers.data.arrays import keep_unnamed
 from helpers.data.decoding import BadImageError, Picture, to_grey
 from helpers.data.images import (
     LABEL_MAP,
@@ -31,30 +33,6 @@ from helpers.data.threads import read_all
 
 NOISE_LEVEL = 8  # grey levels of 255: a mask of several levels, none brighter, is black
 KEYS = ["split", "class", "stem"]  # what an X-ray and its masks have in common
-# What the pairs keep of an X-ray, of its lung mask, and of its mask of the infection.
-XRAY_COLUMNS = ["file", "width", "height", "pixels", "coloured", "bits", "patient"]
-MASK_COLUMNS = {
-    "file": "mask",
-    "width": "mask_width",
-    "height": "mask_height",
-    "pixels": "mask_pixels",
-    "binary": "binary",
-    **{name: name for name in MEASURES},
-}
-INFECTION_COLUMNS = {
-    "file": "infection_mask",
-    "width": "infection_width",
-    "height": "infection_height",
-    "pixels": "infection_pixels",
-    "binary": "infection_binary",
-    "outside": "infection_outside",
-}
-TEXTS = ["mask", "mask_pixels", "infection_mask", "infection_pixels"]
-WHOLE_NUMBERS = [
-    *("width", "height", "mask_width", "mask_height", "bits", "regions"),
-    *("infection_width", "infection_height"),
-]
-BOOLS = ["coloured", "binary", "infection_binary"]
 
 
 class Seen(NamedTuple):
@@ -102,10 +80,12 @@ def scan(data_set: DataSet) -> Scan:
     """Decode every X-ray and mask of a data set once and return what was seen.
 
     Raises:
-        CovidLungsError: the data set cannot be listed, as `listing.list_files` says.
+        CovidLungsError: the data set cannot be listed, as `listing.list_files` says, or the cache
+            has no room for the thumbnails.
     """
     listing = data_set.list_files()
     seen = read_all(partial(_read, data_set.root), listing.places, "reading X-rays")
+    seen = _keep_small(seen, listing.places)
     files = pd.DataFrame(seen, columns=Seen._fields).rename(columns={"class_name": "class"})
     files = files.sort_values("file", ignore_index=True)
     small = files.pop("small").dropna()
@@ -115,6 +95,27 @@ def scan(data_set: DataSet) -> Scan:
     xrays = small[files["part"] == IMAGES]
     thumbnails = dict(zip(files["file"][xrays.index], xrays, strict=True))
     return Scan(files, thumbnails, listing)
+
+
+def _keep_small(seen: Iterator[Seen], places: list[Place]) -> list[Seen]:
+    """Return what was seen, with all `small` in a file: a million X-rays would fill the memory."""
+    sides = [THUMBNAIL_SIZE if place.part == IMAGES else SHAPE_SIZE for place in places]
+    *starts, size = np.cumsum([0, *(side**2 for side in sides)]).tolist()
+    facts = []
+
+    def take() -> Iterator[tuple[int, np.ndarray]]:
+        """Yield what is sound with its place in the file, as it is read."""
+        for start, one in zip(starts, seen, strict=True):
+            facts.append(one._replace(small=None))
+            if one.small is not None:
+                yield start, one.small
+
+    kept = np.asarray(keep_unnamed(take(), size))  # plain views: those of a memory map are large
+    for row, (start, side) in enumerate(zip(starts, sides, strict=True)):
+        if not facts[row].fault:
+            small = kept[start : start + side**2].reshape(side, side)
+            facts[row] = facts[row]._replace(small=small)
+    return facts
 
 
 def _share_outside(files: pd.DataFrame, small: pd.Series) -> pd.Series:
@@ -186,57 +187,3 @@ def _mask_facts(picture: Picture, part: str) -> dict:
         raise BadImageError(*LABEL_MAP)
     mask = to_mask(brightest)
     return {"binary": binary, "pixels": fingerprint(mask), "small": shrink_mask(mask)}
-
-
-def pair_files(files: pd.DataFrame, has_masks: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the pairs of a sound X-ray and a sound mask of one name, and the unusable files.
-
-    A mask of the infection is noted where it is sound; X-rays are used without one, and unless
-    `has_masks` without a lung mask, too.
-
-    Returns:
-        Pairs, sorted by `file`: `class`, `published_split`, XRAY_COLUMNS, and the values of
-        MASK_COLUMNS and INFECTION_COLUMNS; "" and 0 stand for what an X-ray does not have. And the
-        columns `file`, `class`, `finding` and `fault` of every file that is damaged or has no
-        single partner, sorted likewise.
-    """
-    counts = files.groupby([*KEYS, "part"]).size().unstack(fill_value=0)
-    counts = counts.reindex(columns=[IMAGES, MASKS, INFECTION], fill_value=0)
-    known = files.join(counts, on=KEYS)[["part", "fault", "reason", *counts.columns]]
-    faults = [_find_fault(*row, has_masks) for row in known.itertuples(index=False)]
-    found = pd.DataFrame(faults, columns=["finding", "fault"], index=files.index, dtype=str)
-    unusable = found["finding"] != ""
-    left_out = files[["file", "class"]].join(found)[unusable]
-    left_out = left_out.sort_values("file", ignore_index=True)
-    return _join_parts(files[~unusable], has_masks), left_out
-
-
-def _find_fault(
-    part: str, fault: str, reason: str, images: int, masks: int, infections: int, has_masks: bool
-) -> tuple[str, str]:
-    """Return finding and fault of a file, given how many files have its name; "" if it is fine."""
-    if fault:
-        return fault, reason
-    if part == INFECTION:
-        masks, has_masks = infections, True
-    if images == 1 and masks == int(has_masks):
-        return "", ""
-    if images and (masks or not has_masks):
-        return "name_twice", "several files of the same name"
-    if images:
-        return "image_without_mask", "no mask of the same name"
-    return "mask_without_image", "no image of the same name"
-
-
-def _join_parts(sound: pd.DataFrame, has_masks: bool) -> pd.DataFrame:
-    """Return the pairs of sound X-rays and masks; no two of one kind have the same name."""
-    images, masks, infection = (sound[sound["part"] == part] for part in (IMAGES, MASKS, INFECTION))
-    masks = masks[[*KEYS, *MASK_COLUMNS]].rename(columns=MASK_COLUMNS)
-    infection = infection[[*KEYS, *INFECTION_COLUMNS]].rename(columns=INFECTION_COLUMNS)
-    pairs = images[[*KEYS, *XRAY_COLUMNS]].merge(masks, "inner" if has_masks else "left", on=KEYS)
-    pairs = pairs.merge(infection, "left", on=KEYS).rename(columns={"split": "published_split"})
-    pairs = pairs.drop(columns="stem").sort_values("file", ignore_index=True)
-    pairs[TEXTS] = pairs[TEXTS].astype(object).where(pairs[TEXTS].notna(), "").astype(str)
-    pairs[WHOLE_NUMBERS] = pairs[WHOLE_NUMBERS].fillna(0).astype(int)
-    pairs[BOOLS] = pairs[BOOLS].astype(bool)
-    return pairs

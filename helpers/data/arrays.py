@@ -3,9 +3,10 @@
 import hashlib
 import math
 import re
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from helpers.data.sources import DataSet
 from helpers.data.threads import in_blocks, read_all
 from helpers.storage.errors import CovidLungsError
 from helpers.storage.files import caching, write_whole
-from helpers.storage.folders import cache_root
+from helpers.storage.folders import cache_root, refusing
 from helpers.storage.versions import code_version
 
 BLOCK = 256  # X-rays hashed together: all of them may be larger than memory
@@ -113,6 +114,30 @@ def _write(target: Path, shape: tuple[int, ...], rows: Iterator[np.ndarray]) -> 
             np.lib.format.write_array_header_1_0(opened, header)
             for pixels in rows:
                 opened.write(np.ascontiguousarray(pixels))
+
+
+def keep_unnamed(pictures: Iterable[tuple[int, np.ndarray]], size: int) -> np.ndarray:
+    """Return pictures, uint8, in a file that is removed with the array, however many there are.
+
+    Each is given with the place of its first byte in the array, which is flat, uint8, (size,), and
+    read-only; zeros lie between them.
+
+    Raises:
+        CovidLungsError: the cache has no room for them, or cannot be written.
+    """
+    place = cache_root() / "arrays"
+    with ExitStack() as stack:
+        with refusing(place, "COVID_LUNGS_CACHE"):
+            place.mkdir(parents=True, exist_ok=True)
+            require_room("small pictures of X-rays or masks", place, size)
+            kept = stack.enter_context(TemporaryFile(dir=place))
+        for start, picture in pictures:
+            with refusing(place, "COVID_LUNGS_CACHE"):
+                kept.seek(start)
+                kept.write(np.ascontiguousarray(picture))
+                kept.flush()
+        kept.truncate(max(size, 1))  # no system maps an empty file
+        return np.memmap(kept, np.uint8, "r")[:size]
 
 
 def hash_file(array: np.ndarray) -> str | None:

@@ -1,9 +1,7 @@
 """Lung masks: those of a data set, or what a network draws."""
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
-from tempfile import TemporaryFile
 
 import numpy as np
 import pandas as pd
@@ -12,8 +10,6 @@ from helpers.data import arrays
 from helpers.data.images import resize_mask
 from helpers.data.sources import DataSet
 from helpers.split.index import has_masks
-from helpers.storage.files import refusing
-from helpers.storage.folders import cache_root
 from helpers.storage.layout import SEGMENTER
 from helpers.train import inference, lungs, trained
 from helpers.train.backend import keras
@@ -71,11 +67,6 @@ def keep_masks(drawn: Iterable[tuple[int, np.ndarray]], count: int, image_size: 
     Raises:
         CovidLungsError: the cache has no room for them.
     """
-    size, place = (image_size, image_size), cache_root() / "arrays"
-    with TemporaryFile(dir=place) as kept:
-        for row, mask in drawn:
-            with refusing(place, "COVID_LUNGS_CACHE"):
-                kept.seek(row * math.prod(size))
-                kept.write(resize_mask(mask, size))
-                kept.flush()
-        return np.memmap(kept, np.uint8, "r", shape=(count, *size))
+    size, pixels = (image_size, image_size), image_size**2
+    resized = ((row * pixels, resize_mask(mask, size)) for row, mask in drawn)
+    return arrays.keep_unnamed(resized, count * pixels).reshape(count, *size)

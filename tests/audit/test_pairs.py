@@ -5,15 +5,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.audit.mask_shapes import MEASURES, tell_conventions, why_implausible
-from helpers.audit.scan import (
+from helpers.audit.pairs import (
     INFECTION_COLUMNS,
     MASK_COLUMNS,
     WHOLE_NUMBERS,
     XRAY_COLUMNS,
-    Seen,
     pair_files,
-    scan,
 )
+from helpers.audit.scan import Seen, scan
 from helpers.data.images import fingerprint, read_mask, read_xray
 from tests.support.builders import image_path, write_image, xray
 

@@ -1,3 +1,5 @@
+import shutil
+from mmap import mmap
 from pathlib import Path
 
 import cv2
@@ -16,6 +18,7 @@ from tests.support.builders import (
     image_path,
     lung_mask,
     mask_path,
+    refused,
     write_image,
     xray,
 )
@@ -56,6 +59,35 @@ def test_every_file_has_a_row_with_its_facts(data_set):
             measures = measure_masks([shrink_mask(pixels)]).iloc[0].to_dict()
             assert row.binary
             assert {name: getattr(row, name) for name in measures} == measures
+
+
+def test_thumbnails_and_masks_lie_in_a_file_of_a_cache_that_keeps_none(
+    data_set, cache, monkeypatch
+):
+    def find_base(array: np.ndarray) -> object:
+        while isinstance(array, np.ndarray):
+            array = array.base
+        return array
+
+    measured, measure = [], measure_masks
+    monkeypatch.setattr(
+        "helpers.audit.scan.measure_masks", lambda masks: measured.extend(masks) or measure(masks)
+    )
+    _, thumbnails, _ = scan(data_set)
+    assert len(thumbnails) == len(measured) == 9
+    assert {type(find_base(small)) for small in (*thumbnails.values(), *measured)} == {mmap}
+    assert {type(small) for small in thumbnails.values()} == {np.ndarray}, "others are larger"
+    thumbnails.clear(), measured.clear()
+    assert list((cache / "arrays").iterdir()) == []
+
+
+def test_a_cache_without_room_for_the_thumbnails_is_named(data_set, cache, monkeypatch):
+    free = [9 * (96**2 + 64**2)]
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(9, 9, *free))
+    assert len(scan(data_set).thumbnails) == 9
+    free[0] -= 1
+    with refused("small pictures", "needs 0.00 GB in", "COVID_LUNGS_CACHE"):
+        scan(data_set)
 
 
 def test_hidden_files_are_skipped_and_strangers_are_listed(data_set):

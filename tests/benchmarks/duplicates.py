@@ -2,21 +2,33 @@
 
 `uv run python -m tests.benchmarks.duplicates --data SOURCE --patients FILE --copies 500 --seed 0`
 FILE is a .csv with the columns `file` (base name) and `patient`.
+`--drawn 60000` in place of --data and --patients searches so many synthetic thumbnails instead.
 """
 
 import argparse
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from unittest.mock import patch
 
 import cv2
 import numpy as np
 import pandas as pd
 
-from helpers.audit.duplicates import find_copies, make_thumbnail
+from helpers.audit import duplicates
+from helpers.audit.duplicates import THUMBNAIL_SIZE, find_copies, make_thumbnail
+from helpers.data.arrays import keep_unnamed
 from helpers.data.images import read_xray
 from helpers.data.sources import find_data
+from helpers.data.synthetic import CLASS_NAMES, draw_xray
+from helpers.data.threads import share
 from helpers.split.index import build_index
 from helpers.split.splits import assign_splits, divided_groups
+from tests.benchmarks.memory import Watch
 
 Pair = tuple[int, int]
+POOL = 600  # X-rays that are drawn; all others are mixed of four of them
 
 
 def plant_copy(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -71,14 +83,81 @@ def measure_patients(index: pd.DataFrame, patients: pd.Series, seed: int) -> Non
         )
 
 
+def draw_thumbnails(count: int, copies: int, seed: int) -> np.ndarray:
+    """Return mixed thumbnails, in a file, the last of them copies of the first: uint8, (n, 96, 96).
+
+    Each quarter is that of another drawn X-ray, with soft seams.
+    """
+    drawn = share(lambda row: draw_xray(CLASS_NAMES[row % 4], row)[0], range(POOL))
+    pool = np.stack([make_thumbnail(image) for image in drawn]).astype(np.float32)
+    rng = np.random.default_rng(seed)
+    ramp = np.clip((np.arange(THUMBNAIL_SIZE) / THUMBNAIL_SIZE - 0.5) / 0.1 + 0.5, 0, 1)
+    right, low = ramp.astype(np.float32), ramp.astype(np.float32)[:, None]
+
+    def mix(chosen: np.ndarray) -> np.ndarray:
+        """Return a thumbnail, its quarters from these four."""
+        one, two, three, four = pool[chosen]
+        upper, lower = one + (two - one) * right, three + (four - three) * right
+        return np.round(upper + (lower - upper) * low).astype(np.uint8)
+
+    chosen = rng.integers(POOL, size=(count - copies, 4))
+
+    def draw_all() -> Iterator[tuple[int, np.ndarray]]:
+        """Yield every thumbnail with its place in the file."""
+        for row, parts in enumerate([*chosen, *chosen[:copies]]):
+            thumbnail = mix(parts)
+            if row >= len(chosen):
+                large = cv2.resize(thumbnail, None, fx=3, fy=3, interpolation=cv2.INTER_CUBIC)
+                thumbnail = make_thumbnail(plant_copy(large, rng))
+            yield row * thumbnail.size, thumbnail
+
+    kept = keep_unnamed(draw_all(), count * THUMBNAIL_SIZE**2)
+    return np.asarray(kept).reshape(count, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+
+
+def search_drawn(count: int, copies: int, seed: int) -> tuple[set[Pair], int, float]:
+    """Return the pairs among drawn thumbnails, how many were compared, and CPU seconds."""
+    thumbnails, compared = draw_thumbnails(count, copies, seed), []
+    search = duplicates._similar_pairs
+
+    def watch(descriptors: np.ndarray) -> np.ndarray:
+        pairs = search(descriptors)
+        compared.append(len(pairs))
+        return pairs
+
+    begun = sum(os.times()[:2])
+    with patch.object(duplicates, "_similar_pairs", watch):
+        found = find_copies(thumbnails)
+    return set(found), sum(compared), sum(os.times()[:2]) - begun
+
+
+def measure_drawn(count: int, copies: int, seed: int) -> None:
+    """Print what a search among drawn thumbnails takes, in a process of its own, and finds."""
+    watch = Watch()
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        found, compared, seconds = pool.submit(search_drawn, count, copies, seed).result()
+    true = {(row, count - copies + row) for row in range(copies)}
+    pairs = count * (count - 1) / 2
+    print(f"{count:,} synthetic thumbnails, {copies} of them copies, seed {seed}:")
+    print(f"{seconds:.0f} CPU seconds, at most {max(watch.peaks.values()):.2f} GB of memory")
+    print(f"recall {len(true & found) / copies:.4f}, {len(found - true)} other pairs found")
+    print(f"{compared:,} pairs compared: {compared / pairs * 1e6:.2f} in a million")
+
+
 def main() -> None:
-    """Measure both."""
+    """Measure all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", required=True)
-    parser.add_argument("--patients", required=True)
+    parser.add_argument("--data")
+    parser.add_argument("--patients")
+    parser.add_argument("--drawn", type=int, metavar="COUNT")
     parser.add_argument("--copies", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    if options.drawn:
+        measure_drawn(options.drawn, options.copies, options.seed)
+        return
+    if not (options.data and options.patients):
+        parser.error("give --data and --patients, or --drawn")
     data_set = find_data(options.data)
     index, _ = build_index(data_set)
     known = pd.read_csv(options.patients, dtype=str).set_index("file")["patient"]

@@ -1,10 +1,14 @@
+import errno
 import hashlib
 import os
 import shutil
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from helpers.data import arrays
 from helpers.data.arrays import prepare_images, prepare_masks
@@ -247,3 +251,60 @@ def test_an_array_made_anew_takes_the_old_ones_hash_away(data_set, on_disk, monk
     arrays.hash_file(made)
     assert not beside.exists()
     assert hash_beside(made).is_file()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    sides=st.lists(st.integers(1, 5), max_size=6),
+    given_away=st.sets(st.integers(0, 5)),
+    seed=st.integers(0, 99),
+)
+def test_pictures_lie_at_their_places_in_any_order_with_zeros_between(sides, given_away, seed):
+    rng, size = np.random.default_rng(seed), sum(side**2 for side in sides)
+    expected, pieces = np.zeros(size, np.uint8), []
+    for row, side in enumerate(sides):
+        start = sum(other**2 for other in sides[:row])
+        picture = rng.integers(256, size=(side, side), dtype=np.uint8)
+        if row not in given_away:
+            pieces.append((start, picture.T))  # its rows do not lie one behind the other
+            expected[start : start + side**2] = picture.T.ravel()
+    kept = arrays.keep_unnamed((pieces[row] for row in rng.permutation(len(pieces))), size)
+    np.testing.assert_array_equal(kept, expected)
+    assert kept.dtype == np.uint8 and not kept.flags.writeable
+    assert isinstance(kept, np.memmap) or not size
+
+
+def test_pictures_in_a_file_leave_no_file(cache):
+    kept = arrays.keep_unnamed([(0, np.ones((2, 2), np.uint8))], 4)
+    assert [path.is_file() for path in (cache / "arrays").iterdir()] == [True] * (os.name == "nt")
+    assert kept.sum() == 4
+    del kept
+    assert list((cache / "arrays").iterdir()) == []
+
+
+def test_no_picture_is_made_for_a_disk_without_room(monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 3))
+    made = iter([(0, np.ones((2, 2), np.uint8))])
+    with refused("small pictures", "arrays, which has 0.00 GB", "COVID_LUNGS_CACHE"):
+        arrays.keep_unnamed(made, 4)
+    assert next(made)
+
+
+@pytest.mark.parametrize("moment", ["write", "flush", "open"])
+def test_a_disk_that_fills_up_under_the_pictures_is_named(moment, monkeypatch):
+    def fail(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    opened = type("Full", (BytesIO,), {} if moment == "open" else {moment: fail})
+    monkeypatch.setattr(arrays, "TemporaryFile", fail if moment == "open" else lambda dir: opened())
+    with refused("arrays", "cannot be written (No space left", "COVID_LUNGS_CACHE"):
+        arrays.keep_unnamed([(0, np.ones((2, 2), np.uint8))], 4)
+
+
+def test_an_error_in_the_making_of_a_picture_is_not_called_one_of_the_disk():
+    def make():
+        raise OSError("not of the disk")
+        yield
+
+    with pytest.raises(OSError, match="not of the disk"):
+        arrays.keep_unnamed(make(), 4)

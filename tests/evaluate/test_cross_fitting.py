@@ -1,4 +1,4 @@
-import errno
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.data.arrays import prepare_masks
-from helpers.evaluate import cross_fitting, lung_masks
+from helpers.data.arrays import prepare_images, prepare_masks
+from helpers.evaluate import cross_fitting
 from helpers.split.index import build_index
 from helpers.train import inference
 from helpers.train.recipes import SegmentationSettings
@@ -86,12 +86,11 @@ def test_masks_come_at_the_size_asked_for(data_set, index, cache, monkeypatch, t
 
 
 def test_a_cache_without_room_for_the_masks_is_named(data_set, index, cache, monkeypatch, tmp_path):
-    def full(mask, size):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
     monkeypatch.setattr(cross_fitting, "draw_unseen", lambda xrays, masks, *rest: enumerate(masks))
-    monkeypatch.setattr(lung_masks, "resize_mask", full)
-    with refused("arrays", "cannot be written (No space left", "COVID_LUNGS_CACHE"):
+    for prepare in (prepare_images, prepare_masks):
+        prepare(data_set, index, 32)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 9, 0))
+    with refused("masks: needs 0.00 GB", "arrays, which has 0.00 GB free", "COVID_LUNGS_CACHE"):
         cross_fitting.draw_masks(data_set, index, 48, SETTINGS, 1, tmp_path)
 
 
