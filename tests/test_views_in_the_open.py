@@ -8,7 +8,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from helpers.evaluate.shortcuts import VIEWS, View
+from helpers.evaluate.views import VIEWS, View
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks" / "06_audit_shortcuts.ipynb"
 

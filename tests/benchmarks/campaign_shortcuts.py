@@ -22,7 +22,7 @@ import numpy as np
 from helpers.data import arrays, synthetic
 from helpers.data.sources import find_data
 from helpers.evaluate import detection, shortcuts
-from helpers.evaluate.shortcuts import View
+from helpers.evaluate.views import OUTSIDE, View
 from helpers.split.index import build_index
 from helpers.split.splits import assign_splits
 from helpers.train.backend import keras
@@ -52,13 +52,13 @@ def find_shortcut(folder: Path, kind: str | None, seed: int, learnt: dict[str, n
     xrays = arrays.prepare_images(data_set, split, SETTINGS.image_size)
     masks = arrays.prepare_masks(data_set, split, SETTINGS.image_size)
     predictions = split[["group", "split"]].assign(label=labels)
-    for name in shortcuts.OUTSIDE:
+    for name in OUTSIDE:
         view = View(name, xrays, masks)[:]
         content = sha256(view.tobytes() + split[["file", "split"]].to_csv().encode()).hexdigest()
         if content not in learnt:
             learnt[content] = shortcuts.train_view(view, labels, split, SETTINGS, seed, folder)
         predictions[name] = learnt[content]
-    return shortcuts.judge(predictions, shortcuts.measure_views(predictions, shortcuts.OUTSIDE))
+    return shortcuts.judge(predictions, shortcuts.measure_views(predictions, OUTSIDE))
 
 
 def main() -> None:

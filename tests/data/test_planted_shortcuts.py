@@ -29,7 +29,7 @@ from helpers.data.synthetic.data_set import (
     plan_copies,
     plan_shortcuts,
 )
-from helpers.evaluate.shortcuts import View, draw_frame
+from helpers.evaluate.views import View, draw_frame
 
 SEED = 3  # with it, planning for all seven instead of the five originals would show
 COUNTS = {"COVID": 7, "Normal": 7}

@@ -15,7 +15,7 @@ from helpers.evaluate import infection
 from helpers.evaluate.lung_masks import DRAWN, OWN
 from helpers.evaluate.metrics_file import describe_run
 from helpers.evaluate.segmentation import SCORES
-from helpers.evaluate.shortcuts import VIEWS
+from helpers.evaluate.views import VIEWS
 from helpers.run.chain import Request, run_chain
 from helpers.run.command import main
 from helpers.split.index import read_index

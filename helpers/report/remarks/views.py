@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from helpers.evaluate.intervals import Estimate
-from helpers.evaluate.shortcuts import OUTSIDE
+from helpers.evaluate.views import OUTSIDE
 
 
 def remark_on_views(figures: dict[str, Estimate], names: Iterable[str]) -> str:
