@@ -1,14 +1,19 @@
 """The packages of helpers: nine of them, each importing only from those before it."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 import helpers
 from helpers import PACKAGES
 
 ROOT = Path(helpers.__file__).parent
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+HEAVY = "import sys\nprint(*sorted({'jax', 'keras', 'tensorflow'} & {*sys.modules}))"
 
 
 def imported_packages(code: str) -> set[str]:
@@ -59,3 +64,12 @@ def test_an_import_that_runs_the_wrong_way_is_found(code):
 def test_every_package_has_its_tests_in_a_folder_of_its_name():
     folders = {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()}
     assert {*PACKAGES} <= folders
+
+
+@pytest.mark.parametrize("name", ["01_get_data", "02_split_data"])
+def test_notebooks_without_networks_wait_for_no_library_of_networks(name):
+    cells = nbformat.read(NOTEBOOKS / f"{name}.ipynb", as_version=4).cells
+    (imports,) = [cell.source for cell in cells if cell.id == f"{name[:2]}-imports"]
+    command = [sys.executable, "-c", f"{imports}\n{HEAVY}"]
+    ran = subprocess.run(command, cwd=ROOT.parent, capture_output=True, text=True, check=False)
+    assert (ran.returncode, ran.stdout.strip()) == (0, ""), ran.stderr

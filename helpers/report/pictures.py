@@ -1,6 +1,5 @@
 """Pictures: X-rays with their masks, side by side and as outlines."""
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
@@ -14,10 +13,7 @@ from matplotlib.figure import Figure
 
 from helpers.data.images import draw_outlines, resize_image, resize_mask
 from helpers.data.sources import DataSet
-from helpers.evaluate.heat_maps import energy_in_lungs
-from helpers.evaluate.lung_masks import DRAWN
 from helpers.report.plots import BLUE, ORANGE
-from helpers.split.index import has_masks
 from helpers.train import postprocessing
 from helpers.train.augmentation import Strength, augment, draw_changes, draw_noise
 from helpers.train.postprocessing import draw_lungs
@@ -45,7 +41,7 @@ def draw_masks(data_set: DataSet, rows: pd.DataFrame) -> Figure:
     for row in rows.itertuples():
         image, mask = data_set.read_xray(row.file), data_set.read_mask(row.mask)
         columns.append([image, mask * 255, draw_outlines(image, (mask, TRUE_COLOUR))])
-    figure = _grid(zip(*columns, strict=True), names=["X-ray", "mask", "outline"])
+    figure = draw_grid(zip(*columns, strict=True), names=["X-ray", "mask", "outline"])
     for axis, name in zip(figure.axes, rows["class"], strict=False):
         axis.set_title(name)
     return figure
@@ -55,7 +51,7 @@ def draw_xrays(data_set: DataSet, rows: pd.DataFrame, captions: list[str], colum
     """Draw X-rays in a grid, each with its caption above it."""
     images = [data_set.read_xray(file) for file in rows["file"]]
     rows_of_images = (images[i : i + columns] for i in range(0, len(images), columns))
-    return _grid(rows_of_images, captions, largest=2.9)
+    return draw_grid(rows_of_images, captions, largest=2.9)
 
 
 def draw_pairs(data_set: DataSet, pairs: list[tuple[str, str]], names: list[str]) -> Figure:
@@ -65,7 +61,9 @@ def draw_pairs(data_set: DataSet, pairs: list[tuple[str, str]], names: list[str]
     """
     rows = list(zip(*pairs, strict=True))
     stems = [PurePosixPath(file).stem for row in rows for file in row]
-    return _grid(([data_set.read_xray(file) for file in row] for row in rows), stems, names, 2.9)
+    return draw_grid(
+        ([data_set.read_xray(file) for file in row] for row in rows), stems, names, 2.9
+    )
 
 
 def draw_predictions(
@@ -82,7 +80,7 @@ def draw_predictions(
         outlined = draw_outlines(image, (true, TRUE_COLOUR), (predicted, PREDICTED_COLOUR))
         columns.append([image, true * 255, predicted * 255, outlined])
     names = ["X-ray", "true mask", "predicted", "outlines:\ntrue green,\npredicted orange"]
-    return _grid(zip(*columns, strict=True), captions, names)
+    return draw_grid(zip(*columns, strict=True), captions, names)
 
 
 def draw_infection(
@@ -113,7 +111,7 @@ def draw_infection(
         )
     lungs = {"true": "green", "predicted": "orange"}
     names = [f"{name}:\nlungs {colour},\ninfection pink" for name, colour in lungs.items()]
-    return _grid(zip(*columns, strict=True), captions, ["X-ray", *names], largest=2.6)
+    return draw_grid(zip(*columns, strict=True), captions, ["X-ray", *names], largest=2.6)
 
 
 def paint_infection(
@@ -140,7 +138,7 @@ def draw_augmented(
     changed = [augment(image, mask, changes.of(number), noise) for number in range(count)]
     pairs = [(image, mask), *changed]
     outlined = [draw_outlines(one, (outline, TRUE_COLOUR)) for one, outline in pairs]
-    figure = _grid([outlined], ["as it is"])
+    figure = draw_grid([outlined], ["as it is"])
     figure.axes[1].set_title("as training may show it", fontsize=9, loc="left")
     return figure
 
@@ -151,7 +149,7 @@ def draw_views(views: dict[str, np.ndarray], names: list[str]) -> Figure:
     `names` are written at the left of the N rows.
     """
     titles = [name.replace("_", " ") for name in views]
-    return _grid(zip(*views.values(), strict=True), titles, names)
+    return draw_grid(zip(*views.values(), strict=True), titles, names)
 
 
 def draw_filters(data_set: DataSet, row: pd.Series) -> Figure:
@@ -194,64 +192,17 @@ def draw_numbers(axis: Axes, weights: np.ndarray) -> None:
 def draw_probability(data_set: DataSet, row: pd.Series, probability: np.ndarray) -> Figure:
     """Draw an X-ray beside its probability of lung, (height, width) in 0..1, with a colour bar."""
     image = data_set.read_xray(row["file"])
-    figure = _grid([[image, image]])
+    figure = draw_grid([[image, image]])
     axis = figure.axes[1]
     shown = axis.imshow(resize_image(probability, image.shape), cmap="viridis", vmin=0, vmax=1)
     figure.colorbar(shown, ax=axis, label="probability of lung")
     return figure
 
 
-def draw_heat(
-    data_set: DataSet,
-    rows: pd.DataFrame,
-    heats: dict[str, np.ndarray],
-    masks: Sequence[np.ndarray],
-    captions: list[str],
-) -> Figure:
-    """Draw X-rays, and below each the same under its heats, with the lungs and their share of it.
-
-    `heats` are float32, (rows, height, width), 0..1, by the method's name, as
-    `heat_maps.find_heat` returns them. The masks, zeros and ones, of any size, give the shares, and
-    stand for those that the data set lacks.
-    """
-    images = [data_set.read_xray(file) for file in rows["file"]]
-    lungs = [
-        data_set.read_mask(row.mask) if row.mask else mask
-        for row, mask in zip(rows.itertuples(), masks, strict=True)
-    ]
-    grid, titles = [images], list(captions)
-    for heat in heats.values():
-        mixed = zip(images, heat, lungs, strict=True)
-        grid.append([_outline_heat(*parts) for parts in mixed])
-        small = np.stack([resize_mask(mask, heat.shape[1:]) for mask in masks])
-        titles += map(_describe_share, energy_in_lungs(heat, small))
-    whose = "" if has_masks(rows) else f",\n{textwrap.fill(DRAWN, 20)}"
-    first, *others = heats
-    names = ["X-ray", f"{first}:\nheat, strongest\nwhere yellow;\nlungs green{whose}", *others]
-    return _grid(grid, titles, names, largest=2.3, letters=10)
-
-
-def _outline_heat(image: np.ndarray, heat: np.ndarray, lungs: np.ndarray) -> np.ndarray:
-    """Return an X-ray under its heat with the lungs outlined, in green: heat has orange."""
-    return draw_outlines(_lay_heat(image, heat), (lungs, TRUE_COLOUR))
-
-
-def _describe_share(inside: float) -> str:
-    """Return in words the lungs' share of a heat, NaN if there is none."""
-    return "no heat" if np.isnan(inside) else f"{inside:.0%} of the heat in the lungs"
-
-
-def _lay_heat(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """Return an X-ray under its heat, uint8 RGB (height, width, 3)."""
-    inferno = plt.get_cmap("inferno")  # perceptually uniform, and without the outline's green
-    colours = inferno(resize_image(cells, image.shape))[..., :3] * 255
-    return cv2.addWeighted(cv2.merge([image] * 3), 0.5, colours.astype(np.uint8), 0.5, 0)
-
-
 def draw_lungs_found(image: np.ndarray, mask: np.ndarray) -> Figure:
     """Draw an X-ray, uint8 (height, width), and beside it the outline of a predicted mask on it."""
     outlined = draw_outlines(image, (mask, PREDICTED_COLOUR))
-    return _grid([[image, outlined]], ["X-ray", "predicted lungs"], largest=4.0)
+    return draw_grid([[image, outlined]], ["X-ray", "predicted lungs"], largest=4.0)
 
 
 def draw_two_found(image: np.ndarray, mask: np.ndarray, own: np.ndarray) -> Figure:
@@ -262,23 +213,13 @@ def draw_two_found(image: np.ndarray, mask: np.ndarray, own: np.ndarray) -> Figu
     alone = draw_outlines(image, (own, OTHER_COLOUR))
     both = draw_outlines(image, (mask, PREDICTED_COLOUR), (own, OTHER_COLOUR))
     titles = ["your run's lungs", "yours blue, the package's orange"]
-    return _grid([[alone, both]], titles, largest=4.0)
+    return draw_grid([[alone, both]], titles, largest=4.0)
 
 
 def draw_infection_found(image: np.ndarray, mask: np.ndarray, infection: np.ndarray) -> Figure:
     """Draw an X-ray, and beside it the outlines of its predicted lungs and infection."""
     outlined = draw_outlines(image, (mask, PREDICTED_COLOUR), (infection, INFECTION_COLOUR))
-    return _grid([[image, outlined]], ["X-ray", "lungs orange, infection pink"], largest=4.0)
-
-
-def draw_heat_found(image: np.ndarray, mask: np.ndarray, heats: dict[str, np.ndarray]) -> Figure:
-    """Draw an X-ray, and beside it the same under its heats with a predicted mask's outline.
-
-    `heats` are float32, (1, height, width), 0..1, of any size, by the method's name.
-    """
-    titles = [f"{name}:\nstrongest where yellow,\npredicted lungs green" for name in heats]
-    mixed = [_outline_heat(image, heat, mask) for (heat,) in heats.values()]
-    return _grid([[image, *mixed]], ["X-ray", *titles], largest=2.3, letters=11)
+    return draw_grid([[image, outlined]], ["X-ray", "lungs orange, infection pink"], largest=4.0)
 
 
 def draw_thresholds(
@@ -294,19 +235,19 @@ def draw_thresholds(
         f"above {threshold}:\n{mask.mean():.1%} of the image"
         for threshold, mask in zip(thresholds, masks, strict=True)
     ]
-    return _grid([outlined], titles, largest=2.6, letters=11)
+    return draw_grid([outlined], titles, largest=2.6, letters=11)
 
 
-def _grid(
+def draw_grid(
     images: Iterable[Sequence[np.ndarray]],
     titles: Iterable[str] = (),
     names: Sequence[str] = (),
     largest: float = 2.0,
     letters: float = 9,
 ) -> Figure:
-    """Return a figure of images, given row by row, each `largest` inches wide at most.
+    """Draw images, given row by row, each `largest` inches wide at most.
 
-    Its axes are in reading order. The first ones have `titles` above them; `names` stand at the
+    The axes are in reading order. The first ones have `titles` above them; `names` stand at the
     left of the rows, both in `letters` of so many points.
     """
     images = list(images)

@@ -21,6 +21,7 @@ from helpers.report.plots import sign
 from helpers.train.models import build_detector, build_unet, look_twice
 from helpers.train.recipes import DetectionSettings, SegmentationSettings
 from tests.support.builders import xray
+from tests.support.figures import shown
 
 pytestmark = pytest.mark.usefixtures("figures")
 SIZE = 32
@@ -45,11 +46,6 @@ LEVELS = {
     "pooled": {"level 1": (32, 4), "level 2": (16, 7)},
 }
 LEVELS["look twice"] = LEVELS["best"]
-
-
-def shown(figure) -> list[np.ndarray]:
-    """Return the images in a figure, row by row."""
-    return [np.asarray(image.get_array()) for axis in figure.axes for image in axis.images]
 
 
 def words(figure) -> list[str]:
