@@ -1,7 +1,7 @@
 """Prediction: from X-ray files to masks, overlays and a table, a few batches at a time."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from helpers.predict.batch import BATCH, Answer
 from helpers.predict.doubt import prepare_doubts
 from helpers.predict.files import (
     CHOICE,
+    INFECTION,
     OVERLAYS,
     XrayFile,
     find_output,
@@ -23,7 +24,7 @@ from helpers.predict.files import (
 from helpers.predict.networks import Networks, describe_networks
 from helpers.predict.novelty import Likeness
 from helpers.predict.table import write_table
-from helpers.predict.team import Team, hire_threads
+from helpers.predict.team import Block, Team, hire_threads
 from helpers.predict.unfinished import Unfinished, go_on
 from helpers.storage.folders import refusing
 
@@ -65,7 +66,7 @@ def predict_files(
         hired = hire and hire(folder, parts, files, asked)
         with hired or hire_threads(networks, likeness, folder) as team:
             rows = _predict_all(team, files, folder, parts, unfinished)
-        return write_table(folder, rows, files, networks.infection is not None)
+        return write_table(folder, rows, files, networks.infection is not None, unfinished.infected)
 
 
 def _predict_all(
@@ -82,13 +83,31 @@ def _predict_all(
             left.append(batch)
     with tqdm(desc="predicting", total=len(files), unit="file", disable=None) as bar:
         bar.update(len(rows))
-        for batch, answer in team.predict(in_blocks(left, team.size)):
+        blocks = in_blocks(left, team.size)
+        if INFECTION in parts:
+            blocks = _note_infection(blocks, folder, unfinished)
+        for batch, answer in team.predict(blocks):
             _tell(answer)
             with refusing(folder, CHOICE):
                 unfinished.add(batch, answer.rows)
             rows.update(zip(batch, answer.rows, strict=True))
             bar.update(len(batch))
     return [rows[file] for file in files]
+
+
+def _note_infection(
+    blocks: Iterable[Block], folder: Path, unfinished: Unfinished
+) -> Iterator[Block]:
+    """Yield blocks; before each, keep where infection will be drawn.
+
+    A file that is already there is left out: it may be the user's own until it is replaced.
+    """
+    for block in blocks:
+        files = (file for batch in block for file in batch)
+        with refusing(folder, CHOICE):
+            new = [file for file in files if not find_output(folder, INFECTION, file).exists()]
+            unfinished.add_infected([file.place for file in new])
+        yield block
 
 
 def _are_there(folder: Path, parts: list[str], batch: list[XrayFile], rows: list[list]) -> bool:

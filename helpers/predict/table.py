@@ -55,7 +55,11 @@ def judge(batch: list[Predicted]) -> list[list]:
 
 
 def write_table(
-    folder: Path, rows: list[list], files: list[XrayFile], draws_infection: bool
+    folder: Path,
+    rows: list[list],
+    files: list[XrayFile],
+    draws_infection: bool,
+    infected: set[str],
 ) -> pd.DataFrame:
     """Write the table of a folder, with the rows of earlier predictions that stay; return its new.
 
@@ -64,24 +68,28 @@ def write_table(
         rows: of these files, as `judge` gives them.
         files: the X-rays that were predicted now.
         draws_infection: whether there are masks of infection now.
+        infected: places where a prediction that was stopped may have drawn infection.
     """
     table = pd.DataFrame(rows, columns=COLUMNS)
-    earlier = _take_over(folder, files, draws_infection)
+    earlier = _take_over(folder, files, draws_infection, infected)
     whole = pd.concat([earlier, table.astype(object)])
     write_output(folder / TABLE, whole.to_csv(index=False, lineterminator="\n").encode())
     return table
 
 
-def _take_over(folder: Path, files: list[XrayFile], draws_infection: bool) -> pd.DataFrame:
+def _take_over(
+    folder: Path, files: list[XrayFile], draws_infection: bool, infected: set[str]
+) -> pd.DataFrame:
     """Return the rows, as text, of earlier predictions that these files do not replace.
 
     Either the X-ray is among the files, or its mask was replaced. Infection that another network
-    drew in such a place is removed if there is none now: no row would say what it is.
+    drew in such a place is removed if there is none now: no row would say what it is. `infected`
+    adds the places where no row ever said it.
     """
     earlier = _read_earlier(folder)
     places = pd.Series(find_places(folder, earlier["file"], files), earlier.index, object)
     if not draws_infection:
-        drawn = set(places[earlier["infected_share"] != ""])
+        drawn = infected.union(places[earlier["infected_share"] != ""])
         for file in files:
             # Elsewhere it is the user's own.
             if file.place in drawn and find_output(folder, INFECTION, file).is_file():

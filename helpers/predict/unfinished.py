@@ -15,23 +15,32 @@ from helpers.storage.locks import try_to_lock
 
 
 class Unfinished:
-    """What is done of a prediction: a line a batch, after one that says what was asked."""
+    """What is done of a prediction: a line a batch, after one that says what was asked.
+
+    Further lines have null for a batch, and the places where infection was about to be drawn.
+
+    Attributes:
+        done: the rows of each batch.
+        infected: places where this prediction, or one that was stopped, may have drawn infection.
+    """
 
     def __init__(self, file: BinaryIO, asked: str):
         """Take a file that is open to read and append, and what decides all but the X-rays.
 
-        A line that a kill cut short is cut off; what another prediction left, or what is damaged,
-        is forgotten.
+        A line that a kill cut short is cut off; what is damaged is forgotten, and so are the rows
+        that another prediction left.
         """
-        self.file, self.done = file, {}
+        self.file, self.done, self.infected = file, {}, set()
         file.seek(0)
         lines = file.read().split(b"\n")[:-1]
         with suppress(ValueError, TypeError):
-            if json.loads(lines[0] if lines else b"null") == asked:
-                self.done = dict(map(json.loads, lines[1:]))
+            first, *others = map(json.loads, lines)
+            self.infected = {place for key, places in others if key is None for place in places}
+            if first == asked:
+                self.done = {key: rows for key, rows in others if key is not None}
         file.truncate(sum(len(line) + 1 for line in lines) if self.done else 0)
         if not self.done:
-            file.write(json.dumps(asked).encode() + b"\n")
+            self._write(asked, *([[None, sorted(self.infected)]] if self.infected else []))
 
     def find(self, files: list[XrayFile]) -> list | None:
         """Return the rows of a batch if it is done, and its X-rays are as they were."""
@@ -40,8 +49,17 @@ class Unfinished:
     def add(self, files: list[XrayFile], rows: list) -> None:
         """Keep the rows of a batch."""
         key = _describe(files)
-        self.file.write(json.dumps([key, rows]).encode() + b"\n")
+        self._write([key, rows])
         self.done[key] = rows
+
+    def add_infected(self, places: list[str]) -> None:
+        """Keep where infection is about to be drawn, until the table says so."""
+        self._write([None, places])
+        self.infected.update(places)
+
+    def _write(self, *lines: object) -> None:
+        """Write lines at the end, at once."""
+        self.file.write(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
 
 
 @contextmanager
@@ -74,7 +92,7 @@ def go_on(folder: Path, asked: str) -> Iterator[Unfinished]:
         except BaseException:
             # By this file or the table the masks are known as made here, and not taken for X-rays.
             known = (folder / TABLE).is_file() or not any((folder / MASKS).rglob("*.png"))
-            ended = not unfinished.done and known
+            ended = known and not unfinished.done and not unfinished.infected
             raise
         finally:
             file.close()  # Windows removes no open file

@@ -302,6 +302,17 @@ def stop_after_a_batch(monkeypatch, networks: Networks, files: list, out: Path) 
             predict_files(networks, files, out)
 
 
+def stop_at_once(*_) -> None:
+    raise Stopped
+
+
+def stop_before_any_is_kept(monkeypatch, networks: Networks, files: list, out: Path) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(prediction.Unfinished, "add", stop_at_once)
+        with pytest.raises(Stopped):
+            predict_files(networks, files, out)
+
+
 def test_a_stopped_prediction_goes_on_byte_for_byte(
     seer, healer, detector, xrays, tmp_path, monkeypatch, capsys
 ):
@@ -338,6 +349,41 @@ def test_a_batch_whose_infection_is_gone_is_predicted_again(
     predict_files(networks, files, tmp_path / "out")
     predict_files(networks, files, tmp_path / "whole")
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("stops_again", [False, True])
+@pytest.mark.parametrize("keeps_a_batch", [False, True])
+def test_what_a_stopped_prediction_drew_goes_where_the_next_draws_no_infection(
+    keeps_a_batch, stops_again, seer, healer, xrays, tmp_path, monkeypatch
+):
+    *files, other = find_xrays([xrays])
+    mine = tmp_path / f"out/infection/{other.place}.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    predict_files(Networks(seer), [other], tmp_path / "out")
+    stop = stop_after_a_batch if keeps_a_batch else stop_before_any_is_kept
+    stop(monkeypatch, Networks(seer, infection=healer), files, tmp_path / "out")
+    assert len(list((tmp_path / "out/infection").rglob("*.png"))) > 1
+    if stops_again:
+        stop(monkeypatch, Networks(seer), [*files, other], tmp_path / "out")
+    predict_files(Networks(seer), [*files, other], tmp_path / "out")
+    assert list((tmp_path / "out/infection").rglob("*.png")) == [mine]
+    assert mine.read_bytes() == b"mine"
+
+
+def test_a_file_that_a_stopped_prediction_had_not_replaced_yet_stays(
+    seer, healer, tmp_path, monkeypatch
+):
+    mine = tmp_path / "out/infection/a.png"
+    mine.parent.mkdir(parents=True)
+    mine.write_bytes(b"mine")
+    files = find_xrays([write_image(tmp_path / "a.png", chest(2))])
+    with monkeypatch.context() as patch:
+        patch.setattr("helpers.predict.batch.predict_batch", stop_at_once)
+        with pytest.raises(Stopped):
+            predict_files(Networks(seer, infection=healer), files, mine.parents[1])
+    predict_files(Networks(seer), files, mine.parents[1])
+    assert mine.read_bytes() == b"mine"
 
 
 def test_a_run_has_what_it_has_trained(seer, healer, detector, runs):
