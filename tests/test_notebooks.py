@@ -154,7 +154,7 @@ def test_every_training_is_told_whether_to_be_reproducible(path):
     given = code.count("training.make_reproducible(seed, deterministic=reproducible)")
     always = path.name.startswith("05")  # which trains nothing
     assert code.count("make_reproducible") == given + always
-    assert given == bool(re.search(r"\b(resumable|train_view)\(", code)), "06 trains by train_view"
+    assert given == bool(re.search(r"\b(resumable|Trainer)\(", code)), "06 trains by Trainer"
     handed_on = given or '"reproducible": reproducible' in code  # as 00 does
     assert bool(handed_on) == ("reproducible" in read_parameters(path))
 
@@ -163,7 +163,7 @@ def test_every_training_is_timed(path):
     code = "\n".join(cell.source for cell in code_cells(path)[1:])  # the first holds %pip
     calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
     for call in calls:
-        if ast.unparse(call.func) in ("training.resumable", "shortcuts.train_view"):
+        if ast.unparse(call.func) in ("training.resumable", "trainer.train"):
             given = [*call.args, *(keyword.value for keyword in call.keywords)]
             assert "clock" in map(ast.unparse, given)
             assert "print(clock.describe(" in code

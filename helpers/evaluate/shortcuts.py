@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -15,36 +16,56 @@ from helpers.storage.files import make_folder, write_whole
 from helpers.train import inference, models, training
 from helpers.train.backend import keras
 from helpers.train.batches import Batches
+from helpers.train.checkpoint import assign_state, read_state
 from helpers.train.clock import Clock
 from helpers.train.recipes import DetectionSettings
 
 FAMILY_ERROR = 0.01  # chance of naming any of the views without lungs if none shows the class
 
 
-def train_view(
-    view: View | np.ndarray,
-    labels: np.ndarray,
-    split: pd.DataFrame,
-    settings: DetectionSettings,
-    seed: int,
-    folder: Path,
-    clock: Clock | None = None,
-) -> np.ndarray:
-    """Train the detector on one view of the X-rays and return its probabilities for all of them.
+class Trainer:
+    """Trains the detector on one view after another, each time from the same first weights.
 
-    Every view gets the same network with the same first weights and the same order of X-rays. The
-    view is uint8, (N, image_size, image_size), with the rows of the split; the labels are zeros and
-    ones, (N,). The folder keeps the trained network and its curves; the clock counts its epochs.
+    One network serves all views: Keras traces each new one first, which takes half as long as this
+    small one learns.
+
+    Args:
+        labels: zeros and ones, (N,).
+        split: with the column `split` and N rows.
+        settings: of the network and its training.
+        seed: of its first weights and the order of the X-rays.
     """
-    keras.utils.set_random_seed(seed)
-    rows = {name: np.flatnonzero(split["split"] == name) for name in ("train", "validation")}
-    learn = Batches(view, labels, rows["train"], settings.batch_size, seed, settings.augmentation)
-    check = Batches(view, labels, rows["validation"], settings.batch_size)
-    model = models.build_detector(settings)
-    training.compile_detector(model, settings, len(learn))
-    folder = make_folder(folder)
-    training.train(model, learn, check, settings.epochs, folder, say=False, clock=clock)
-    return inference.predict(model, view)
+
+    def __init__(
+        self, labels: np.ndarray, split: pd.DataFrame, settings: DetectionSettings, seed: int
+    ):
+        self.labels, self.split, self.settings, self.seed = labels, split, settings, seed
+        keras.utils.set_random_seed(seed)
+        self.model = models.build_detector(settings)
+        steps = ceil((split["split"] == "train").sum() / settings.batch_size)
+        training.compile_detector(self.model, settings, steps)
+        self.model.optimizer.build(self.model.trainable_variables)
+        self.first = read_state(self.model)
+
+    def train(
+        self, view: View | np.ndarray, folder: Path, clock: Clock | None = None
+    ) -> np.ndarray:
+        """Train on one view of the X-rays and return the probabilities for all of them: (N,).
+
+        The view is uint8, (N, image_size, image_size), with the rows of the split. The folder
+        keeps the trained network and its curves; the clock counts its epochs.
+        """
+        assign_state(self.model, self.first)
+        learn = self._batches(view, "train", self.seed, self.settings.augmentation)
+        check = self._batches(view, "validation")
+        folder, epochs = make_folder(folder), self.settings.epochs
+        training.train(self.model, learn, check, epochs, folder, say=False, clock=clock)
+        return inference.predict(self.model, view)
+
+    def _batches(self, view: View | np.ndarray, name: str, *order: int | str) -> Batches:
+        """Return the batches of a split, in the order that a seed and an augmentation give."""
+        rows = np.flatnonzero(self.split["split"] == name)
+        return Batches(view, self.labels, rows, self.settings.batch_size, *order)
 
 
 def measure_views(predictions: pd.DataFrame, names: Iterable[str]) -> dict[str, Estimate]:

@@ -63,8 +63,7 @@ class Progress:
         if not model.optimizer.built:
             model.optimizer.build(model.trainable_variables)
         if self.variables:
-            for variable, value in zip(_changing(model), self.variables, strict=True):
-                variable.assign(value)
+            assign_state(model, self.variables)
         self.variables = []  # three times as large as the network
 
     def write(self, folder: Path, model: keras.Model) -> None:
@@ -73,7 +72,7 @@ class Progress:
         Raises:
             CovidLungsError: it cannot be written; the earlier one stays.
         """
-        variables = [variable.numpy() for variable in _changing(model)]
+        variables = read_state(model)
         facts = {"fingerprint": self.fingerprint, "rows": self.rows, "best_loss": self.best_loss}
         arrays = {}
         for name, values in (("variables", variables), ("best_weights", self.best_weights)):
@@ -81,6 +80,17 @@ class Progress:
             arrays |= {f"{name}-{number}": value for number, value in enumerate(values)}
         with replacing(folder / STATE) as partial:
             np.savez(partial, facts=np.array(json.dumps(facts)), **arrays)
+
+
+def read_state(model: keras.Model) -> list[np.ndarray]:
+    """Return the values of all that training changes in a network whose optimizer is built."""
+    return [variable.numpy() for variable in _changing(model)]
+
+
+def assign_state(model: keras.Model, state: list[np.ndarray]) -> None:
+    """Give a network, and its optimizer, the values that `read_state` returned of one like it."""
+    for variable, value in zip(_changing(model), state, strict=True):
+        variable.assign(value)
 
 
 def _changing(model: keras.Model) -> list[keras.Variable]:

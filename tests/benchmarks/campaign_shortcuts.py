@@ -52,11 +52,12 @@ def find_shortcut(folder: Path, kind: str | None, seed: int, learnt: dict[str, n
     xrays = arrays.prepare_images(data_set, split, SETTINGS.image_size)
     masks = arrays.prepare_masks(data_set, split, SETTINGS.image_size)
     predictions = split[["group", "split"]].assign(label=labels)
+    trainer = shortcuts.Trainer(labels, split, SETTINGS, seed)
     for name in OUTSIDE:
         view = View(name, xrays, masks)[:]
         content = sha256(view.tobytes() + split[["file", "split"]].to_csv().encode()).hexdigest()
         if content not in learnt:
-            learnt[content] = shortcuts.train_view(view, labels, split, SETTINGS, seed, folder)
+            learnt[content] = trainer.train(view, folder)
         predictions[name] = learnt[content]
     return shortcuts.judge(predictions, shortcuts.measure_views(predictions, OUTSIDE))
 

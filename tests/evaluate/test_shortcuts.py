@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -102,8 +104,8 @@ def test_a_view_that_shows_the_class_is_learnt_and_kept(tmp_path, capsys):
     names = np.repeat(["train", "validation", "test"], [80, 20, 20])
     split = pd.DataFrame({"split": names})
     small = DetectionSettings(24, (4, 4, 4), epochs=6, batch_size=8, learning_rate=3e-3)
-    found = shortcuts.train_view(view, labels, split, small, 1, tmp_path / "border")
-    again = shortcuts.train_view(view, labels, split, small, 1, tmp_path / "border")
+    found = shortcuts.Trainer(labels, split, small, 1).train(view, tmp_path / "border")
+    again = shortcuts.Trainer(labels, split, small, 1).train(view, tmp_path / "border")
     np.testing.assert_array_equal(found, again)
     test = names == "test"
     assert found[test & (labels == 1)].min() > found[test & (labels == 0)].max()
@@ -119,11 +121,26 @@ def test_a_view_is_learnt_batch_by_batch_as_its_whole_array_is(tmp_path, monkeyp
     masks = generator.integers(0, 2, xrays.shape, dtype=np.uint8)
     split = pd.DataFrame({"split": np.repeat(["train", "validation", "test"], 20)})
     small = DetectionSettings(24, (4, 4, 4), epochs=1, batch_size=8, learning_rate=3e-3)
-    watched, given = Watched(xrays), (np.tile([0, 1], 30), split, small, 1)
-    found = shortcuts.train_view(View("border", watched, masks), *given, tmp_path / "a")
+    trainer = shortcuts.Trainer(np.tile([0, 1], 30), split, small, 1)
+    watched = Watched(xrays)
+    found = trainer.train(View("border", watched, masks), tmp_path / "a")
     whole = View("border", xrays, masks)[:]
-    np.testing.assert_array_equal(found, shortcuts.train_view(whole, *given, tmp_path / "b"))
+    np.testing.assert_array_equal(found, trainer.train(whole, tmp_path / "b"))
     assert watched.most < 16
+
+
+def test_what_a_view_teaches_does_not_depend_on_the_views_before_it(tmp_path):
+    generator = np.random.default_rng(0)
+    one, two = generator.integers(0, 256, (2, 60, 24, 24), dtype=np.uint8)
+    split = pd.DataFrame({"split": np.repeat(["train", "validation", "test"], 20)})
+    small = DetectionSettings(24, (4, 4, 4), epochs=2, batch_size=8, learning_rate=3e-3)
+    given = np.tile([0, 1], 30), split, replace(small, schedule="cosine", pooled=True), 1
+    alone = shortcuts.Trainer(*given).train(two, tmp_path / "alone")
+    trainer = shortcuts.Trainer(*given)
+    trainer.train(one, tmp_path / "one")
+    np.testing.assert_array_equal(trainer.train(two, tmp_path / "two"), alone)
+    for name in ("history.csv", "training.json"):
+        assert (tmp_path / "two" / name).read_bytes() == (tmp_path / "alone" / name).read_bytes()
 
 
 def test_a_gpu_sees_a_view_as_a_processor_does(monkeypatch):
