@@ -144,7 +144,7 @@ def hash_file(array: np.ndarray) -> str | None:
     """Return a hash of an array on disk, as `prepare_images` returns it; None for any other array.
 
     It is kept beside the array, of which a start need not read 100 GB again, and counts for nothing
-    once the array's size or time has changed.
+    once the array's time or shape has changed.
     """
     name = str(getattr(array, "filename", ""))
     file, kept = Path(name), Path(f"{name}{HASH}")
@@ -153,7 +153,7 @@ def hash_file(array: np.ndarray) -> str | None:
     state = file.stat()
     if state.st_size != array.offset + array.nbytes:
         return None  # a part of it
-    facts = f"{state.st_size} {state.st_mtime_ns} {array.dtype} {array.shape} "
+    facts = f"{state.st_mtime_ns} {array.dtype} {array.shape} "
     with suppress(OSError, ValueError):  # there is none, or one that is damaged
         if found := re.fullmatch(f"{re.escape(facts)}([0-9a-f]{{64}})", kept.read_text("utf-8")):
             return found[1]
