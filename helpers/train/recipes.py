@@ -158,7 +158,7 @@ RECIPES = {
             image_size=128, filters=(8, 16, 32, 64), epochs=5, batch_size=4, learning_rate=2e-3
         ),
         infection=SegmentationSettings(
-            image_size=192,
+            image_size=128,
             filters=(24, 48, 96, 128),
             epochs=8,
             batch_size=4,

@@ -40,6 +40,7 @@ TRIED = {
     "demo": DEMO.infection,
     "demo-slow": replace(DEMO.infection, learning_rate=7e-4),
     "demo-light": replace(DEMO.infection, augmentation="light"),
+    "demo-large": replace(DEMO.infection, image_size=192),
 }
 # X-rays of the demo that none of its splits holds.
 DRAWN, DRAWN_SEED = {"COVID": 40, "Normal": 120, "Lung_Opacity": 20, "Viral Pneumonia": 20}, 991
