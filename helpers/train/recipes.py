@@ -171,7 +171,7 @@ RECIPES = {
             mixed_precision=True,
             compiled=True,
         ),
-        shortcuts=replace(SHORTCUTS, image_size=64, epochs=8),
+        shortcuts=replace(SHORTCUTS, image_size=64, epochs=6),
     ),
     # The work that this project reproduces; it names no learning rate for the detector: Adam's own.
     "original": Recipe(

@@ -13,7 +13,6 @@ import argparse
 import os
 import tempfile
 import time
-from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,8 +29,7 @@ from helpers.train.recipes import find_recipe
 
 KINDS = (None, *synthetic.SHORTCUTS)
 PER_CLASS = 200
-# The recipe demo's settings of notebook 06, with fewer epochs.
-SETTINGS = replace(find_recipe("demo").shortcuts, epochs=6)
+SETTINGS = find_recipe("demo").shortcuts
 
 
 def find_shortcut(folder: Path, kind: str | None, seed: int, learnt: dict[str, np.ndarray]) -> dict:
