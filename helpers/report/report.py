@@ -210,12 +210,13 @@ def pointer(keys: list[str | int]) -> str:
     return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in keys)
 
 
-def published_html(label: str, scores: dict[str, Estimate]) -> str:
-    """Return published scores of lung masks below those of a run, as a table for a notebook.
+def published_html(label: str, scores: dict[str, Estimate], target: str = "lungs") -> str:
+    """Return published scores of masks below those of a run, as a table for a notebook.
 
-    `label` is that of the run's `DataSet`, `scores` are what `segmentation.mean_scores` returns.
+    `label` is that of the run's `DataSet`, `scores` are what `segmentation.mean_scores` or
+    `infection.infection_metrics` returns, and `target` is `lungs` or `infection`.
     """
-    table = pd.DataFrame(PUBLISHED)
+    table = pd.DataFrame(PUBLISHED[target])
     overlap = (f"{scores[name].value:.3f}" for name in ("iou", "dice"))
     ours = ("this run", f"{scores['dice'].n:,}, {label}", *overlap, "one split, one seed")
     table = pd.concat([pd.DataFrame([ours], columns=table.columns), table])
