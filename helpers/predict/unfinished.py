@@ -40,7 +40,8 @@ class Unfinished:
                 self.done = {key: rows for key, rows in others if key is not None}
         file.truncate(sum(len(line) + 1 for line in lines) if self.done else 0)
         if not self.done:
-            self._write(asked, *([[None, sorted(self.infected)]] if self.infected else []))
+            drawn = [[None, sorted(self.infected)]] if self.infected else []
+            self._write(asked, *drawn)
 
     def find(self, files: list[XrayFile]) -> list | None:
         """Return the rows of a batch if it is done, and its X-rays are as they were."""
